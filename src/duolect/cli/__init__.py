@@ -1,0 +1,1 @@
+"""Room `cli`: see the map in README."""

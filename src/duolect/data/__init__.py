@@ -1,0 +1,1 @@
+"""Room `data`: see the map in README."""

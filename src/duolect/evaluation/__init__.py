@@ -1,0 +1,1 @@
+"""Room `evaluation`: see the map in README."""

@@ -1,0 +1,1 @@
+"""Room `nn`: see the map in README."""

@@ -1,0 +1,1 @@
+"""Room `recipes`: see the map in README."""

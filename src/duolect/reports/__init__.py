@@ -1,0 +1,1 @@
+"""Room `reports`: see the map in README."""

@@ -1,0 +1,1 @@
+"""Room `search`: see the map in README."""

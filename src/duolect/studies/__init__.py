@@ -1,0 +1,1 @@
+"""Room `studies`: see the map in README."""

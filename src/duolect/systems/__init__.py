@@ -1,0 +1,1 @@
+"""Room `systems`: see the map in README."""
