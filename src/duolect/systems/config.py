@@ -1,0 +1,159 @@
+"""What a search is made of: its direction, the scales of its terms, its widths. Frozen, validated, JSON both ways.
+
+The objective (all terms natural logarithms):
+
+    a* = argmax  λ_ctc·log p_ctc(a|x) + λ_dec·log p_dec(a|x) + λ_sllm·log p_sllm(a|x)
+                 + λ_lm·log p_lm(a) − λ_prior·log p_prior(a)
+
+divided by N^α (N labels, EOS counted) where a length exponent α is given. A term is added either *inside* the first
+pass, where it takes part in pruning, or *after* it, on the n-best list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from duolect.errors import ConfigError
+
+Term = Literal["ctc", "decoder", "speech_llm", "lm", "prior"]
+TERMS: tuple[Term, ...] = ("ctc", "decoder", "speech_llm", "lm", "prior")
+"""Every term a score can have, in the order in which tables and files show them."""
+
+INSIDE: dict[str, tuple[str, ...]] = {
+    "greedy": ("ctc",),
+    "frames": ("ctc", "lm", "prior"),
+    "labels": TERMS,
+}
+"""Which terms each first pass can take inside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scales:
+    """The weight λ ≥ 0 of each term; 0 leaves the term out. The prior is subtracted, so its scale is positive too."""
+
+    ctc: float = 0.0
+    decoder: float = 0.0
+    speech_llm: float = 0.0
+    lm: float = 0.0
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not math.isfinite(value) or value < 0:
+                raise ConfigError(f"scales: {field.name} must be a finite number of at least 0, not {value}.")
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The names of the terms whose scale is not 0."""
+        return tuple(term for term in TERMS if getattr(self, term))
+
+    def signed(self) -> dict[str, float]:
+        """Term → factor in the score, for the active terms; the prior's is negative."""
+        return {term: -getattr(self, term) if term == "prior" else getattr(self, term) for term in self.active}
+
+    def combine(self, terms: Mapping[str, float]) -> float:
+        """Σ λ·term over the active terms that `terms` (natural logarithms) has."""
+        return sum(scale * terms[term] for term, scale in self.signed().items() if term in terms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """One way from encoder states to text.
+
+    * `first_pass`: "greedy" (best path of CTC), "frames" (CTC prefix beam), "labels" (label-synchronous beam).
+    * `inside`, `after`: scales of the terms in the first pass, and of those added on its n-best list; no term in both.
+    * `ctc`: whose CTC head gives the term ctc: the acoustic model's or the speech LLM's own; `ctc_layer` picks one of
+      its heads (None: the last).
+    * `beam` hypotheses are kept, the best `nbest` (≤ beam) of them are handed on.
+    * `length_exponent` α ranks by score/N^α in a search over labels (normal without CTC: 1, with it: 0).
+    * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one may
+      still reach by its score at the present length.
+    * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
+    * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
+    * `merge`: how a search over frames joins paths of the same labels, by their sum or their maximum.
+    * `max_labels_per_second`: the longest hypothesis of a search over labels, by the audio's length (None: one label for
+      each encoder frame, which is never exceeded either).
+    """
+
+    first_pass: Literal["greedy", "frames", "labels"] = "greedy"
+    inside: Scales = Scales(ctc=1.0)
+    after: Scales = Scales()
+    ctc: Literal["acoustic", "speech_llm"] = "acoustic"
+    ctc_layer: int | None = None
+    beam: int = 1
+    nbest: int = 1
+    length_exponent: float = 0.0
+    stop: Literal["exact", "heuristic"] = "exact"
+    candidates: int | None = None
+    labels_per_frame: int | None = None
+    merge: Literal["sum", "max"] = "sum"
+    max_labels_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("beam", "nbest", "candidates", "labels_per_frame"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"search: {name} must be at least 1, not {value}.")
+        if self.nbest > self.beam:
+            raise ConfigError(f"search: nbest is {self.nbest}, but a beam of {self.beam} cannot give more than that.")
+        if not math.isfinite(self.length_exponent) or self.length_exponent < 0:
+            raise ConfigError(f"search: length_exponent must be at least 0, not {self.length_exponent}.")
+        rate = self.max_labels_per_second
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ConfigError(f"search: max_labels_per_second must be above 0, not {rate}.")
+        self._check_terms()
+
+    def _check_terms(self) -> None:
+        if not self.inside.active:
+            raise ConfigError("search: every scale in `inside` is 0; the first pass needs at least one term.")
+        allowed = INSIDE[self.first_pass]
+        for term in self.inside.active:
+            if term not in allowed:
+                can = ", ".join(allowed)
+                raise ConfigError(
+                    f"search: inside.{term} cannot take part in a first pass of kind {self.first_pass!r} (it takes"
+                    f" {can}); put it into `after`, or search over labels."
+                )
+        if self.first_pass != "labels" and not self.inside.ctc:
+            raise ConfigError(f"search: a first pass of kind {self.first_pass!r} reads CTC, but inside.ctc is 0.")
+        if self.inside.active == ("prior",):
+            raise ConfigError("search: the prior alone cannot lead a search.")
+        both = [term for term in self.inside.active if term in self.after.active]
+        if both:
+            raise ConfigError(f"search: the term {both[0]!r} has a scale in both `inside` and `after`; keep one.")
+        if self.first_pass == "greedy" and (self.beam, self.nbest) != (1, 1):
+            raise ConfigError(f"search: a greedy first pass has one hypothesis, but beam is {self.beam}.")
+        if self.length_exponent and self.first_pass != "labels":
+            raise ConfigError("search: length_exponent applies to a search over labels only.")
+
+    @property
+    def scales(self) -> Scales:
+        """The scales of all terms, wherever they are added."""
+        return Scales(**{term: getattr(self.inside, term) + getattr(self.after, term) for term in TERMS})
+
+    @property
+    def spelling(self) -> Literal["acoustic", "speech_llm"]:
+        """The component in whose units the first pass spells its hypotheses."""
+        if self.first_pass == "labels":
+            if self.inside.decoder:
+                return "acoustic"
+            if self.inside.speech_llm:
+                return "speech_llm"
+        return self.ctc
+
+    def parts(self) -> dict[str, list[str]]:
+        """Component → the terms it is asked for: what a system must have to run this search."""
+        owner = {"ctc": self.ctc, "decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}
+        needed: dict[str, list[str]] = {}
+        for term in self.scales.active:
+            needed.setdefault(owner.get(term, self.spelling), []).append(term)
+        return needed
+
+    def score(self, terms: Mapping[str, float], labels: int) -> float:
+        """The score of a hypothesis from its terms (natural logarithms) and its number of labels, EOS not counted."""
+        total = self.inside.combine(terms) + self.after.combine(terms)
+        return total / (labels + 1) ** self.length_exponent

@@ -1,0 +1,87 @@
+"""The systems of the comparison by name: each a search, and the scales that are tuned for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duolect.errors import ConfigError
+from duolect.systems.config import Scales, SearchConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A named search: what it does, its untuned settings, and which scales tuning may change.
+
+    The term `anchor` keeps scale 1 while the `tuned` ones are chosen; the prior is tuned only where the system has one.
+    """
+
+    description: str
+    search: SearchConfig
+    anchor: str = "ctc"
+    tuned: tuple[str, ...] = ()
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components a system needs for this method."""
+        return tuple(self.search.parts())
+
+
+METHODS: dict[str, Method] = {
+    "ctc-greedy": Method(
+        description="the best label of each frame, repetitions and blanks removed",
+        search=SearchConfig(),
+    ),
+    "ctc-beam": Method(
+        description="CTC prefix beam search",
+        search=SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16),
+    ),
+    "attention": Method(
+        description="beam search with the attention decoder alone, scores divided by the length",
+        search=SearchConfig(
+            first_pass="labels", inside=Scales(decoder=1.0), beam=8, nbest=8, length_exponent=1.0, stop="heuristic"
+        ),
+    ),
+    "attention+ctc": Method(
+        description="one beam search with the attention decoder and CTC prefix scores together",
+        search=SearchConfig(first_pass="labels", inside=Scales(ctc=1.0, decoder=1.0), beam=8, nbest=8, candidates=24),
+        tuned=("decoder",),
+    ),
+    "ctc+lm-rescoring": Method(
+        description="the n-best list of CTC prefix beam search, scored again by the language model in its own units",
+        search=SearchConfig(first_pass="frames", after=Scales(lm=0.5), beam=32, nbest=32, labels_per_frame=16),
+        tuned=("lm", "prior"),
+    ),
+    "ctc+lm-labelwise": Method(
+        description="CTC prefix beam search with the language model's score added label by label, before pruning",
+        search=SearchConfig(
+            first_pass="frames", inside=Scales(ctc=1.0, lm=0.5), beam=16, nbest=16, labels_per_frame=16
+        ),
+        tuned=("lm", "prior"),
+    ),
+    "speech-llm": Method(
+        description="beam search with the speech LLM alone, scores divided by the length",
+        search=SearchConfig(
+            first_pass="labels", inside=Scales(speech_llm=1.0), beam=4, nbest=4, length_exponent=1.0, stop="heuristic"
+        ),
+    ),
+    "speech-llm+ctc": Method(
+        description="one beam search with the speech LLM and the prefix scores of its own CTC head together",
+        search=SearchConfig(
+            first_pass="labels",
+            inside=Scales(ctc=1.0, speech_llm=1.0),
+            ctc="speech_llm",
+            beam=8,
+            nbest=8,
+            candidates=24,
+        ),
+        tuned=("speech_llm",),
+    ),
+}
+"""Name → method, from the simplest to the most elaborate."""
+
+
+def find_method(name: str) -> Method:
+    """The method of that name. Raises ConfigError that lists the names where there is none."""
+    if name not in METHODS:
+        raise ConfigError(f"method: there is no method {name!r}; known are {', '.join(METHODS)}.")
+    return METHODS[name]

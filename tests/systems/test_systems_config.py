@@ -1,0 +1,83 @@
+"""Search settings: what is refused, what is derived, and that every named method stands."""
+
+import pytest
+
+from duolect.configs import from_json, to_json
+from duolect.errors import ConfigError
+from duolect.systems.config import Scales, SearchConfig
+from duolect.systems.methods import METHODS, find_method
+
+WRONG = [
+    ({"beam": 0, "nbest": 1, "first_pass": "frames"}, "beam"),
+    ({"beam": 2, "nbest": 3, "first_pass": "frames"}, "nbest"),
+    ({"beam": 4}, "greedy"),
+    ({"inside": Scales()}, "at least one term"),
+    ({"inside": Scales(ctc=1, lm=1)}, "inside.lm"),
+    ({"inside": Scales(ctc=1, decoder=1), "first_pass": "frames"}, "inside.decoder"),
+    ({"inside": Scales(lm=1), "first_pass": "frames"}, "inside.ctc"),
+    ({"inside": Scales(prior=1), "first_pass": "labels"}, "prior alone"),
+    ({"inside": Scales(ctc=1), "after": Scales(ctc=1), "first_pass": "labels"}, "both"),
+    ({"length_exponent": 1.0}, "length_exponent"),
+    ({"length_exponent": -1.0, "first_pass": "labels"}, "length_exponent"),
+    ({"max_labels_per_second": 0.0}, "max_labels_per_second"),
+    ({"candidates": 0}, "candidates"),
+]
+
+
+@pytest.mark.parametrize(("fields", "named"), WRONG)
+def test_what_makes_no_sense_is_refused(fields: dict, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        SearchConfig(**fields)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_scales_are_finite_and_not_negative(value: float) -> None:
+    with pytest.raises(ConfigError, match="lm"):
+        Scales(lm=value)
+
+
+def test_the_prior_is_subtracted_and_missing_terms_are_left_out() -> None:
+    config = SearchConfig(first_pass="frames", after=Scales(lm=0.5, prior=0.25), beam=2)
+    assert config.score({"ctc": -1.0, "lm": -2.0, "prior": -4.0}, labels=3) == pytest.approx(-1.0)
+    assert config.score({"ctc": -1.0}, labels=3) == -1.0
+    assert config.scales == Scales(ctc=1.0, lm=0.5, prior=0.25)
+
+
+def test_the_score_is_divided_by_the_length_with_eos() -> None:
+    config = SearchConfig(first_pass="labels", inside=Scales(decoder=1.0), length_exponent=1.0)
+    assert config.score({"decoder": -8.0}, labels=3) == -2.0
+
+
+def test_there_are_the_eight_methods_of_the_comparison() -> None:
+    assert list(METHODS) == [
+        "ctc-greedy",
+        "ctc-beam",
+        "attention",
+        "attention+ctc",
+        "ctc+lm-rescoring",
+        "ctc+lm-labelwise",
+        "speech-llm",
+        "speech-llm+ctc",
+    ]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_tunes_only_terms_it_has_and_survives_json(name: str) -> None:
+    method = METHODS[name]
+    assert from_json(SearchConfig, to_json(method.search), name) == method.search
+    assert set(method.tuned) <= {*method.search.scales.active, "prior"}
+    assert method.description
+    assert not method.tuned or getattr(method.search.scales, method.anchor) == 1.0
+
+
+def test_components_follow_from_the_terms() -> None:
+    assert METHODS["ctc+lm-rescoring"].components == ("acoustic", "language")
+    assert METHODS["speech-llm+ctc"].components == ("speech_llm",)
+    assert METHODS["speech-llm+ctc"].search.spelling == "speech_llm"
+    prior = SearchConfig(first_pass="frames", inside=Scales(ctc=1, lm=1, prior=0.2), beam=2)
+    assert prior.parts() == {"acoustic": ["ctc", "prior"], "language": ["lm"]}
+
+
+def test_an_unknown_method_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'ctc-gready'.*ctc-greedy"):
+        find_method("ctc-gready")
