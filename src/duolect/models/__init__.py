@@ -1,1 +1,49 @@
-"""Room `models`: see the map in README."""
+"""Trainable models: acoustic model, language model, speech LLM; and the protocol a search asks them by."""
+
+from duolect.models.acoustic import AcousticConfig, AcousticModel
+from duolect.models.autoregressive import Autoregressive
+from duolect.models.decoder import AttentionDecoder, DecoderConfig
+from duolect.models.encoded import Encoded
+from duolect.models.io import (
+    Model,
+    build_model,
+    count_parameters,
+    load_model,
+    load_trained_state,
+    load_weights,
+    save_model,
+    trained_state,
+)
+from duolect.models.language import LanguageConfig, LanguageModel
+from duolect.models.llm import LLMConfig
+from duolect.models.lora import LoraSettings
+from duolect.models.perplexity import TextLogProb, label_log_probs, text_log_prob
+from duolect.models.prefix import PrefixConfig
+from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
+
+__all__ = [
+    "AcousticConfig",
+    "AcousticModel",
+    "AttentionDecoder",
+    "Autoregressive",
+    "DecoderConfig",
+    "Encoded",
+    "LLMConfig",
+    "LanguageConfig",
+    "LanguageModel",
+    "LoraSettings",
+    "Model",
+    "PrefixConfig",
+    "SpeechLLM",
+    "SpeechLLMConfig",
+    "TextLogProb",
+    "build_model",
+    "count_parameters",
+    "label_log_probs",
+    "load_model",
+    "load_trained_state",
+    "load_weights",
+    "save_model",
+    "text_log_prob",
+    "trained_state",
+]

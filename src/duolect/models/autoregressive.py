@@ -1,0 +1,47 @@
+"""The one protocol by which a search asks the attention decoder, a language model and a speech LLM.
+
+B utterances · R rows (hypotheses) · N labels · M = N + 1 · V labels (EOS included).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from duolect.models.encoded import Encoded
+
+
+@runtime_checkable
+class Autoregressive(Protocol):
+    """A model of label sequences, left to right; log-probabilities are natural and float32.
+
+    A state is never changed: `step` and `select` return new ones, and an old one stays usable.
+    """
+
+    vocabulary: int
+    bos_id: int
+    eos_id: int
+
+    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, Any]:
+        """One row per utterance (`rows` rows where there is no audio), having consumed prompt, audio and BOS.
+
+        Returns (log p of the first label (R, V), state).
+        """
+        ...
+
+    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Row r consumes its first counts_R[r] ≥ 0 labels (None: all N).
+
+        Returns (log p (R, N, V), state): [r, n] is the distribution after n + 1 labels; beyond a row's count it is
+        meaningless but finite. A row of count 0 stays as it was.
+        """
+        ...
+
+    def select(self, state: Any, rows_R: Tensor) -> Any:
+        """The state of the rows `rows_R`: picked, repeated, reordered; their number may change."""
+        ...
+
+    def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
+        """log p (B, M, V) given whole sequences, without a cache: [b, n] is the distribution after n labels."""
+        ...

@@ -1,0 +1,148 @@
+"""Models as folders: config.json, model.safetensors and, where there is an LLM, its llm_config.json.
+
+A folder needs nothing outside itself, and no network, to be loaded again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duolect.configs import from_json, to_json
+from duolect.errors import ConfigError, ModelError
+from duolect.models.acoustic import AcousticConfig, AcousticModel
+from duolect.models.language import LanguageConfig, LanguageModel
+from duolect.models.lora import merged_state
+from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
+from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
+
+FORMAT = 1
+
+Model = AcousticModel | LanguageModel | SpeechLLM
+"""Every kind of trainable model."""
+
+_KINDS: dict[str, tuple[type, type[Any]]] = {
+    "acoustic": (AcousticConfig, AcousticModel),
+    "language": (LanguageConfig, LanguageModel),
+    "speech_llm": (SpeechLLMConfig, SpeechLLM),
+}
+
+
+def build_model(config: AcousticConfig | LanguageConfig | SpeechLLMConfig) -> Model:
+    """The model `config` describes, with fresh weights (pre-trained ones where the config names a source)."""
+    return _KINDS[config.kind][1](config)
+
+
+def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
+    """Write `model` to `folder`, which appears whole or not at all. LoRA is merged; tied weights are written once."""
+    config = model.config
+    if getattr(config, "lora", None) is not None:
+        config = dataclasses.replace(config, finetune="full", lora=None)  # type: ignore[arg-type]
+    with atomic_folder(folder) as partial:
+        write_json(partial / "config.json", {"format": FORMAT, "kind": config.kind, "config": to_json(config)})
+        if not isinstance(model, AcousticModel):
+            write_json(partial / "llm_config.json", model.llm.model.config.to_dict())
+        save_tensors(partial / "model.safetensors", _once(merged_state(model)))
+
+
+def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:
+    """Read a model that `save_model` wrote, in evaluation mode, onto `device`.
+
+    Raises ModelError or ConfigError, naming the file, where one is missing, damaged, or does not fit the config.
+    """
+    folder = Path(folder)
+    described = read_json(folder / "config.json")
+    if not isinstance(described, dict) or described.get("format") != FORMAT or described.get("kind") not in _KINDS:
+        raise ModelError(f"{folder / 'config.json'}: not a model of format {FORMAT} and kind {', '.join(_KINDS)}.")
+    config_class, model_class = _KINDS[described["kind"]]
+    config: Any = from_json(config_class, described.get("config"), str(folder / "config.json"))
+    if config.kind == "acoustic":
+        model = model_class(config)
+    else:
+        model = model_class(config, stored=_stored_architecture(folder / "llm_config.json"))
+    load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    return model.to(device).eval()
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | os.PathLike[str]) -> None:
+    """Copy `tensors` into `model`, strictly; a tied weight may be named once. Raises ModelError naming the tensor."""
+    own = model.state_dict()
+    present = {_place(own[name]) for name in tensors if name in own}
+    for name in sorted(set(tensors) - set(own)):
+        raise ModelError(f"{where}: holds a tensor {name!r} that the model does not have.")
+    for name, tensor in own.items():
+        if name not in tensors and _place(tensor) not in present:
+            raise ModelError(f"{where}: the tensor {name!r} of the model is missing.")
+        if name in tensors and tensors[name].shape != tensor.shape:
+            found, expected = tuple(tensors[name].shape), tuple(tensor.shape)
+            raise ModelError(f"{where}: the tensor {name!r} has shape {found}, the model expects {expected}.")
+    model.load_state_dict(tensors, strict=False)
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """What training changes, for checkpoints: trainable parameters (tied ones once) and all buffers.
+
+    What is frozen is left out; `load_trained_state` puts the rest back into a model built from the same config.
+    """
+    frozen = {_place(parameter) for parameter in model.parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in _once(model.state_dict()).items() if _place(tensor) not in frozen}
+
+
+def load_trained_state(model: nn.Module, tensors: dict[str, Tensor], where: str | os.PathLike[str]) -> None:
+    """The inverse of `trained_state`. Raises ModelError naming the tensor that is missing, unknown or misshapen."""
+    frozen = {_place(parameter) for parameter in model.parameters() if not parameter.requires_grad}
+    kept = {name: tensor for name, tensor in model.state_dict().items() if _place(tensor) in frozen}
+    load_weights(model, kept | tensors, where)
+
+
+def count_parameters(model: Model) -> dict[str, tuple[int, int]]:
+    """{part: (all, trainable)} parameters, tied ones once; the last part is "total"."""
+    parts: dict[str, nn.Module | None] = {"encoder": None, "ctc": None, "adapter": None, "interface": None}
+    if not isinstance(model, LanguageModel):
+        parts |= {"encoder": model.speech.encoder, "ctc": model.speech.ctc_heads}
+    if isinstance(model, SpeechLLM):
+        parts |= {"adapter": model.adapter, "interface": model.interface}
+    parts |= {"decoder": model.decoder} if isinstance(model, AcousticModel) else {"llm": model.llm}
+    parts["total"] = model
+    counts = {
+        name: (
+            sum(p.numel() for p in part.parameters()),
+            sum(p.numel() for p in part.parameters() if p.requires_grad),
+        )
+        for name, part in parts.items()
+        if part is not None
+    }
+    return {name: count for name, count in counts.items() if count[0]}
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    # Tensors of no element all share the null pointer; they are not tied.
+    return (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.data_ptr() else (id(tensor),)
+
+
+def _once(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    seen: set[tuple[Any, ...]] = set()
+    kept = {}
+    for name, tensor in state.items():
+        if _place(tensor) not in seen:
+            seen.add(_place(tensor))
+            kept[name] = tensor
+    return kept
+
+
+def _stored_architecture(path: Path) -> Any:
+    from transformers import AutoConfig
+
+    stored = read_json(path)
+    if not isinstance(stored, dict) or "model_type" not in stored:
+        raise ModelError(f"{path}: not the configuration of a causal language model.")
+    stored.pop("transformers_version", None)
+    try:
+        return AutoConfig.for_model(stored.pop("model_type"), **stored)
+    except (ValueError, TypeError, ConfigError) as error:
+        raise ModelError(f"{path}: not the configuration of a causal language model ({error}).") from error

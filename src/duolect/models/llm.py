@@ -1,0 +1,162 @@
+"""Which LLM: one of our own by size, or a pre-trained one from a folder or the hub."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from duolect.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMConfig:
+    """A decoder-only LLM over `vocabulary` labels (V, EOS among them).
+
+    With `source` (a local folder or a hub name) the sizes come from there. A pre-trained table may have more rows than
+    V; those beyond are left out of every distribution. `replace_embeddings` puts new tables of V rows in their place.
+    """
+
+    vocabulary: int
+    source: str | None = None
+    replace_embeddings: bool = False
+    pretrained: bool = True  # False: the architecture of `source` with random weights (the control experiment)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    architecture: Literal["qwen2", "qwen3", "llama"] = "qwen2"
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int | None = None  # None: as many as heads
+    intermediate: int | None = None  # None: 4 x width
+    max_positions: int = 4096
+    dropout: float = 0.0  # on the embedded labels and on the attention weights; only where there is no `source`
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "width", "layers", "heads", "max_positions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"llm: {name} must be positive, not {getattr(self, name)}.")
+        if self.source is None and (self.width % self.heads or self.heads % (self.kv_heads or self.heads)):
+            raise ConfigError(
+                f"llm: width {self.width} must be a multiple of heads ({self.heads}), and those of kv_heads "
+                f"({self.kv_heads})."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"llm: dropout must be at least 0 and below 1, not {self.dropout}.")
+        if self.source is None and self.replace_embeddings:
+            raise ConfigError("llm: replace_embeddings needs a pre-trained source.")
+
+
+def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreTrainedModel:
+    """The Hugging Face model `config` asks for, attention by SDPA, in evaluation mode.
+
+    `stored` is the architecture of a saved model: it is built with random weights (to be loaded) and without looking at
+    `config.source`. Raises ModelError where the source cannot be loaded or its LLM has parts that are not supported.
+    """
+    from transformers import AutoModelForCausalLM
+
+    dtype = DTYPES[config.dtype]
+    with _quiet():
+        if stored is not None:
+            llm = AutoModelForCausalLM.from_config(stored, dtype=dtype, attn_implementation="sdpa")
+        elif config.source is None:
+            llm = AutoModelForCausalLM.from_config(_own_architecture(config), dtype=dtype, attn_implementation="sdpa")
+        else:
+            llm = _from_source(config, config.source, dtype)
+    _check(llm, config)
+    return llm.eval()
+
+
+def _own_architecture(config: LLMConfig) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(
+        config.architecture,
+        vocab_size=config.vocabulary,
+        hidden_size=config.width,
+        intermediate_size=config.intermediate or 4 * config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads or config.heads,
+        head_dim=config.width // config.heads,
+        max_position_embeddings=config.max_positions,
+        attention_dropout=config.dropout,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+
+
+def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrainedModel:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        if config.pretrained:
+            llm = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
+            )
+        else:
+            architecture = AutoConfig.from_pretrained(source)
+            llm = AutoModelForCausalLM.from_config(architecture, dtype=dtype, attn_implementation="sdpa")
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise ModelError(
+            f"llm: {source!r} is neither a folder nor a hub name from which a causal language model can be loaded as "
+            f"safetensors ({reason})."
+        ) from error
+    if config.replace_embeddings:
+        _replace_embeddings(llm, config.vocabulary)
+    return llm
+
+
+def _replace_embeddings(llm: PreTrainedModel, vocabulary: int) -> None:
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(llm.config, name, None)
+    llm.resize_token_embeddings(vocabulary, mean_resizing=False)
+    std = getattr(llm.config, "initializer_range", 0.02)
+    for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):
+        torch.nn.init.normal_(table.weight, std=std)
+
+
+def _check(llm: Any, config: LLMConfig) -> None:
+    architecture = llm.config
+    name = f"llm: {config.source or config.architecture!r} ({architecture.model_type})"
+    head = llm.get_output_embeddings()
+    if head is None or not hasattr(llm, llm.base_model_prefix):
+        raise ModelError(f"{name} has no output layer over a decoder and cannot serve as a language model.")
+    if head.weight.shape[0] < config.vocabulary:
+        raise ModelError(
+            f"{name} has {head.weight.shape[0]} labels, fewer than the vocabulary of {config.vocabulary}; set "
+            f"replace_embeddings or use its own tokeniser."
+        )
+    # The output layer is applied to chosen positions only, so nothing may stand between it and the softmax.
+    for field in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+        if getattr(architecture, field, None) not in (None, 1, 1.0):
+            raise ModelError(f"{name} rescales its logits ({field}), which is not supported.")
+    kinds = set(getattr(architecture, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise ModelError(f"{name} has layers of kind {', '.join(sorted(kinds))}; only full attention is supported.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from drawing progress bars and load reports; put its settings back afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

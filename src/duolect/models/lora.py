@@ -1,0 +1,128 @@
+"""Low-rank adaptation of an LLM (Hu et al. 2021) through peft, and the merged weights that are exported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from duolect.errors import ConfigError, ModelError
+
+Finetune = Literal["full", "frozen", "lora"]
+"""What of an LLM is trained: all of it, nothing, or low-rank additions to some projections."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """W + scale · B A with A of `rank` rows; scale is alpha / rank, or alpha / √rank when rank-stabilised.
+
+    arXiv 2603.15045: speech LLM q_proj and v_proj, rank 320, alpha 16, dropout 0.1, rank-stabilised.
+    """
+
+    rank: int = 16
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    rank_stabilised: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or not self.targets:
+            raise ConfigError("lora: rank and alpha must be positive and targets must name at least one projection.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"lora: dropout must be at least 0 and below 1, not {self.dropout}.")
+
+    @property
+    def scale(self) -> float:
+        """The factor before B A."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+
+
+def check_finetune(finetune: Finetune, lora: LoraSettings | None, replaced_embeddings: bool) -> None:
+    """Raise ConfigError where the fine-tuning settings contradict each other."""
+    if (finetune == "lora") != (lora is not None):
+        raise ConfigError(f"finetune is {finetune!r}: settings under 'lora' belong to finetune 'lora' and only there.")
+    if finetune == "frozen" and replaced_embeddings:
+        raise ConfigError("finetune 'frozen' with replace_embeddings would leave the new embeddings random.")
+
+
+def prepare_finetuning(
+    llm: nn.Module, finetune: Finetune, lora: LoraSettings | None, train_embeddings: bool = False
+) -> None:
+    """Set which parameters of a Hugging Face LLM are trained, adding LoRA to it in place where asked.
+
+    `train_embeddings`: with LoRA, the input and output tables are trained as well (new tables must be).
+    Raises ModelError where a LoRA target names no projection of the LLM.
+    """
+    if finetune == "lora" and lora is not None:
+        _add_lora(llm, lora)
+        if train_embeddings:
+            for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):  # type: ignore[operator]
+                table.requires_grad_(True)
+    else:
+        llm.requires_grad_(finetune == "full")
+
+
+def _add_lora(llm: nn.Module, lora: LoraSettings) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = [name for name, module in llm.named_modules() if isinstance(module, nn.Linear)]
+    for target in lora.targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            known = sorted({name.rsplit(".", 1)[-1] for name in names})
+            raise ModelError(f"lora: the target {target!r} names no projection of this LLM; it has {', '.join(known)}.")
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # ty: ignore[invalid-argument-type]
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        use_rslora=lora.rank_stabilised,
+        bias="none",
+    )
+    inject_adapter_in_model(settings, llm)
+
+
+@torch.no_grad()
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state of `model` with every LoRA folded into its base weights and named as without LoRA.
+
+    The model itself stays as it is.
+    """
+    state = dict(model.state_dict())
+    for name, module in model.named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        delta = module.get_delta_weight("default")  # type: ignore[operator]
+        for key in [key for key in state if key.startswith(f"{name}.")]:
+            tensor, rest = state.pop(key), key.removeprefix(f"{name}.")
+            if rest.startswith("base_layer."):
+                plain = rest.removeprefix("base_layer.")
+                state[f"{name}.{plain}"] = tensor + delta.to(tensor.dtype) if plain == "weight" else tensor
+    return state
+
+
+@torch.no_grad()
+def load_base_state(model: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    """Load weights named as without LoRA into `model`, whose own LoRA, if any, stays as it is.
+
+    Raises ModelError, naming the first tensor, where names or shapes differ; `what` says whose weights they are.
+    """
+    layers = [name for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    own = model.state_dict()
+    renamed = {}
+    for key, tensor in state.items():
+        for layer in layers:
+            if key.startswith(f"{layer}."):
+                key = f"{layer}.base_layer.{key.removeprefix(f'{layer}.')}"
+        renamed[key] = tensor
+    expected = {key for key in own if ".lora_" not in key}
+    for key in sorted(expected.symmetric_difference(renamed)):
+        raise ModelError(f"{what} does not fit: {key} is in only one of the two models.")
+    for key, tensor in renamed.items():
+        if own[key].shape != tensor.shape:
+            raise ModelError(
+                f"{what} does not fit: {key} has shape {tuple(tensor.shape)}, expected {tuple(own[key].shape)}."
+            )
+        own[key].copy_(tensor)

@@ -1,0 +1,97 @@
+"""Perplexity of a language model, per label and per word. B sentences · N labels · M = N + 1 · V labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from duolect.models.autoregressive import Autoregressive
+from duolect.models.targets import next_label_targets
+from duolect.text.normalise import words
+
+if TYPE_CHECKING:
+    from duolect.models.encoded import Encoded
+    from duolect.text.units import Units
+
+
+@dataclass(frozen=True)
+class TextLogProb:
+    """Natural log-probability of a text, with what it can be spread over. Texts add up with +."""
+
+    log_prob: float = 0.0
+    tokens: int = 0  # labels and sentence ends
+    words: int = 0  # words, without sentence ends
+    sentences: int = 0
+
+    def __add__(self, other: TextLogProb) -> TextLogProb:
+        return TextLogProb(
+            self.log_prob + other.log_prob,
+            self.tokens + other.tokens,
+            self.words + other.words,
+            self.sentences + other.sentences,
+        )
+
+    @property
+    def per_token(self) -> float:
+        """Perplexity per label, sentence ends counted as labels. Comparable within one set of units only."""
+        return math.exp(-self.log_prob / max(self.tokens, 1))
+
+    @property
+    def per_word(self) -> float:
+        """Perplexity per word, sentence ends counted as words. Comparable across units."""
+        return math.exp(-self.log_prob / max(self.words + self.sentences, 1))
+
+
+@torch.no_grad()
+def label_log_probs(
+    model: Autoregressive, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(log p of each label and EOS (B, M), 0 beyond them; mask_BM)."""
+    log_probs_BMV = model.sequence_log_probs(encoded, labels_BN, lengths_B)
+    mask_BM, targets_P = next_label_targets(labels_BN, lengths_B, model.eos_id)
+    scores_BM = log_probs_BMV.new_zeros(mask_BM.shape)
+    scores_BM[mask_BM] = log_probs_BMV[mask_BM].gather(1, targets_P[:, None])[:, 0]
+    return scores_BM, mask_BM
+
+
+def text_log_prob(
+    model: torch.nn.Module, sentences: Iterable[str], units: Units, *, batch_tokens: int = 4096
+) -> TextLogProb:
+    """The log-probability of `sentences` under a language model that speaks `units`.
+
+    Evaluated in batches of at most `batch_tokens` labels with padding. The model is left in the mode it came in.
+    Raises UnitsError for a character the units cannot spell.
+    """
+    encoded = sorted(
+        ((units.encode(sentence), len(words(sentence))) for sentence in sentences), key=lambda s: len(s[0])
+    )
+    training, result = model.training, TextLogProb()
+    model.eval()
+    try:
+        start = 0
+        while start < len(encoded):
+            end = start + 1
+            while end < len(encoded) and (len(encoded[end][0]) + 1) * (end + 1 - start) <= batch_tokens:
+                end += 1
+            result += _batch_log_prob(model, encoded[start:end])
+            start = end
+    finally:
+        model.train(training)
+    return result
+
+
+def _batch_log_prob(model: torch.nn.Module, batch: list[tuple[list[int], int]]) -> TextLogProb:
+    device = next(model.parameters()).device
+    lengths_B = torch.tensor([len(labels) for labels, _ in batch], device=device)
+    labels_BN = pad_sequence([torch.tensor(labels, dtype=torch.long) for labels, _ in batch], batch_first=True)
+    assert isinstance(model, Autoregressive)
+    scores_BM, mask_BM = label_log_probs(model, None, labels_BN.to(device), lengths_B)
+    return TextLogProb(
+        float(scores_BM.double().sum()), int(mask_BM.sum()), sum(words for _, words in batch), len(batch)
+    )

@@ -1,0 +1,188 @@
+"""The speech LLM: encoder, adapter and LLM trained together, p(a | x) = Π p(a_n | x, a_1 … a_n-1), EOS included.
+
+B utterances · N samples or labels · T frames · M = N + 1 · R rows · V labels · W = CTC labels + blank · E LLM width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from torch import Tensor, nn
+
+from duolect.audio.features import FeatureConfig
+from duolect.data.augment import SpecAugmentConfig
+from duolect.errors import ConfigError, ModelError
+from duolect.models.acoustic import AcousticModel
+from duolect.models.causal import CausalLLM
+from duolect.models.encoded import Encoded
+from duolect.models.language import LanguageModel
+from duolect.models.llm import LLMConfig, build_llm
+from duolect.models.lora import (
+    Finetune,
+    LoraSettings,
+    check_finetune,
+    load_base_state,
+    merged_state,
+    prepare_finetuning,
+)
+from duolect.models.prefix import InterfaceConfig, PrefixConfig, build_interface
+from duolect.models.speech_encoder import EncoderConfig, SpeechEncoder, check_ctc_layers
+from duolect.models.targets import label_count, next_label_targets
+from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
+from duolect.nn.conformer import ConformerConfig
+from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from duolect.data.loader import SpeechBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechLLMConfig:
+    """A speech LLM over the LLM's labels; the prompts are label ids, so that training and use cannot differ."""
+
+    kind: Literal["speech_llm"] = "speech_llm"
+    llm: LLMConfig
+    bos_id: int
+    eos_id: int
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    encoder: EncoderConfig = field(default_factory=ConformerConfig)
+    adapter: AdapterConfig = field(default_factory=ConcatLinearConfig)
+    interface: InterfaceConfig = field(default_factory=PrefixConfig)
+    prompt_before: tuple[int, ...] = ()
+    prompt_after: tuple[int, ...] = ()
+    ctc_layers: tuple[int, ...] = ()
+    ctc_weight: float = 1.0
+    ctc_vocabulary: int | None = None  # where CTC speaks other units than the LLM; None: those of the LLM
+    label_smoothing: float = 0.1
+    finetune: Finetune = "full"
+    lora: LoraSettings | None = None
+    freeze_encoder: bool = False
+    spec_augment: SpecAugmentConfig | None = None
+
+    def __post_init__(self) -> None:
+        ids = {"bos_id": (self.bos_id,), "eos_id": (self.eos_id,)}
+        for name, values in (ids | {"prompt_before": self.prompt_before, "prompt_after": self.prompt_after}).items():
+            for value in values:
+                if not 0 <= value < self.llm.vocabulary:
+                    raise ConfigError(f"speech LLM: {name} {value} is not in the vocabulary of {self.llm.vocabulary}.")
+        check_ctc_layers(self.ctc_layers, self.encoder)
+        if self.ctc_weight < 0:
+            raise ConfigError(f"speech LLM: ctc_weight must not be negative, is {self.ctc_weight}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"speech LLM: label_smoothing must be in [0, 1), not {self.label_smoothing}.")
+        check_finetune(self.finetune, self.lora, self.llm.replace_embeddings)
+
+
+class SpeechLLM(nn.Module):
+    """Implements `Autoregressive`, and `ctc_log_probs` where it has CTC heads.
+
+    Trained on L = CE(labels and EOS, smoothed) + w_ctc · Σ_l CTC_l (arXiv 2603.15045). A frozen LLM or encoder stays in
+    evaluation mode. `stored` is the LLM's architecture when a saved model is rebuilt (see `build_llm`).
+    """
+
+    def __init__(self, config: SpeechLLMConfig, stored: PreTrainedConfig | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary, self.bos_id, self.eos_id = config.llm.vocabulary, config.bos_id, config.eos_id
+        ctc_vocabulary = config.ctc_vocabulary or self.vocabulary
+        self.speech = SpeechEncoder(
+            config.features, config.encoder, config.ctc_layers, ctc_vocabulary, config.spec_augment
+        )
+        dropout = config.llm.dropout if config.llm.source is None else 0.0
+        self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
+        self.adapter = build_adapter(config.adapter, self.speech.encoder.width, self.llm.width)
+        self.interface = build_interface(config.interface, config.prompt_before, config.prompt_after, config.bos_id)
+        prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
+        if config.freeze_encoder:
+            self.speech.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`, but what is frozen stays in evaluation mode (dropout, batch statistics)."""
+        super().train(mode)
+        if self.config.finetune == "frozen":
+            self.llm.eval()
+        if self.config.freeze_encoder:
+            self.speech.eval()
+        return self
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Duration one encoder state (before the adapter) stands for."""
+        return self.speech.seconds_per_frame
+
+    def encode(self, samples_BN: Tensor, lengths_B: Tensor) -> Encoded:
+        """Encoder states of waveforms at the features' sampling rate; `lengths_B` in samples."""
+        return self.speech(samples_BN, lengths_B)
+
+    def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> Tensor:
+        """log p_BTW in float32, blank last, of the head at `layer` (None: the last head)."""
+        return self.speech.ctc_log_probs(encoded, layer)
+
+    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, Any]:
+        """See `Autoregressive.start`; `rows` must be the number of utterances."""
+        if encoded is None or rows != len(encoded):
+            raise ModelError("The speech LLM starts with one row for each encoded utterance.")
+        last_RE, state = self.interface.start(self.llm, *self.adapter(encoded.states_BTD, encoded.lengths_B))
+        return self.llm.log_probs(last_RE), state
+
+    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
+        """See `Autoregressive.step`."""
+        states_RNE, state = self.interface.step(self.llm, state, labels_RN, counts_R)
+        return self.llm.log_probs(states_RNE), state
+
+    def select(self, state: Any, rows_R: Tensor) -> Any:
+        """See `Autoregressive.select`."""
+        return self.interface.select(self.llm, state, rows_R)
+
+    def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
+        """See `Autoregressive.sequence_log_probs`."""
+        if encoded is None:
+            raise ModelError("The speech LLM needs encoded audio.")
+        return self.llm.log_probs(self._hidden(encoded, labels_BN))
+
+    def loss_counts(self, batch: SpeechBatch) -> dict[str, float]:
+        """How many labels each term of `forward` will be summed over; cheap."""
+        return {"ce": label_count(batch), **self._ctc_counts(batch)}
+
+    def forward(self, batch: SpeechBatch, step: int = 0, counts: dict[str, float] | None = None) -> dict[str, LossTerm]:
+        """The loss terms of a batch at training step `step`; `counts`, where known already, are `loss_counts`."""
+        counts = self.loss_counts(batch) if counts is None else counts
+        encoded = self.speech(batch.samples_BN, batch.sample_lengths_B, batch.seeds_B, step)
+        mask_BM, targets_P = next_label_targets(batch.labels_BN, batch.label_lengths_B, self.eos_id)
+        logits_PV = self.llm.logits(self._hidden(encoded, batch.labels_BN)[mask_BM])
+        total = label_smoothed_cross_entropy(logits_PV, targets_P, self.config.label_smoothing)
+        terms = {"ce": LossTerm(total, counts["ce"])}
+        if self._trains_ctc:
+            count = counts[f"ctc{self.speech.ctc_layers[0]}"]
+            terms |= self.speech.ctc_terms(encoded, batch, self.config.ctc_weight, count)
+        return terms
+
+    def initialise_encoder(self, acoustic: AcousticModel) -> list[str]:
+        """Start from the encoder of `acoustic` (and from its CTC heads, where layer and vocabulary agree).
+
+        It may have fewer layers than this one. Returns the encoder parameters that remain new. Raises ModelError where
+        features or sizes differ.
+        """
+        return self.speech.initialise_from(acoustic.speech)
+
+    def initialise_llm(self, language: LanguageModel) -> None:
+        """Start from a language model of the same architecture and units, its LoRA, if any, merged.
+
+        Raises ModelError, naming the first tensor, where the two do not fit.
+        """
+        load_base_state(self.llm.model, merged_state(language.llm.model), "The language model to start from")
+
+    @property
+    def _trains_ctc(self) -> bool:
+        # Frozen heads on a frozen encoder are for decoding only.
+        return bool(self.speech.ctc_layers) and not self.config.freeze_encoder
+
+    def _ctc_counts(self, batch: SpeechBatch) -> dict[str, float]:
+        return self.speech.ctc_counts(batch) if self._trains_ctc else {}
+
+    def _hidden(self, encoded: Encoded, labels_BN: Tensor) -> Tensor:
+        audio_BTE, lengths_B = self.adapter(encoded.states_BTD, encoded.lengths_B)
+        return self.interface.hidden(self.llm, audio_BTE, lengths_B, labels_BN)

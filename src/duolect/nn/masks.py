@@ -1,0 +1,40 @@
+"""Lengths and masks. B utterances · T frames · R rows · N labels of this step · L cached positions (see DESIGN.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def length_mask(lengths_B: Tensor, frames: int) -> Tensor:
+    """mask_BT, True where a position is inside its utterance; `frames` is T."""
+    return torch.arange(frames, device=lengths_B.device)[None, :] < lengths_B[:, None]
+
+
+def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive attention mask of the shape of `mask` (True: attend): 0, or half the smallest finite number of `dtype`.
+
+    Finite rather than minus infinity, so that a row which may attend to nothing stays free of NaN; half, so that it
+    remains finite when scores are added to it or when float32 becomes bfloat16.
+    """
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min / 2)
+
+
+def step_mask(valid_RL: Tensor, counts_R: Tensor, labels: int) -> tuple[Tensor, Tensor]:
+    """Who attends to whom when each row appends its first `counts_R` of N = `labels` labels to L cached positions.
+
+    Returns (mask_RNX bool, valid_RX bool) with X = L + N: label n sees the valid cached positions, the labels before
+    it, and itself; positions past a row's count stay invalid for ever.
+    """
+    new_RN = length_mask(counts_R, labels)
+    causal_NN = torch.ones(labels, labels, dtype=torch.bool, device=valid_RL.device).tril()
+    mask_RNX = torch.cat((valid_RL[:, None, :].expand(-1, labels, -1), causal_NN.expand(len(valid_RL), -1, -1)), dim=2)
+    return mask_RNX, torch.cat((valid_RL, new_RN), dim=1)
+
+
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """Sinusoidal encodings (Vaswani et al. 2017) of positions of any shape and sign: (..., width), sines first."""
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=positions.device, dtype=torch.float32) * (-9.210340371976184 / half))
+    angles = positions.to(torch.float32).unsqueeze(-1) * rates
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)

@@ -1,0 +1,161 @@
+"""Pre-norm decoder layers with RMSNorm, SwiGLU and cross-attention, for training and for cached search.
+
+R rows (hypotheses) · N labels · B utterances · K rows of one utterance · T frames · D width · H heads · d head width ·
+L cached positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values, each (rows or utterances, H, positions, d)."""
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Which utterance each row belongs to, so that the rows of an utterance share its keys and values uncopied.
+
+    Queries are laid out as B x K slots. `slots_R` is None where the rows, in their order, fill the slots exactly.
+    """
+
+    utterance_R: Tensor
+    utterances: int
+    width: int  # K, the largest number of rows of one utterance
+    slots_R: Tensor | None
+
+    @staticmethod
+    def of(utterance_R: Tensor, utterances: int) -> RowLayout:
+        """The layout for rows that speak for the utterances `utterance_R` of `utterances`."""
+        rows = len(utterance_R)
+        if rows == 0:
+            return RowLayout(utterance_R, utterances, 0, None)
+        counts_B = torch.bincount(utterance_R, minlength=utterances)
+        width = int(counts_B.max())
+        order_R = torch.argsort(utterance_R, stable=True)
+        starts_B = counts_B.cumsum(0) - counts_B
+        rank_R = torch.empty_like(order_R)
+        rank_R[order_R] = torch.arange(rows, device=order_R.device) - starts_B[utterance_R[order_R]]
+        slots_R = utterance_R * width + rank_R
+        regular = rows == utterances * width and bool((slots_R == torch.arange(rows, device=slots_R.device)).all())
+        return RowLayout(utterance_R, utterances, width, None if regular else slots_R)
+
+    def spread(self, x_RND: Tensor) -> Tensor:
+        """Rows into the slots of their utterance: (B, K·N, D), zeros where an utterance has fewer than K rows."""
+        _, labels, width = x_RND.shape
+        if self.slots_R is not None:
+            slots = x_RND.new_zeros(self.utterances * self.width, labels, width)
+            x_RND = slots.index_copy(0, self.slots_R, x_RND)
+        return x_RND.reshape(self.utterances, self.width * labels, width)
+
+    def collect(self, x_BSD: Tensor, labels: int) -> Tensor:
+        """The inverse of `spread`: (R, N, D)."""
+        slots = x_BSD.reshape(self.utterances * self.width, labels, -1)
+        return slots if self.slots_R is None else slots[self.slots_R]
+
+
+class SelfAttention(nn.Module):
+    """Causal multi-head self-attention without biases."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.project = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self, x_RND: Tensor, past: KeysValues | None = None, mask_RNX: Tensor | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """Output x_RND and the keys and values of past and present. Without a mask: plainly causal, no past."""
+        query, key, value = self.project(x_RND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if past is not None:
+            key, value = torch.cat((past[0], key), dim=2), torch.cat((past[1], value), dim=2)
+        attended = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=None if mask_RNX is None else mask_RNX.unsqueeze(1),
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=mask_RNX is None,
+        )
+        return self.output(attended.transpose(1, 2).flatten(2)), (key, value)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of the labels to the encoder's states, without biases.
+
+    The keys and values of padding are zero, so that a row with no frame at all gets zero.
+    """
+
+    def __init__(self, width: int, encoder_width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(encoder_width, 2 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def keys_values(self, states_BTD: Tensor) -> KeysValues:
+        """Computed once per utterance, whatever number of hypotheses it will have."""
+        key, value = self.key_value(states_BTD).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return key, value
+
+    def forward(self, x_RND: Tensor, keys_values: KeysValues, bias_B11T: Tensor, layout: RowLayout | None) -> Tensor:
+        """Output x_RND; `layout` None: one row per utterance, in order."""
+        labels = x_RND.shape[1]
+        query = self.query(x_RND)
+        query_BSD = query if layout is None else layout.spread(query)
+        attended = functional.scaled_dot_product_attention(
+            query_BSD.unflatten(-1, (self.heads, -1)).transpose(1, 2),
+            *keys_values,
+            attn_mask=bias_B11T.to(query.dtype),
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        attended_BSD = attended.transpose(1, 2).flatten(2)
+        return self.output(attended_BSD if layout is None else layout.collect(attended_BSD, labels))
+
+
+class GatedFeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020): contract(silu(gate(x)) · expand(x)), no biases."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.gate_expand = nn.Linear(width, 2 * inner, bias=False)
+        self.contract = nn.Linear(inner, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_RND: Tensor) -> Tensor:
+        """Output of x's shape."""
+        gate, expanded = self.gate_expand(x_RND).chunk(2, dim=-1)
+        return self.contract(self.dropout(functional.silu(gate) * expanded))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention, gated feed-forward; each after an RMSNorm and added to its input."""
+
+    def __init__(self, width: int, encoder_width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.self_norm, self.cross_norm, self.feed_norm = (nn.RMSNorm(width, eps=1e-6) for _ in range(3))
+        self.self_attention = SelfAttention(width, heads, dropout)
+        self.cross_attention = CrossAttention(width, encoder_width, heads, dropout)
+        self.feed_forward = GatedFeedForward(width, inner, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x_RND: Tensor,
+        cross: KeysValues,
+        bias_B11T: Tensor,
+        layout: RowLayout | None = None,
+        past: KeysValues | None = None,
+        mask_RNX: Tensor | None = None,
+    ) -> tuple[Tensor, KeysValues]:
+        """Next layer's x_RND, and this layer's self-attention keys and values including the past."""
+        attended, keys_values = self.self_attention(self.self_norm(x_RND), past, mask_RNX)
+        x = x_RND + self.dropout(attended)
+        x = x + self.dropout(self.cross_attention(self.cross_norm(x), cross, bias_B11T, layout))
+        x = x + self.dropout(self.feed_forward(self.feed_norm(x)))
+        return x, keys_values
