@@ -1,1 +1,42 @@
-"""Room `evaluation`: see the map in README."""
+"""Word errors, intervals and paired tests, speed and memory accounting, hypothesis files (no torch)."""
+
+from duolect.evaluation.intervals import Interval, Paired, bootstrap_interval, paired
+from duolect.evaluation.results import (
+    HypothesisRow,
+    RunRecord,
+    Skipped,
+    read_rows,
+    read_run,
+    run_record_path,
+    write_run,
+)
+from duolect.evaluation.score import Normaliser, Score, compare_scores, manifest_references, score_file, score_run
+from duolect.evaluation.speed import Timing, peak_memory_bytes, reset_peak_memory
+from duolect.evaluation.words import ALIGNER, WordErrors, align, word_errors
+
+__all__ = [
+    "ALIGNER",
+    "HypothesisRow",
+    "Interval",
+    "Normaliser",
+    "Paired",
+    "RunRecord",
+    "Score",
+    "Skipped",
+    "Timing",
+    "WordErrors",
+    "align",
+    "bootstrap_interval",
+    "compare_scores",
+    "manifest_references",
+    "paired",
+    "peak_memory_bytes",
+    "read_rows",
+    "read_run",
+    "reset_peak_memory",
+    "run_record_path",
+    "score_file",
+    "score_run",
+    "word_errors",
+    "write_run",
+]

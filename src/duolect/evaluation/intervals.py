@@ -1,0 +1,184 @@
+"""How sure a word error rate, or a difference between two, is.
+
+*Interval*: the percentile bootstrap over utterances (Bisani & Ney, ICASSP 2004): utterances are drawn with replacement,
+the pooled WER of each replica is computed, and the middle 95 % of the replicas is the interval.
+
+*Probability of improvement* (same paper): the share of replicas in which the system makes fewer errors than the
+baseline on the same drawn utterances; replicas with equally many count one half.
+
+*p-value*: the two-sided matched-pairs randomisation test (Fisher-Pitman; "approximate randomisation" in Noreen 1989).
+If both systems were alike, each utterance's difference in errors could as well have the opposite sign; p is the share
+of sign assignments whose total difference is at least as large as the one seen. All 2^n assignments are enumerated
+when few utterances differ, otherwise as many as there are replicas are drawn and p = (1 + hits) / (1 + drawn). Unlike a
+p-value read off bootstrap replicas it stays valid for few utterances: a single one always gives p = 1.
+
+kaldialign's `bootstrap_wer_ci` does the same bootstrap but gives a symmetric mean ± 1.96 σ, counts ties as no
+improvement, has no p-value, and draws through the C++ library's implementation-defined distribution, so that its last
+digits differ between platforms; the tests hold ours against it.
+
+Utterances are taken as independent. Where they are not (one speaker, one meeting), pass counts pooled by block.
+Shape suffixes: N utterances, R replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from duolect.errors import ScoringError
+from duolect.evaluation.words import Words, utterance_counts
+
+REPLICAS = 10_000
+SEED = 0
+LEVEL = 0.95
+
+_CHUNK = 1 << 21  # drawn indices held at once: 16 MiB of packed counts
+_SHIFT = 32
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval; bounds are fractions (0.05 = 5 % WER)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """One system against a baseline on the same utterances. Rates are fractions; negative differences are better."""
+
+    baseline_wer: float
+    wer: float
+    difference: float
+    """WER minus the baseline's."""
+    interval: Interval | None
+    """95 % bootstrap interval of the difference; None for fewer than two utterances."""
+    probability_of_improvement: float
+    p_value: float
+    utterances: int
+    differing: int
+    """Utterances on which the two make different numbers of errors."""
+    seed: int
+    replicas: int
+
+    @property
+    def significant(self) -> bool:
+        """p < 0.05, two-sided, not corrected for the number of systems compared."""
+        return self.p_value < 1 - LEVEL
+
+
+def bootstrap_interval(
+    references: Sequence[Words], hypotheses: Sequence[Words], *, replicas: int = REPLICAS, seed: int = SEED
+) -> Interval | None:
+    """95 % interval of the pooled WER of N utterances; see `interval_of_counts`."""
+    counts_N4 = utterance_counts(references, hypotheses)
+    return interval_of_counts(counts_N4, replicas=replicas, seed=seed)
+
+
+def paired(
+    references: Sequence[Words],
+    baseline: Sequence[Words],
+    hypotheses: Sequence[Words],
+    *,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+) -> Paired:
+    """Compare `hypotheses` with those of a `baseline` on the same N references; see the module's text for the tests."""
+    counts_N4 = utterance_counts(references, baseline)
+    return paired_of_counts(counts_N4, utterance_counts(references, hypotheses), replicas=replicas, seed=seed)
+
+
+def interval_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> Interval | None:
+    """95 % percentile interval from per-utterance (or per-block) counts (N, 4), as `utterance_counts` gives them.
+
+    None for fewer than two utterances: one alone says nothing of the spread. Reproducible by `seed`.
+    Raises ScoringError when there are no reference words.
+    """
+    _check_words(counts_N4)
+    if len(counts_N4) < 2:
+        return None
+    errors_R, words_R = _replicas(counts_N4[:, :3].sum(axis=1), counts_N4[:, 3], replicas, seed)
+    return _percentiles(errors_R, words_R)
+
+
+def paired_of_counts(
+    baseline_N4: np.ndarray, counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED
+) -> Paired:
+    """Compare two systems by their counts (N, 4) of the same utterances in the same order.
+
+    Raises ScoringError when the utterances cannot be the same ones.
+    """
+    if len(baseline_N4) != len(counts_N4) or (baseline_N4[:, 3] != counts_N4[:, 3]).any():
+        raise ScoringError("a paired test needs both systems' errors on the same utterances in the same order.")
+    _check_words(counts_N4)
+    words_N = counts_N4[:, 3]
+    baseline_N, errors_N = baseline_N4[:, :3].sum(axis=1), counts_N4[:, :3].sum(axis=1)
+    gain_N = errors_N - baseline_N
+    total = int(words_N.sum())
+    gain_R, words_R = _replicas(gain_N, words_N, replicas, seed)
+    return Paired(
+        baseline_wer=int(baseline_N.sum()) / total,
+        wer=int(errors_N.sum()) / total,
+        difference=int(gain_N.sum()) / total,
+        interval=_percentiles(gain_R, words_R) if len(gain_N) > 1 else None,
+        probability_of_improvement=float((gain_R < 0).mean() + 0.5 * (gain_R == 0).mean()),
+        p_value=randomisation_p_value(gain_N, replicas=replicas, seed=seed),
+        utterances=len(gain_N),
+        differing=int(np.count_nonzero(gain_N)),
+        seed=seed,
+        replicas=replicas,
+    )
+
+
+def randomisation_p_value(differences_N: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> float:
+    """Two-sided matched-pairs randomisation test of "the integer differences are as likely positive as negative".
+
+    Exact when 2^(differing utterances) is at most `replicas`; otherwise Monte Carlo with `replicas` draws and `seed`.
+    """
+    nonzero = differences_N[differences_N != 0].astype(np.float64)
+    seen = abs(nonzero.sum())
+    count = len(nonzero)
+    if count == 0:
+        return 1.0
+    if 2**count <= replicas:
+        signs = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+        return float((np.abs((2.0 * signs - 1.0) @ nonzero) >= seen).mean())
+    rng = np.random.default_rng(seed)
+    hits, whole_bytes, step = 0, -(-count // 8), max(1, _CHUNK // count)
+    for start in range(0, replicas, step):
+        rows = min(step, replicas - start)
+        bits = np.unpackbits(rng.integers(0, 256, (rows, whole_bytes), dtype=np.uint8), axis=1, count=count)
+        # Σ(±d) = 2 Σ(bit·d) − Σd; integers below 2^53, so exact.
+        hits += int((np.abs(2.0 * (bits @ nonzero) - nonzero.sum()) >= seen).sum())
+    return (1 + hits) / (1 + replicas)
+
+
+def _replicas(values_N: np.ndarray, words_N: np.ndarray, replicas: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of (values, words) over `replicas` draws of N utterances with replacement; both int64 (R,)."""
+    if replicas < 1:
+        raise ScoringError(f"the bootstrap needs at least one replica, not {replicas}.")
+    # Value and words travel in one integer: one gather and one sum instead of two of each.
+    packed_N = (values_N.astype(np.int64) << _SHIFT) + words_N.astype(np.int64)
+    count = len(packed_N)
+    rng = np.random.default_rng(seed)
+    sums_R = np.empty(replicas, dtype=np.int64)
+    step = max(1, _CHUNK // count)
+    for start in range(0, replicas, step):
+        rows = min(step, replicas - start)
+        drawn = rng.integers(0, count, (rows, count), dtype=np.int32)
+        sums_R[start : start + rows] = packed_N[drawn].sum(axis=1)
+    return sums_R >> _SHIFT, sums_R & ((1 << _SHIFT) - 1)
+
+
+def _percentiles(errors_R: np.ndarray, words_R: np.ndarray) -> Interval:
+    rates_R = errors_R / np.maximum(words_R, 1)
+    low, high = np.quantile(rates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _check_words(counts_N4: np.ndarray) -> None:
+    if not len(counts_N4) or not counts_N4[:, 3].sum():
+        raise ScoringError("there are no reference words, so there is no error rate.")

@@ -1,0 +1,226 @@
+"""From hypothesis rows to one score: which utterances count, after which normalisation, and how sure the rate is.
+
+Rules, all reported in the Score:
+* an utterance whose reference is empty after normalisation is dropped (WER is undefined there) and counted;
+* an utterance that was skipped in recognition counts as deleted, unless asked otherwise: a system gains nothing by it;
+* hypotheses and references that do not belong together are an error, never a smaller test set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from duolect.errors import ScoringError
+from duolect.evaluation.intervals import REPLICAS, SEED, Interval, Paired, interval_of_counts, paired_of_counts
+from duolect.evaluation.results import HypothesisRow, Skipped, read_run
+from duolect.evaluation.words import ALIGNER, WordErrors, utterance_counts
+
+Normaliser = Literal["plain", "none"]
+"""plain: `duolect.text.normalise` on both sides; none: texts are only split at white space."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The word error rate of one run, with everything needed to state it."""
+
+    errors: WordErrors
+    interval: Interval | None
+    """95 % bootstrap interval; None for a single utterance."""
+    utterances: int
+    """Utterances scored, skipped ones included when they count as deleted."""
+    empty_references: int
+    """Utterances dropped because their normalised reference is empty."""
+    empty_reference_words: int
+    """Hypothesis words on those (what a WER cannot see)."""
+    skipped: int
+    """Utterances the system did not recognise."""
+    skipped_as_deletions: bool
+    normaliser: str
+    aligner: str
+    seed: int
+    replicas: int
+    ids: tuple[str, ...] = field(repr=False)
+    """The scored utterances, sorted."""
+    counts_N4: np.ndarray = field(repr=False, compare=False)
+    """Substitutions, deletions, insertions and reference words of each, in the order of `ids`."""
+
+    @property
+    def wer(self) -> float:
+        """Pooled word error rate as a fraction."""
+        return self.errors.wer
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for a JSON file or a log line; rates are fractions."""
+        return {
+            "wer": self.wer,
+            "interval_95": [self.interval.low, self.interval.high] if self.interval else None,
+            "substitutions": self.errors.substitutions,
+            "deletions": self.errors.deletions,
+            "insertions": self.errors.insertions,
+            "words": self.errors.words,
+            "utterances": self.utterances,
+            "empty_references": self.empty_references,
+            "empty_reference_words": self.empty_reference_words,
+            "skipped": self.skipped,
+            "skipped_as_deletions": self.skipped_as_deletions,
+            "normaliser": self.normaliser,
+            "aligner": self.aligner,
+            "seed": self.seed,
+            "replicas": self.replicas,
+        }
+
+
+def score_run(
+    rows: Iterable[HypothesisRow],
+    normaliser: Normaliser = "plain",
+    *,
+    references: Mapping[str, str] | None = None,
+    skipped: Sequence[Skipped] = (),
+    skipped_as_deletions: bool = True,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+) -> Score:
+    """Score a run's rows.
+
+    references: id → text (see `manifest_references`); they then take the place of the rows' own, and every one of them
+    must be answered by a row or be in `skipped`. skipped: the run's skip list (`RunRecord.skipped`).
+    Raises ScoringError for ids that are duplicate, unknown or missing, for rows without any reference, and when nothing
+    is left to score.
+    """
+    normalised = _normaliser(normaliser)
+    rows, lost = list(rows), list(skipped)
+    _unique([row.id for row in rows], "the hypotheses")
+    _unique([utterance.id for utterance in lost], "the list of skipped utterances")
+    both = sorted({row.id for row in rows} & {utterance.id for utterance in lost})
+    if both:
+        raise ScoringError(f"{_named(both)} both recognised and listed as skipped.")
+    if references is not None:
+        _same_ids(references, rows, lost)
+    counted_lost = lost if skipped_as_deletions else []
+
+    pairs: dict[str, tuple[str, str]] = {}
+    without: list[str] = []
+    for entry in [*rows, *counted_lost]:
+        reference = references[entry.id] if references is not None else entry.reference
+        if reference is None:
+            without.append(entry.id)
+            continue
+        pairs[entry.id] = reference, entry.text if isinstance(entry, HypothesisRow) else ""
+    if without:
+        raise ScoringError(f"{_named(without)} without a reference; give the manifest that has it.")
+
+    ids, texts, spoken, empty, empty_words = [], [], [], 0, 0
+    for key in sorted(pairs):
+        reference, hypothesis = (normalised(text).split() for text in pairs[key])
+        if not reference:
+            empty, empty_words = empty + 1, empty_words + len(hypothesis)
+            continue
+        ids.append(key)
+        texts.append(reference)
+        spoken.append(hypothesis)
+    if not ids:
+        raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference.")
+
+    counts_N4 = utterance_counts(texts, spoken)
+    return Score(
+        errors=WordErrors.pooled(counts_N4),
+        interval=interval_of_counts(counts_N4, replicas=replicas, seed=seed),
+        utterances=len(ids),
+        empty_references=empty,
+        empty_reference_words=empty_words,
+        skipped=len(lost),
+        skipped_as_deletions=skipped_as_deletions,
+        normaliser=normaliser,
+        aligner=ALIGNER,
+        seed=seed,
+        replicas=replicas,
+        ids=tuple(ids),
+        counts_N4=counts_N4,
+    )
+
+
+def score_file(
+    path: str | os.PathLike[str],
+    normaliser: Normaliser = "plain",
+    *,
+    manifest: str | os.PathLike[str] | None = None,
+    skipped_as_deletions: bool = True,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+) -> Score:
+    """Score a hypothesis file with the skip list of its sidecar; references from `manifest` or the file itself.
+
+    Raises ScoringError naming the file, and the line where one is at fault.
+    """
+    rows, record = read_run(path)
+    try:
+        return score_run(
+            rows,
+            normaliser,
+            references=manifest_references(manifest) if manifest is not None else None,
+            skipped=record.skipped if record else (),
+            skipped_as_deletions=skipped_as_deletions,
+            replicas=replicas,
+            seed=seed,
+        )
+    except ScoringError as error:
+        raise ScoringError(f"{path}: {error}") from error
+
+
+def manifest_references(manifest: str | os.PathLike[str]) -> dict[str, str]:
+    """id → text of all utterances of a manifest. Raises ManifestError for a bad line."""
+    from duolect.data.manifest import read_manifest  # here, since scoring alone needs nothing of the data room
+
+    return {utterance.id: utterance.text for utterance in read_manifest(manifest)}
+
+
+def compare_scores(baseline: Score, other: Score) -> Paired:
+    """The paired comparison of two scores on the same utterances; seed and replicas are `other`'s.
+
+    Raises ScoringError when they were scored on different utterances or with different normalisers.
+    """
+    if baseline.normaliser != other.normaliser:
+        raise ScoringError(
+            f"scores under the normalisers {baseline.normaliser!r} and {other.normaliser!r} cannot be compared."
+        )
+    if baseline.ids != other.ids:
+        apart = sorted(set(baseline.ids) ^ set(other.ids))
+        raise ScoringError(f"a paired test needs the same utterances; {_named(apart)} scored in only one of the runs.")
+    return paired_of_counts(baseline.counts_N4, other.counts_N4, replicas=other.replicas, seed=other.seed)
+
+
+def _normaliser(name: str) -> Callable[[str], str]:
+    if name == "plain":
+        from duolect.text.normalise import normalise
+
+        return normalise
+    if name == "none":
+        return str
+    raise ScoringError(f"unknown normaliser {name!r}; known are {', '.join(get_args(Normaliser))}.")
+
+
+def _unique(ids: Sequence[str], what: str) -> None:
+    again = sorted(key for key, count in Counter(ids).items() if count > 1)
+    if again:
+        raise ScoringError(f"{_named(again)} in {what} more than once.")
+
+
+def _same_ids(references: Mapping[str, str], rows: Sequence[HypothesisRow], lost: Sequence[Skipped]) -> None:
+    answered = {entry.id for entry in [*rows, *lost]}
+    unknown = sorted(answered - set(references))
+    if unknown:
+        raise ScoringError(f"{_named(unknown)} not in the manifest.")
+    missing = sorted(set(references) - answered)
+    if missing:
+        raise ScoringError(f"{_named(missing)} in the manifest, but neither recognised nor listed as skipped.")
+
+
+def _named(ids: Sequence[str]) -> str:
+    shown = ", ".join(repr(key) for key in ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    return f"utterance {shown} is" if len(ids) == 1 else f"{len(ids)} utterances ({shown}) are"

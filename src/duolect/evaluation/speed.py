@@ -1,0 +1,74 @@
+"""Speed and memory as they are reported: what was measured, over which region, and how it pools.
+
+RTFx = seconds of audio / seconds of wall time (larger is faster). Over several runs it is pooled (sum over sum), as on
+the Open ASR leaderboard, not a mean. A figure without its timed region cannot be compared, so the region is a field.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from duolect.errors import ScoringError
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long recognising some audio took; `a + b` pools two runs of one region."""
+
+    audio_seconds: float
+    wall_seconds: float
+    region: str
+    """What the clock ran over, in words: "features to text, files decoded before, one warm-up batch"."""
+
+    def __post_init__(self) -> None:
+        for name in ("audio_seconds", "wall_seconds"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ScoringError(f"timing: {name} must be a number of seconds ≥ 0, not {value}.")
+
+    @property
+    def rtfx(self) -> float:
+        """Audio seconds per wall second; nan when nothing was timed."""
+        return self.audio_seconds / self.wall_seconds if self.wall_seconds > 0 else math.nan
+
+    def __add__(self, other: Timing) -> Timing:
+        if self.region != other.region:
+            raise ScoringError(f"timings of {self.region!r} and {other.region!r} cannot be pooled.")
+        return Timing(
+            audio_seconds=self.audio_seconds + other.audio_seconds,
+            wall_seconds=self.wall_seconds + other.wall_seconds,
+            region=self.region,
+        )
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held resident (bytes), since its start or the last `reset_peak_memory`.
+
+    Host memory only; that of an accelerator is measured where the accelerator is used.
+    """
+    with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource  # not on Windows, and only needed where there is no /proc
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak_memory() -> bool:
+    """Let the peak start anew at what is held now, so that systems run one after another are told apart.
+
+    False where the operating system cannot do it (only Linux can): the peak then is the process's.
+    """
+    try:
+        _CLEAR.write_text("5")
+    except OSError:
+        return False
+    return True

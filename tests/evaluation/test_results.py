@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duolect.errors import ScoringError
+from duolect.evaluation import HypothesisRow, RunRecord, Skipped, read_rows, read_run, run_record_path, write_run
+from duolect.evaluation.results import _from_line, _to_line
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+ROWS = st.builds(
+    HypothesisRow,
+    id=st.text(min_size=1),
+    text=st.text(),
+    reference=st.none() | st.text(),
+    score=st.none() | FINITE,
+    terms=st.dictionaries(st.sampled_from(["ctc", "decoder", "lm"]), FINITE),
+    flags=st.lists(st.sampled_from(["truncated", "empty"])).map(tuple),
+    duration=st.none() | FINITE,
+    run=st.none() | st.just("0123456789abcdef"),
+    fields=st.dictionaries(st.sampled_from(["speaker", "accent", "age"]), st.text() | st.integers()),
+)
+ROW = HypothesisRow(id="a-1", text="for boats", reference="four boats", score=-3.5, terms={"ctc": -3.0}, duration=1.25)
+RECORD = RunRecord(system="runs/joint", config_hash="abc", search={"beam": 8, "weights": {"ctc": 0.3}}, seed=1, beam=8)
+
+
+@given(ROWS)
+def test_a_row_survives_its_line(row: HypothesisRow) -> None:
+    line = _to_line(row, None)
+    assert "\n" not in line
+    assert _from_line(line, "x:1") == row
+
+
+def test_rows_and_record_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "hyps.jsonl"
+    record = replace(RECORD, skipped=(Skipped(id="bad", reason="truncated", reference="a b"),), wall_seconds=2.0)
+    write_run(path, [ROW, replace(ROW, id="a-2", fields={"accent": "Ulster"})], record)
+    rows, back = read_run(path)
+    assert back == record
+    assert [row.id for row in rows] == ["a-1", "a-2"]
+    assert {row.run for row in rows} == {record.hash}
+    assert rows[1].fields == {"accent": "Ulster"}
+    assert sorted(p.name for p in path.parent.iterdir()) == ["hyps.jsonl", "hyps.run.json"]
+
+
+def test_the_hash_is_of_what_determines_the_text() -> None:
+    assert replace(RECORD, wall_seconds=9.0, date="today", host_memory=5, command="x").hash == RECORD.hash
+    assert replace(RECORD, beam=9).hash != RECORD.hash
+    assert replace(RECORD, search={"beam": 8, "weights": {"ctc": 0.4}}).hash != RECORD.hash
+
+
+def test_rows_of_another_run_than_the_record_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    write_run(path, [ROW], RECORD)
+    write_run(path, [replace(ROW, run="feedfeedfeedfeed")])
+    with pytest.raises(ScoringError, match=r"'a-1' is of run feedfeed.*hyps\.run\.json"):
+        read_run(path)
+
+
+def test_a_file_without_a_record_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    path.write_text('{"id": "1", "text": "hello"}\n\n{"id": "2", "text": ""}\n')
+    rows, record = read_run(path)
+    assert [row.text for row in rows] == ["hello", ""]
+    assert record is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": "1", "text": ', "not valid JSON"),
+        ("[1, 2]", "expected an object"),
+        ('{"text": "hello"}', "'id' must be a string; it is missing"),
+        ('{"id": 7, "text": "hello"}', "'id' must be a string; it is 7"),
+        ('{"id": "1", "text": null}', "'text' must be a string"),
+        ('{"id": "1", "text": "", "reference": 3}', "'reference' must be a string"),
+        ('{"id": "1", "text": "", "score": NaN}', "NaN is not a JSON number"),
+        ('{"id": "1", "text": "", "score": true}', "'score' must be a finite number"),
+        ('{"id": "1", "text": "", "score": 1e999}', "'score' must be a finite number"),
+        ('{"id": "1", "text": "", "terms": {"ctc": "x"}}', "the term 'ctc' must be a finite number"),
+        ('{"id": "1", "text": "", "terms": [1]}', "'terms' must be an object"),
+        ('{"id": "1", "text": "", "flags": "truncated"}', "'flags' must be a list of strings"),
+        ('{"id": "0", "text": ""}', "the id '0' is already on line 1"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "hyps.jsonl"
+    path.write_text('{"id": "0", "text": "fine"}\n' + line + "\n")
+    with pytest.raises(ScoringError) as caught:
+        list(read_rows(path))
+    assert str(caught.value).startswith(f"{path}:2: ")
+    assert message in str(caught.value)
+
+
+def test_missing_empty_and_binary_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ScoringError, match=r"none\.jsonl: the hypothesis file cannot be read"):
+        list(read_rows(tmp_path / "none.jsonl"))
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n")
+    with pytest.raises(ScoringError, match="there is no hypothesis in this file"):
+        list(read_rows(empty))
+    binary = tmp_path / "binary.jsonl"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ScoringError, match="not UTF-8"):
+        list(read_rows(binary))
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    write_run(path, [ROW], RECORD)
+    sidecar = run_record_path(path)
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"beams": 3}))
+    with pytest.raises(ScoringError, match="unknown field 'beams'; did you mean 'beam'"):
+        read_run(path)
+
+
+def test_a_score_that_is_no_number_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(ScoringError, match="'a-1'"):
+        write_run(tmp_path / "hyps.jsonl", [replace(ROW, score=float("nan"))])
+    assert not list(tmp_path.iterdir())

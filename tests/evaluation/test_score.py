@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from duolect.errors import ScoringError
+from duolect.evaluation import (
+    HypothesisRow,
+    RunRecord,
+    Skipped,
+    WordErrors,
+    compare_scores,
+    score_file,
+    score_run,
+    write_run,
+)
+
+
+def row(key: str, reference: str | None, text: str) -> HypothesisRow:
+    return HypothesisRow(id=key, reference=reference, text=text)
+
+
+ROWS = [row("b", "four boats", "for boats"), row("a", "set sail now", "set sail now"), row("c", "", "thank you")]
+
+
+def test_a_score_says_how_it_was_made() -> None:
+    score = score_run(ROWS, "none", replicas=200, seed=3)
+    assert score.errors == WordErrors(substitutions=1, deletions=0, insertions=0, words=5)
+    assert score.wer == 0.2
+    assert (score.utterances, score.empty_references, score.empty_reference_words) == (2, 1, 2)
+    assert (score.normaliser, score.seed, score.replicas) == ("none", 3, 200)
+    assert "kaldialign" in score.aligner
+    assert score.ids == ("a", "b")
+    assert np.array_equal(score.counts_N4, [[0, 0, 0, 3], [1, 0, 0, 2]])
+    json.dumps(score.summary(), allow_nan=False)
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    assert score_run(ROWS, "none") == score_run(ROWS[::-1], "none")
+
+
+def test_plain_takes_case_and_punctuation_away_from_both_sides() -> None:
+    rows = [row("a", "Set sail, now!", "set  SAIL now"), row("b", "Don't.", "don't")]
+    assert score_run(rows, "plain").wer == 0
+    assert score_run(rows, "none").wer > 0
+
+
+def test_skipped_utterances_count_as_deleted_unless_asked_otherwise() -> None:
+    lost = [Skipped(id="d", reason="truncated file", reference="one two three")]
+    counted = score_run(ROWS, "none", skipped=lost)
+    assert counted.errors == WordErrors(substitutions=1, deletions=3, insertions=0, words=8)
+    assert (counted.utterances, counted.skipped, counted.skipped_as_deletions) == (3, 1, True)
+    left_out = score_run(ROWS, "none", skipped=lost, skipped_as_deletions=False)
+    assert left_out.wer == 0.2
+    assert (left_out.utterances, left_out.skipped, left_out.skipped_as_deletions) == (2, 1, False)
+
+
+def test_references_of_a_manifest_take_the_place_of_the_rows_own() -> None:
+    references = {"a": "set sail now", "b": "for boats", "c": "thank you", "d": "one two"}
+    score = score_run(ROWS, "none", references=references, skipped=[Skipped(id="d", reason="silent")])
+    assert score.errors == WordErrors(substitutions=0, deletions=2, insertions=0, words=9)
+
+
+@pytest.mark.parametrize(
+    ("rows", "references", "skipped", "message"),
+    [
+        ([*ROWS, ROWS[0]], None, [], "utterance 'b' is in the hypotheses more than once"),
+        ([*ROWS, row("d", None, "x")], None, [], "utterance 'd' is without a reference"),
+        (ROWS, None, ["e"], "utterance 'e' is without a reference"),
+        (ROWS, {"a": "x", "b": "y"}, [], "utterance 'c' is not in the manifest"),
+        (ROWS, dict.fromkeys("abcd", "x"), [], "utterance 'd' is in the manifest, but neither"),
+        (ROWS, dict.fromkeys("abcdefghij", "x"), [], r"7 utterances \('d', 'e', 'f', 'g', 'h' and 2 more\) are in the"),
+        (ROWS, None, ["a"], "utterance 'a' is both recognised and listed as skipped"),
+        (ROWS, None, ["z", "z"], "'z' is in the list of skipped utterances more than once"),
+        (ROWS[2:], None, [], "nothing to score: 1 utterances, 1 of them with an empty reference"),
+        ([], None, [], "nothing to score: 0 utterances"),
+    ],
+)
+def test_what_does_not_belong_together_is_named(
+    rows: list[HypothesisRow], references: dict[str, str] | None, skipped: list[str], message: str
+) -> None:
+    lost = [Skipped(id=key, reason="unreadable") for key in skipped]
+    with pytest.raises(ScoringError, match=message):
+        score_run(rows, "none", references=references, skipped=lost)
+
+
+def test_an_unknown_normaliser_is_named() -> None:
+    with pytest.raises(ScoringError, match="unknown normaliser 'whisper'; known are plain, none"):
+        score_run(ROWS, "whisper")  # ty: ignore[invalid-argument-type]
+
+
+def test_a_file_is_scored_with_its_skip_list(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    record = RunRecord(system="x", skipped=(Skipped(id="d", reason="silent", reference="one two"),))
+    write_run(path, ROWS, record)
+    assert score_file(path, "none").errors.deletions == 2
+    assert score_file(path, "none", skipped_as_deletions=False).errors.deletions == 0
+
+
+def test_a_file_is_scored_against_a_manifest(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "hyps.jsonl", tmp_path / "test.jsonl"
+    write_run(path, [row("a", None, "set sail"), row("b", None, "boats")])
+    lines = [{"audio_filepath": f"{k}.wav", "duration": 1.0, "text": t, "id": k} for k, t in [("a", "set sale")]]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ScoringError, match=rf"{path.name}: utterance 'b' is not in the manifest"):
+        score_file(path, "none", manifest=manifest)
+    lines.append({"audio_filepath": "b.wav", "duration": 1.0, "text": "boats", "id": "b"})
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert score_file(path, "none", manifest=manifest).wer == pytest.approx(1 / 3)
+
+
+def test_scores_are_compared_pairwise_only_on_the_same_footing() -> None:
+    base = score_run(ROWS, "none")
+    better = score_run([row("b", "four boats", "four boats"), *ROWS[1:]], "none")
+    comparison = compare_scores(base, better)
+    assert comparison.difference == pytest.approx(-0.2)
+    assert comparison.p_value == 1.0
+    with pytest.raises(ScoringError, match="utterance 'b' is scored in only one"):
+        compare_scores(base, score_run(ROWS[1:], "none"))
+    with pytest.raises(ScoringError, match="'none' and 'plain' cannot be compared"):
+        compare_scores(base, score_run(ROWS, "plain"))
