@@ -1,0 +1,63 @@
+"""The optimiser over the trainable parameters, grouped by weight decay and learning-rate scale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from duolect.errors import TrainingError
+from duolect.training.config import OptimiserConfig
+
+
+def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Name and parameter of all that is trained; tied parameters once, under their first name."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Names of the parameters without weight decay: biases, norms (whatever has at most one axis) and embeddings."""
+    embeddings = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters(recurse=False)
+    }
+    return {name for name, p in model.named_parameters() if p.ndim <= 1 or id(p) in embeddings}
+
+
+def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
+    """Parameter groups with `weight_decay` and `scale` (of the learning rate), in a fixed order.
+
+    Raises TrainingError when nothing is trainable, or a pattern of `learning_rate_scales` fits no trainable parameter.
+    """
+    free = undecayed(model)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    unused = set(config.learning_rate_scales)
+    for name, parameter in trainable(model):
+        fits = [pattern for pattern in config.learning_rate_scales if re.search(pattern, name)]
+        unused.difference_update(fits)
+        scale = config.learning_rate_scales[fits[0]] if fits else 1.0
+        found.setdefault((0.0 if name in free else config.weight_decay, scale), []).append(parameter)
+    if not found:
+        raise TrainingError("The model has no trainable parameter, so there is nothing to train.")
+    if unused:
+        raise TrainingError(
+            f"optimiser: learning_rate_scales: the pattern {sorted(unused)[0]!r} fits no trainable parameter's name."
+        )
+    return [{"params": found[key], "weight_decay": key[0], "scale": key[1]} for key in sorted(found)]
+
+
+def build_optimiser(model: nn.Module, config: OptimiserConfig, fused: bool = True) -> torch.optim.Optimizer:
+    """AdamW over `parameter_groups`; `fused` (one kernel for all parameters) is off where tensors are sharded."""
+    return torch.optim.AdamW(
+        parameter_groups(model, config), lr=config.lr, betas=config.betas, eps=config.eps, fused=fused
+    )
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group `rate` times its scale."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["scale"]

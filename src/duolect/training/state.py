@@ -1,0 +1,116 @@
+"""What a checkpoint holds of a model and its optimiser: named tensors on the CPU, nothing else.
+
+Frozen parameters are left out: whoever resumes builds the model from the same recipe, which brings them.
+Under FSDP2 the tensors are gathered whole, so every process must call these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from duolect.errors import TrainingError
+from duolect.training.optimiser import trainable
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    full = getattr(tensor, "full_tensor", None)
+    return (full() if full is not None else tensor).detach().cpu()
+
+
+@torch.no_grad()
+def _put(target: Tensor, source: Tensor) -> None:
+    if hasattr(target, "full_tensor"):
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        assert isinstance(target, DTensor)
+        source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
+    target.copy_(source)
+
+
+def _kept(model: nn.Module) -> dict[str, Tensor]:
+    """Trainable parameters and persistent buffers by name; a tied one once, under its first name."""
+    seen: set[int] = set()
+    kept = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+        if isinstance(tensor, Tensor) and not frozen and id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = tensor
+    return kept
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of the trained weights and the buffers of `model`, whole and on the CPU."""
+    return {name: _whole(tensor).clone() for name, tensor in _kept(model).items()}
+
+
+def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Put back what `model_tensors` gave. Raises TrainingError naming the first tensor that is not as expected."""
+    kept = _kept(model)
+    _compare({k: v.shape for k, v in kept.items()}, {k: v.shape for k, v in tensors.items()}, where)
+    for name, target in kept.items():
+        _put(target, tensors[name])
+
+
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors as "<parameter name>/<what>" (AdamW: exp_avg, exp_avg_sq, step)."""
+    return {
+        f"{name}/{key}": _whole(value).clone()
+        for name, parameter in trainable(model)
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def load_optimiser_tensors(
+    model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: object
+) -> None:
+    """Put back what `optimiser_tensors` gave. Raises TrainingError when it belongs to other parameters."""
+    parameters = dict(trainable(model))
+    for key, value in tensors.items():
+        name, _, what = key.rpartition("/")
+        if name not in parameters:
+            raise TrainingError(f"{where}: {name!r} is no trainable parameter of this model.")
+        parameter = parameters[name]
+        if what == "step":  # a fused kernel reads it on the device, the others on the CPU
+            fused = any(group.get("fused") for group in optimiser.param_groups)
+            state = value.clone().to(parameter.device if fused else "cpu")
+        else:
+            state = torch.zeros_like(parameter)
+            _put(state, value)
+        optimiser.state[parameter][what] = state
+
+
+def average_tensors(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several models' tensors, summed in float64; integers are taken from the last one.
+
+    Batch-norm statistics are averaged like weights (Polyak & Juditsky 1992 for the weights; the statistics of the
+    mean model are close to the mean of the statistics when the models are close). Holds one sum and one state at a
+    time. Raises TrainingError without any state.
+    """
+    total: dict[str, Tensor] = {}
+    kinds: dict[str, torch.dtype] = {}
+    number = 0
+    for state in states:
+        number += 1
+        for name, tensor in state.items():
+            kinds[name] = tensor.dtype
+            if number == 1 or not tensor.is_floating_point():
+                total[name] = tensor.double() if tensor.is_floating_point() else tensor.clone()
+            else:
+                total[name] += tensor
+    if not number:
+        raise TrainingError("There are no checkpoints to average.")
+    return {n: (t / number).to(kinds[n]) if kinds[n].is_floating_point else t for n, t in total.items()}
+
+
+def _compare(model: Mapping[str, torch.Size], file: Mapping[str, torch.Size], where: object) -> None:
+    for name in sorted(set(model) | set(file)):
+        if name not in file:
+            raise TrainingError(f"{where}: the tensor {name!r} of the model is missing.")
+        if name not in model:
+            raise TrainingError(f"{where}: the tensor {name!r} is none of this model.")
+        if model[name] != file[name]:
+            raise TrainingError(f"{where}: {name!r} has shape {list(file[name])}, the model's has {list(model[name])}.")

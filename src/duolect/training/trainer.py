@@ -1,0 +1,373 @@
+"""The one training loop, for acoustic models, language models and speech LLMs alike."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import nn
+
+from duolect.errors import TrainingError
+from duolect.storage import read_json, write_json
+from duolect.training.checkpoint import Best, Checkpoints, RunLog, Snapshot, claim, run_lock
+from duolect.training.config import LoopConfig, OptimiserConfig
+from duolect.training.distributed import Ranks, build_accelerator
+from duolect.training.final import choose_weights
+from duolect.training.optimiser import build_optimiser, set_learning_rate
+from duolect.training.progress import Reporter, Window
+from duolect.training.randomness import (
+    random_state,
+    restore_random_state,
+    seed_everything,
+    untouched_randomness,
+)
+from duolect.training.schedule import Schedule
+from duolect.training.signals import StopRequest
+from duolect.training.state import (
+    load_model_tensors,
+    load_optimiser_tensors,
+    model_tensors,
+    optimiser_tensors,
+)
+from duolect.training.step import StepResult, optimiser_step
+
+SKIPS_IN_A_ROW = 20
+Evaluate = Callable[[nn.Module], Mapping[str, float]]
+
+
+class TrainingInterrupted(TrainingError):
+    """The run was asked to stop and did, after writing a checkpoint; the message says how to go on."""
+
+
+class Batches(Protocol):
+    """An endless source of batches that knows its place: after `load_state_dict` it gives the batch that came next."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a finished run came to; `checkpoint` (below the run folder) holds the weights that the model now has."""
+
+    steps: int
+    best: Best | None
+    seconds: float
+    parameters: int
+    trainable: int
+    skipped_steps: int
+    weights: str
+    checkpoint: str
+
+
+class Trainer:
+    """Trains `model` on `train_batches` until `loop.steps`, from the folder's last whole checkpoint if there is one.
+
+    The model: `model(batch, step) -> dict[str, LossTerm]` (sums) and `model.loss_counts(batch) -> dict[str, float]`.
+    A batch: `.to(device)`, `label_lengths_B`, for speech `sample_lengths_B`, and `ids` if it can name its utterances.
+    `evaluate(model)` runs on every process, with the model in evaluation mode and without gradients, and must return
+    the same values (lower is better) on each. `recipe` is the whole config as JSON values: it binds the run folder.
+    Under several processes the folder is on a file system that all of them see.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_batches: Batches,
+        *,
+        evaluate: Evaluate | None = None,
+        optimiser: OptimiserConfig,
+        schedule: Schedule,
+        loop: LoopConfig,
+        folder: str | Path,
+        recipe: Mapping[str, Any],
+        accelerator: Accelerator | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.model, self.batches, self.evaluate = model, train_batches, evaluate
+        self.wrapped = model
+        self.loss_counts = cast(Callable[[Any], Mapping[str, float]], model.loss_counts)
+        self.optimiser_config, self.schedule, self.loop = optimiser, schedule, loop
+        self.folder, self.recipe, self.console = Path(folder), recipe, console
+        self.accelerator = accelerator or build_accelerator(loop, self.folder)
+        self.ranks = Ranks(self.accelerator)
+        self.checkpoints = Checkpoints(self.folder)
+        self.main = self.ranks.rank == 0
+        self.step, self.skipped, self.skipped_in_a_row, self.seconds = 0, 0, 0, 0.0
+        self.best: Best | None = None
+
+    def run(self) -> TrainingSummary:
+        """Train to the end and leave the final weights in the model; a finished run only loads them.
+
+        The final weights are the mean of the last `average_last` checkpoints if asked for, else the last ones, unless
+        the best checkpoint has a lower dev value. Raises TrainingInterrupted after Ctrl-C or SIGTERM, TrainingError
+        when the folder is another config's or in use, or the gradients are not finite many times in a row.
+        """
+        with run_lock(self.folder) if self.main else contextlib.nullcontext():
+            if self.main:
+                claim(self.folder, self.recipe)
+                self.checkpoints.sweep()
+            self.accelerator.wait_for_everyone()
+            if (self.folder / "summary.json").exists():
+                return self._finished()
+            try:
+                return self._train()
+            finally:
+                self._unwrap()
+
+    def _unwrap(self) -> None:
+        """Give the model back as it came, without the wrapper that casts to the run's precision."""
+        self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+        vars(self.model).pop("forward", None)
+
+    def _finished(self) -> TrainingSummary:
+        values = read_json(self.folder / "summary.json")
+        values["best"] = Best(**values["best"]) if values["best"] else None
+        summary = TrainingSummary(**values)
+        self.model.to(self.accelerator.device)
+        load_model_tensors(self.model, self.checkpoints.tensors(summary.checkpoint), summary.checkpoint)
+        return summary
+
+    def _train(self) -> TrainingSummary:
+        seed_everything(self.loop.seed, self.ranks.rank)
+        optimiser = build_optimiser(self.model, self.optimiser_config, fused=not self.accelerator.is_fsdp2)
+        self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
+        self.optimiser: torch.optim.Optimizer = prepared.optimizer
+        self._resume()
+        self._start_trackers()
+        self.log = RunLog(self.folder / "log.jsonl", self.step) if self.main else None
+        self.reporter = Reporter(self.loop.steps, self.step, quiet=not self.main, console=self.console)
+        self.clock = time.perf_counter() - self.seconds
+        try:
+            if self.step:
+                self.reporter.say(f"{self.folder}: goes on after step {self.step}.")
+            if self.step < self.loop.steps:
+                self._loop()
+            return self._finish()
+        finally:
+            self.reporter.close()
+            if self.log is not None:
+                self.log.close()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def _loop(self) -> None:
+        self.wrapped.train()
+        self.window = Window()
+        with StopRequest() as stop:
+            source = iter(self.batches)
+            place = self.batches.state_dict()
+            while self.step < self.loop.steps:
+                batches = self._draw(source, stop)
+                counts, stopping = self.ranks.sum_counts(self._counts(batches or ()), stop.asked)
+                if stopping:
+                    self._interrupted(place)
+                rate = self.optimiser_config.lr * self.schedule.factor(self.step, self.loop.steps)
+                set_learning_rate(self.optimiser, rate)
+                result = optimiser_step(
+                    self.accelerator,
+                    self.ranks,
+                    self.wrapped,
+                    self.optimiser,
+                    batches or (),
+                    counts,
+                    self.step,
+                    self.loop.clip_norm,
+                )
+                self.step += 1
+                place = self.batches.state_dict()
+                self._account(result, batches or ())
+                self._after_step(rate, place)
+
+    def _draw(self, source: Iterator[Any], stop: StopRequest) -> list[Any] | None:
+        """The micro-batches of one step; None when a request to stop has cut short the workers that prepare them."""
+        try:
+            with untouched_randomness():
+                return [next(source) for _ in range(self.loop.accumulate)]
+        except StopIteration as error:
+            raise TrainingError(
+                f"The training data ended after {self.step} of {self.loop.steps} steps; it must be endless."
+            ) from error
+        except RuntimeError:
+            if stop.asked:
+                return None
+            raise
+
+    def _counts(self, batches: Iterable[Any]) -> dict[str, float]:
+        counts: dict[str, float] = {}
+        for batch in batches:
+            for name, count in self.loss_counts(batch).items():
+                counts[name] = counts.get(name, 0.0) + count
+        return counts
+
+    def _account(self, result: StepResult, batches: Iterable[Any]) -> None:
+        batches = list(batches)
+        self.window.add(result, batches)
+        self.reporter.step(self.step)
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if result.skipped else 0
+        if not result.skipped:
+            return
+        self.skipped += 1
+        ids = [str(i) for batch in batches for i in getattr(batch, "ids", None) or ()]
+        self._write({"step": self.step, "skipped_steps": self.skipped, "ids": ids})
+        self.reporter.say(f"step {self.step}: the gradients are not finite; the step is skipped.")
+        if self.skipped_in_a_row >= SKIPS_IN_A_ROW:
+            everyone = [i for part in self.ranks.gather(ids) for i in part]
+            raise TrainingError(
+                f"The gradients were not finite {SKIPS_IN_A_ROW} times in a row, up to step {self.step}; the last "
+                f"batch held {', '.join(everyone[:20]) or 'no named utterances'}. A lower learning rate may help."
+            )
+
+    def _after_step(self, rate: float, place: dict[str, Any]) -> None:
+        loop, last = self.loop, self.step == self.loop.steps
+        improved = False
+        evaluating = self.evaluate is not None and (last or self.step % loop.evaluate_every == 0)
+        saving = last or self.step % loop.checkpoint_every == 0
+        # A line before each checkpoint: a resumed run then averages its losses over the same steps.
+        if saving or evaluating or self.step % loop.log_every == 0:
+            self._log_losses(rate, place)
+        if evaluating:
+            improved = self._evaluate(place)
+        if saving or improved:
+            self._save(place)
+        self.window.restart_clock()
+
+    def _log_losses(self, rate: float, place: dict[str, Any]) -> None:
+        values = self.window.close(self.ranks)
+        self.seconds = time.perf_counter() - self.clock
+        line = {
+            "step": self.step,
+            "epoch": place.get("epoch"),
+            **values,
+            "lr": rate,
+            "seconds": round(self.seconds, 3),
+            "skipped_steps": self.skipped,
+        }
+        self._write(line)
+        self.reporter.losses(self.step, line)
+        self.accelerator.log({f"train/{k}": v for k, v in {**values, "lr": rate}.items()}, step=self.step)
+
+    def measure(self) -> dict[str, float]:
+        """Evaluate the model as it is; random generators and the training mode stay as they were."""
+        assert self.evaluate is not None
+        self.model.eval()
+        try:
+            with torch.no_grad(), untouched_randomness(), self.accelerator.autocast():
+                values = {k: float(v) for k, v in self.evaluate(self.model).items()}
+        finally:
+            self.model.train()
+        if self.loop.best_by not in values:
+            raise TrainingError(
+                f"loop: best_by is {self.loop.best_by!r}, but the dev evaluation gives {', '.join(sorted(values))}."
+            )
+        return values
+
+    def _evaluate(self, place: dict[str, Any]) -> bool:
+        values = self.measure()
+        self.report_dev(values, epoch=place.get("epoch"))
+        value = values[self.loop.best_by]
+        # A NaN is never the best.
+        if value == value and (self.best is None or value < self.best.value):
+            self.best = Best(self.loop.best_by, value, self.step)
+            return True
+        return False
+
+    def report_dev(self, values: Mapping[str, float], **further: Any) -> None:
+        """Write dev values to the log, the trackers and the console."""
+        self._write({"step": self.step, **further, **{f"dev_{k}": v for k, v in values.items()}})
+        self.reporter.say(
+            f"step {self.step}: dev " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()) + _brackets(further)
+        )
+        if not further.get("weights"):
+            self.accelerator.log({f"dev/{k}": v for k, v in values.items()}, step=self.step)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self.log is not None:
+            self.log.write(line)
+
+    def _save(self, place: dict[str, Any]) -> None:
+        numbers, tensors = random_state()
+        everyone = self.ranks.gather((numbers, tensors))
+        model, optimiser = model_tensors(self.model), optimiser_tensors(self.model, self.optimiser)
+        self.seconds = time.perf_counter() - self.clock
+        if self.main:
+            state = {
+                "epoch": place.get("epoch"),
+                "place": place,
+                "best": dataclasses.asdict(self.best) if self.best else None,
+                "seconds": self.seconds,
+                "skipped_steps": self.skipped,
+                "skipped_in_a_row": self.skipped_in_a_row,
+                "random": [numbers for numbers, _ in everyone],
+            }
+            random = {f"{rank}/{k}": v for rank, (_, part) in enumerate(everyone) for k, v in part.items()}
+            self.checkpoints.write(Snapshot(self.step, model, optimiser, random, state))
+            self.checkpoints.point(self.step, self.best)
+            self.checkpoints.prune(self.loop.keep, self.best)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        steps = self.checkpoints.steps()
+        if not steps:
+            return
+        snapshot = self.checkpoints.read(steps[-1])
+        where = self.checkpoints.path(snapshot.step)
+        load_model_tensors(self.model, snapshot.model, where / "model.safetensors")
+        load_optimiser_tensors(self.model, self.optimiser, snapshot.optimiser, where / "optimiser.safetensors")
+        state = snapshot.state
+        self.step, self.seconds = snapshot.step, state["seconds"]
+        self.skipped, self.skipped_in_a_row = state["skipped_steps"], state["skipped_in_a_row"]
+        self.best = Best(**state["best"]) if state["best"] else None
+        self.batches.load_state_dict(state["place"])
+        rank = self.ranks.rank
+        if rank < len(state["random"]):
+            mine = {k.split("/")[1]: v for k, v in snapshot.random.items() if k.startswith(f"{rank}/")}
+            restore_random_state(state["random"][rank], mine)
+        else:  # more processes than before: a stream of its own for each new one
+            seed_everything(self.loop.seed + self.step, rank)
+        if self.main:
+            self.checkpoints.point(self.step, self.best)
+
+    def _interrupted(self, place: dict[str, Any]) -> None:
+        if self.step and self.step not in self.checkpoints.steps():
+            self._save(place)
+        raise TrainingInterrupted(
+            f"Stopped after step {self.step} of {self.loop.steps}, which is saved; "
+            f"go on with: duolect train {self.folder}"
+        )
+
+    def _start_trackers(self) -> None:
+        if self.loop.tensorboard and self.accelerator.log_with:
+            purge = {"tensorboard": {"purge_step": self.step + 1}} if self.step else {}
+            self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
+
+    def _finish(self) -> TrainingSummary:
+        weights, checkpoint = choose_weights(self)
+        self.seconds = time.perf_counter() - self.clock
+        summary = TrainingSummary(
+            steps=self.step,
+            best=self.best,
+            seconds=round(self.seconds, 3),
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            trainable=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            skipped_steps=self.skipped,
+            weights=weights,
+            checkpoint=checkpoint,
+        )
+        if self.main:
+            write_json(self.folder / "summary.json", dataclasses.asdict(summary))
+        self.accelerator.wait_for_everyone()
+        return summary
+
+
+def _brackets(values: Mapping[str, Any]) -> str:
+    return f" ({values['weights']})" if values.get("weights") else ""

@@ -1,0 +1,188 @@
+"""The loop itself: it learns, keeps what it should, skips steps that are not finite, and fails in sentences."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+from training_toy import ToyBatches, make_trainer
+
+from duolect.errors import DuolectError, TrainingError
+from duolect.nn.norms import MaskedBatchNorm
+from duolect.storage import load_tensors, read_json
+from duolect.training import LoopConfig
+from duolect.training.distributed import mixed_precision
+from duolect.training.state import average_tensors, load_model_tensors, model_tensors
+
+
+def _lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_overfits_one_batch(tmp_path: Path) -> None:
+    source = ToyBatches(distinct=1)
+    make_trainer(tmp_path, 300, batches=source, dropout=0.0, lr=0.03, checkpoint_every=300).run()
+    losses = [line["labels"] for line in _lines(tmp_path)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_accumulating_equals_the_same_batches_with_global_counts(tmp_path: Path) -> None:
+    """Two micro-batches of a step give the gradient of Σ over both / count of both."""
+    trainer = make_trainer(tmp_path, 1, accumulate=2, dropout=0.0, clip_norm=None, lr=1e-30)
+    model, batches = trainer.model, [ToyBatches().batch(i) for i in range(2)]
+    seen: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(lambda p, name=name: seen.__setitem__(name, p.grad.clone()))
+    trainer.run()
+    found = dict(seen)
+    model.zero_grad()
+    model.train()
+    terms = [model(batch) for batch in batches]
+    counts = {k: sum(t[k].count for t in terms if k in t) for k in ("labels", "first")}
+    sum(t[k].weight * t[k].total / counts[k] for t in terms for k in t).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_keeps_the_last_and_the_best(tmp_path: Path) -> None:
+    dev = iter([3.0, 1.0, float("nan"), 2.0, 2.5])
+    summary = make_trainer(tmp_path, 50, evaluate=lambda model: {"loss": next(dev)}, keep=1).run()
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000020", "step-00000050"]
+    assert read_json(tmp_path / "best.json")["checkpoint"] == "checkpoints/step-00000020"
+    assert read_json(tmp_path / "last.json")["step"] == 50
+    assert summary.best is not None
+    assert (summary.best.step, summary.best.value) == (20, 1.0)
+    assert summary.checkpoint == "checkpoints/step-00000020"
+    assert [line["dev_loss"] for line in _lines(tmp_path) if "dev_loss" in line] == [3.0, 1.0, None, 2.0, 2.5]
+
+
+def test_a_better_model_between_checkpoints_is_kept(tmp_path: Path) -> None:
+    dev = iter([5.0, 1.0, 2.0, 3.0])
+    make_trainer(tmp_path, 20, evaluate=lambda model: {"loss": next(dev)}, evaluate_every=5, keep=1).run()
+    assert read_json(tmp_path / "best.json")["step"] == 10
+    assert (tmp_path / "checkpoints" / "step-00000010").is_dir()
+
+
+def test_the_mean_of_the_last_checkpoints(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 40, keep=3, average_last=3)
+    trainer.run()
+    states = [load_tensors(tmp_path / f"checkpoints/step-000000{n}/model.safetensors") for n in (20, 30, 40)]
+    assert "norm.running_mean" in states[0]
+    for name, tensor in model_tensors(trainer.model).items():
+        torch.testing.assert_close(tensor, torch.stack([state[name] for state in states]).mean(0))
+
+
+def test_averaging_takes_integers_from_the_last_and_needs_a_state() -> None:
+    states = [{"a": torch.tensor([float(i)]), "n": torch.tensor(i)} for i in (1, 4)]
+    mean = average_tensors(states)
+    assert (mean["a"].item(), mean["n"].item(), mean["a"].dtype) == (2.5, 4, torch.float32)
+    with pytest.raises(TrainingError):
+        average_tensors([])
+
+
+def test_a_checkpoint_holds_only_what_was_trained(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 10)
+    trainer.run()
+    names = set(load_tensors(tmp_path / "checkpoints/step-00000010/model.safetensors"))
+    assert {n for n in names if "frozen" in n} == set()
+    assert {"embedding.weight", "norm.running_var"} <= names
+    assert "head.weight" not in names
+    with pytest.raises(TrainingError, match=r"'hidden\.bias' of the model is missing"):
+        load_model_tensors(
+            trainer.model, {k: v for k, v in model_tensors(trainer.model).items() if k != "hidden.bias"}, "x"
+        )
+
+
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 3, batches=ToyBatches(nan_at=range(3)))
+    before = model_tensors(trainer.model)
+    summary = trainer.run()
+    assert summary.skipped_steps == 3
+    for name, tensor in model_tensors(trainer.model).items():
+        assert torch.equal(tensor, before[name])
+    assert all(norm.pending is None for norm in trainer.model.modules() if isinstance(norm, MaskedBatchNorm))
+    assert _lines(tmp_path)[0]["ids"] == ["utterance-0-0", "utterance-0-1", "utterance-0-2"]
+
+
+def test_twenty_steps_in_a_row_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 60, batches=ToyBatches(nan_at=range(5, 60)))
+    with pytest.raises(TrainingError, match=r"20 times in a row.*utterance-24-0"):
+        trainer.run()
+    assert trainer.step == 25
+
+
+def test_an_unknown_dev_value_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="best_by is 'wer', but the dev evaluation gives loss, perplexity"):
+        make_trainer(tmp_path, 10, evaluate=lambda m: {"loss": 1.0, "perplexity": 2.0}, best_by="wer").run()
+
+
+def test_an_ending_source_is_an_error(tmp_path: Path) -> None:
+    class Short(ToyBatches):
+        def __iter__(self):
+            return (self.batch(i) for i in range(3))
+
+    with pytest.raises(TrainingError, match="ended after 3 of 10 steps"):
+        make_trainer(tmp_path, 10, batches=Short()).run()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path: Path, monkeypatch) -> None:
+    make_trainer(tmp_path, 20)
+    real, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DuolectError, match="No space left on device"):
+        make_trainer(tmp_path, 50).run()
+    assert [p.name for p in tmp_path.rglob("*.part")] == []
+    monkeypatch.undo()
+    assert make_trainer(tmp_path, 50).run().steps == 50
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DuolectError, match="run folder cannot be written"):
+        make_trainer(tmp_path / "file" / "run", 10).run()
+
+
+def test_plain_lines_live_line_and_tensorboard(tmp_path: Path) -> None:
+    for terminal in (False, True):
+        out = io.StringIO()
+        trainer = make_trainer(tmp_path / str(terminal), 10, evaluate=lambda m: {"loss": 1.0}, tensorboard=True)
+        trainer.console = Console(file=out, force_terminal=terminal, width=200)
+        trainer.run()
+        assert "dev loss 1" in out.getvalue()
+        assert "left" in out.getvalue()
+    assert "step 5/10" not in out.getvalue()
+    assert list((tmp_path / "True" / "tensorboard").glob("events.*"))
+
+
+def test_precision_follows_the_device() -> None:
+    assert mixed_precision("auto", torch.device("cpu")) == "no"
+    assert mixed_precision("bf16", torch.device("cpu")) == "bf16"
+    with pytest.raises(TrainingError, match="bf16"):
+        mixed_precision("bf16", torch.device("mps"))
+
+
+def test_bf16_trains_and_leaves_the_model_in_fp32(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 10, precision="bf16")
+    trainer.run()
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    output = trainer.model(ToyBatches().batch(0))["labels"].total
+    assert "forward" not in vars(trainer.model)
+    assert torch.isfinite(output)
+    assert LoopConfig(steps=1).precision == "auto"
+    assert isinstance(trainer.model, nn.Module)

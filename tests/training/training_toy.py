@@ -1,0 +1,155 @@
+"""A tiny model and data source that obey the trainer's protocol; also a script, for tests that need real processes.
+
+python training_toy.py FOLDER STEPS [--accumulate N] [--slow SECONDS] [--dropout P]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from duolect.nn.losses import LossTerm
+from duolect.nn.norms import MaskedBatchNorm
+from duolect.training import LoopConfig, OptimiserConfig, PiecewiseLinear, Trainer, build_accelerator
+
+
+@dataclass
+class ToyBatch:
+    ids: list[str]
+    inputs_BTD: Tensor
+    label_lengths_B: Tensor
+    labels_BT: Tensor
+
+    def to(self, device: torch.device) -> ToyBatch:
+        return ToyBatch(
+            self.ids, self.inputs_BTD.to(device), self.label_lengths_B.to(device), self.labels_BT.to(device)
+        )
+
+
+class ToyBatches:
+    """Global batch g depends on g alone; rank r of n gets batches n·i + r."""
+
+    def __init__(self, rank: int = 0, world: int = 1, distinct: int | None = None, nan_at: range = range(0)) -> None:
+        self.rank, self.world, self.distinct, self.nan_at = rank, world, distinct, nan_at
+        self.given = 0
+
+    def __iter__(self) -> Iterator[ToyBatch]:
+        while True:
+            number = self.given * self.world + self.rank
+            self.given += 1
+            yield self.batch(number)
+
+    def batch(self, number: int) -> ToyBatch:
+        torch.rand(1)  # a careless source: draws from the model's generator
+        made = torch.Generator().manual_seed(number % self.distinct if self.distinct else number)
+        lengths_B = torch.randint(2, 7, (3,), generator=made)
+        longest = int(lengths_B.max())
+        inputs_BTD = torch.randn(3, longest, 4, generator=made)
+        labels_BT = torch.randint(0, 5, (3, longest), generator=made)
+        if number in self.nan_at:
+            inputs_BTD[0, 0, 0] = float("nan")
+        return ToyBatch([f"utterance-{number}-{i}" for i in range(3)], inputs_BTD, lengths_B, labels_BT)
+
+    def state_dict(self) -> dict:
+        return {"epoch": 0, "consumed": self.given}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.given = state["consumed"]
+
+
+class ToyModel(nn.Module):
+    """Embedding tied to the output, batch norm, dropout, one frozen layer and two loss terms with different counts."""
+
+    def __init__(self, dropout: float = 0.1, slow: float = 0.0) -> None:
+        super().__init__()
+        self.slow = slow
+        self.frozen = nn.Linear(4, 8).requires_grad_(False)
+        self.norm = MaskedBatchNorm(8)
+        self.hidden = nn.Linear(8, 8)
+        self.dropout = nn.Dropout(dropout)
+        self.embedding = nn.Embedding(5, 8)
+        self.head = nn.Linear(8, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def loss_counts(self, batch: ToyBatch) -> dict[str, float]:
+        counts = {"labels": float(batch.label_lengths_B.sum())}
+        if self._has_first(batch):
+            counts["first"] = float(len(batch.label_lengths_B))
+        return counts
+
+    def _has_first(self, batch: ToyBatch) -> bool:
+        return int(batch.label_lengths_B[0]) % 2 == 0
+
+    def forward(self, batch: ToyBatch, step: int = 0) -> dict[str, LossTerm]:
+        time.sleep(self.slow)
+        mask_BT = torch.arange(batch.labels_BT.shape[1]) < batch.label_lengths_B[:, None]
+        states_BTD = self.norm(self.frozen(batch.inputs_BTD), mask_BT)
+        states_BTD = states_BTD + self.dropout(self.hidden(states_BTD).relu())
+        states_BTD = states_BTD + 0.1 * self.embedding(batch.labels_BT.roll(1, 1))
+        losses_BT = nn.functional.cross_entropy(self.head(states_BTD).mT, batch.labels_BT, reduction="none")
+        counts = self.loss_counts(batch)
+        terms = {"labels": LossTerm((losses_BT * mask_BT).sum(), counts["labels"], 1.0)}
+        if self._has_first(batch):
+            terms["first"] = LossTerm(losses_BT[:, 0].sum(), counts["first"], 0.3)
+        return terms
+
+
+def make_trainer(
+    folder: Path,
+    steps: int,
+    *,
+    accumulate: int = 1,
+    dropout: float = 0.1,
+    slow: float = 0.0,
+    batches: ToyBatches | None = None,
+    evaluate=None,
+    lr: float = 0.01,
+    **loop,
+) -> Trainer:
+    defaults = {
+        "checkpoint_every": 10,
+        "evaluate_every": 10,
+        "log_every": 5,
+        "precision": "fp32",
+        "threads": 1,
+        "tensorboard": False,
+    }
+    settings = LoopConfig(steps=steps, accumulate=accumulate, **(defaults | loop))
+    accelerator = build_accelerator(settings, folder, cpu=True)
+    torch.manual_seed(7)
+    model = ToyModel(dropout, slow)
+    return Trainer(
+        model,
+        batches or ToyBatches(accelerator.process_index, accelerator.num_processes),
+        evaluate=evaluate,
+        optimiser=OptimiserConfig(lr=lr),
+        schedule=PiecewiseLinear(),
+        loop=settings,
+        folder=folder,
+        recipe={"steps": steps, "accumulate": accumulate, "model": {"dropout": dropout}, "notes": "toy"},
+        accelerator=accelerator,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    given = parser.parse_args()
+    trainer = make_trainer(
+        given.folder, given.steps, accumulate=given.accumulate, slow=given.slow, dropout=given.dropout, log_every=1
+    )
+    trainer.run()
+
+
+if __name__ == "__main__":
+    main()
