@@ -1,0 +1,112 @@
+"""Whole label sequences scored by a model, and n-best lists ranked anew by more terms.
+
+Legend: B utterances · R rows (sequences) · N labels · M = N + 1 · V labels (EOS included).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from duolect.errors import SearchError
+from duolect.search.checks import check_labels, check_scores, utterance_names
+from duolect.search.result import Hypothesis, SearchStatistics, combine, ranked
+
+
+def sequence_scores(
+    model: Any,
+    encoded: Any,
+    labels: Sequence[Sequence[Sequence[int]]],
+    *,
+    eos_id: int,
+    max_tokens: int = 2048,
+    ids: Sequence[str] | None = None,
+    name: str = "lm",
+    statistics: SearchStatistics | None = None,
+) -> list[Tensor]:
+    """log p(a·EOS) of every label sequence of every utterance: one float32 tensor (len(labels[b]),) per utterance.
+
+    model: speaks the autoregressive protocol; labels are in its own units, EOS not among them.
+    encoded: what the model attends to, one entry per utterance; None for a language model, which then scores equal
+        sequences of different utterances once.
+    max_tokens: most positions (rows · longest, EOS counted) of one teacher-forced forward; sequences of like length
+        share one. How they are packed changes no score.
+    Raises SearchError for labels outside the vocabulary, and for NaN or +inf from the model.
+    """
+    if encoded is not None and len(encoded.lengths_B) != len(labels):
+        raise SearchError(f"{name}: {len(labels)} n-best lists for {len(encoded.lengths_B)} utterances")
+    names = utterance_names(ids, len(labels))
+    jobs: dict[tuple[int, tuple[int, ...]], int] = {}  # (utterance attended to, sequence) → its place among the scores
+    places = [
+        [jobs.setdefault((b if encoded is not None else 0, tuple(a)), len(jobs)) for a in each]
+        for b, each in enumerate(labels)
+    ]
+    owner = {place: b for b, each in reversed(list(enumerate(places))) for place in each}
+    sequences = list(jobs)
+    scores = [0.0] * len(sequences)
+    with torch.no_grad():
+        for group in _packed([len(a) + 1 for _, a in sequences], max_tokens):
+            rows = [sequences[i] for i in group]
+            part_R = _forward(model, encoded, rows, eos_id, name, [names[owner[i]] for i in group])
+            if statistics is not None:
+                statistics.add(len(rows), sum(len(a) for _, a in rows))
+            for i, score in zip(group, part_R.tolist(), strict=True):
+                scores[i] = score
+    return [torch.tensor([scores[i] for i in each], dtype=torch.float32) for each in places]
+
+
+def add_term(
+    nbest: Sequence[Sequence[Hypothesis]], name: str, scores: Sequence[Tensor | Sequence[float]]
+) -> list[list[Hypothesis]]:
+    """The n-best lists with the unweighted term `name` in every hypothesis; order and scores as they were."""
+    return [
+        [h.with_term(name, float(value)) for h, value in zip(each, values, strict=True)]
+        for each, values in zip(nbest, scores, strict=True)
+    ]
+
+
+def rescore(
+    nbest: Sequence[Sequence[Hypothesis]], weights: Mapping[str, float], *, length_exponent: float = 0.0
+) -> list[list[Hypothesis]]:
+    """N-best lists ranked by Σ λ_i·term_i / N^α over the terms of `weights` (N counts labels and EOS), best first."""
+    return [
+        ranked([replace(h, score=combine(h.terms, weights) / (len(h.labels) + 1) ** length_exponent) for h in each])
+        for each in nbest
+    ]
+
+
+def _packed(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Groups of sequences of like length with at most `max_tokens` positions each, padding counted (or of one)."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= max_tokens:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _forward(
+    model: Any,
+    encoded: Any,
+    rows: Sequence[tuple[int, Sequence[int]]],
+    eos_id: int,
+    name: str,
+    names: Sequence[str],
+) -> Tensor:
+    device = encoded.lengths_B.device if encoded is not None else next(model.parameters()).device
+    counts_R = torch.tensor([len(a) for _, a in rows], device=device)
+    longest = int(counts_R.max())
+    labels_RN = torch.tensor([[*a, *[0] * (longest - len(a))] for _, a in rows], dtype=torch.long, device=device)
+    if encoded is not None:
+        encoded = encoded.select(torch.tensor([b for b, _ in rows], device=device))
+    check_labels(name, (c for _, a in rows for c in a), model.vocabulary)
+    log_probs_RMV = model.sequence_log_probs(encoded, labels_RN, counts_R)
+    targets_RM = torch.nn.functional.pad(labels_RN, (0, 1)).scatter(1, counts_R[:, None], eos_id)
+    scores_RM = log_probs_RMV.gather(2, targets_RM[..., None])[..., 0]
+    beyond_RM = torch.arange(longest + 1, device=device) > counts_R[:, None]
+    scores_R = scores_RM.masked_fill(beyond_RM, 0.0).sum(1)
+    check_scores(scores_R[:, None], torch.arange(len(rows)), ids=names, name=name)
+    return scores_R

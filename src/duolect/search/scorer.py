@@ -1,0 +1,194 @@
+"""What a search asks of a model: scores for all hypotheses at once, and a state that follows the beam.
+
+Legend: B utterances · R rows (hypotheses of all utterances) · C candidates · N labels · V labels (EOS included).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from duolect.errors import SearchError
+from duolect.search.checks import check_weight
+from duolect.search.result import SUBTRACTED, SearchStatistics, signed
+
+
+class Scorer(Protocol):
+    """One term of the score. Rows are hypotheses; a state holds one entry per row; all scores are natural logs.
+
+    vocabulary: V, EOS included; device: where its scores are. Both are known after `start`.
+    by_candidate: the cost of `score` grows with the candidates, so a search may show it only some (CTC prefix scores).
+    """
+
+    vocabulary: int
+    by_candidate: bool
+    device: torch.device
+
+    def start(self, encoded: Any, rows: int) -> Any:
+        """State of one empty hypothesis per utterance (`rows` of them)."""
+        ...
+
+    def score(self, state: Any, candidates_RC: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Log p of the next label, EOS included: (R, V), or (R, C) for the candidates; and what `advance` can reuse."""
+        ...
+
+    def advance(self, state: Any, pending: Any, parent_R: Tensor, label_R: Tensor) -> Any:
+        """Rows `parent_R` of the state, each followed by its label; label −1 keeps the row as it is."""
+        ...
+
+    def append(self, state: Any, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, Any]:
+        """Row r is followed by its first counts_R[r] labels; the log p of these labels (R,), without EOS; the state."""
+        ...
+
+    def largest_gain(self, sign: float) -> float:
+        """Upper bound of sign·score(c|h) over all labels c, for exact stopping: 0 where it is a log-probability."""
+        ...
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A scorer with its name (the key in `Hypothesis.terms`) and its scale λ ≥ 0; the name "prior" is subtracted."""
+
+    name: str
+    scorer: Scorer
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_weight(self.name, self.weight)
+        if isinstance(self.scorer, PriorScorer) != (self.name in SUBTRACTED):
+            raise SearchError(f"scorer {self.name!r}: a prior, and only a prior, is named 'prior'")
+
+    @property
+    def factor(self) -> float:
+        """What the scorer's logs are multiplied with: −λ for the prior."""
+        return signed(self.name, self.weight)
+
+    @property
+    def gain(self) -> float:
+        """The most that one more label can add to the weighted score; ≥ 0."""
+        return max(0.0, self.weight * self.scorer.largest_gain(-1.0 if self.factor < 0 else 1.0))
+
+
+@dataclass
+class AutoregressiveState:
+    """Next-label distributions (R, V) beside the model's own state."""
+
+    log_probs_RV: Tensor
+    model: Any
+
+
+@dataclass
+class AutoregressiveScorer:
+    """An attention decoder, a language model or a speech LLM as a scorer.
+
+    model: speaks the protocol of `duolect.models.autoregressive` (start, step, select).
+    encoded: what this model attends to, where that is not what the search passes on (two encoders in one search).
+    statistics counts the model's forwards since the scorer was made.
+    """
+
+    model: Any
+    encoded: Any = None
+    statistics: SearchStatistics = field(default_factory=SearchStatistics)
+    vocabulary: int = 0
+    by_candidate: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def start(self, encoded: Any, rows: int) -> AutoregressiveState:
+        """BOS (and the prompt and audio of a speech LLM) consumed, once per utterance."""
+        log_probs_RV, state = self.model.start(self.encoded if self.encoded is not None else encoded, rows)
+        self.vocabulary, self.device = log_probs_RV.shape[-1], log_probs_RV.device
+        self.statistics.add(rows, 0)
+        return AutoregressiveState(log_probs_RV, state)
+
+    def score(self, state: AutoregressiveState, candidates_RC: Tensor | None = None) -> tuple[Tensor, None]:
+        """The stored distributions; nothing is computed here."""
+        scores = state.log_probs_RV
+        return (scores if candidates_RC is None else scores.gather(1, candidates_RC)), None
+
+    def advance(
+        self, state: AutoregressiveState, pending: None, parent_R: Tensor, label_R: Tensor
+    ) -> AutoregressiveState:
+        """One forward over the rows that gained a label; none when no row did."""
+        labels_R1 = label_R.clamp(min=0)[:, None]
+        _, state = self.append(self._select(state, parent_R), labels_R1, (label_R >= 0).long())
+        return state
+
+    def append(
+        self, state: AutoregressiveState, labels_RN: Tensor, counts_R: Tensor
+    ) -> tuple[Tensor, AutoregressiveState]:
+        """Several labels per row in one forward."""
+        labels = int(counts_R.sum())
+        if not labels:
+            return torch.zeros(len(counts_R), device=counts_R.device), state
+        self.statistics.add(int((counts_R > 0).sum()), labels)
+        log_probs_RNV, model = self.model.step(state.model, labels_RN, counts_R)
+        before_RNV = torch.cat([state.log_probs_RV[:, None], log_probs_RNV[:, :-1]], 1)
+        scores_RN = before_RNV.gather(2, labels_RN[..., None])[..., 0]
+        used_RN = torch.arange(labels_RN.shape[1], device=labels_RN.device) < counts_R[:, None]
+        last_R11 = (counts_R - 1).clamp(min=0)[:, None, None].expand(-1, 1, log_probs_RNV.shape[-1])
+        after_RV = log_probs_RNV.gather(1, last_R11)[:, 0]
+        after_RV = torch.where((counts_R > 0)[:, None], after_RV, state.log_probs_RV)
+        return scores_RN.masked_fill(~used_RN, 0.0).sum(1), AutoregressiveState(after_RV, model)
+
+    def largest_gain(self, sign: float) -> float:
+        """A probability never raises the score."""
+        return 0.0
+
+    def _select(self, state: AutoregressiveState, rows_R: Tensor) -> AutoregressiveState:
+        count = len(state.log_probs_RV)
+        if len(rows_R) == count and bool((rows_R == torch.arange(count, device=rows_R.device)).all()):
+            return state  # the caches stay where they are
+        return AutoregressiveState(state.log_probs_RV[rows_R], self.model.select(state.model, rows_R))
+
+
+class PriorScorer:
+    """Label prior log p_prior(c), the same after every history; EOS has 0 (it is not acoustic evidence).
+
+    log_prior_V: as `priors.softmax_prior` or `priors.count_prior` give it; every entry finite, since a −inf that is
+    subtracted would make a label free.
+    """
+
+    by_candidate = False
+
+    def __init__(self, log_prior_V: Tensor) -> None:
+        if log_prior_V.dim() != 1 or not bool(log_prior_V.isfinite().all()):
+            raise SearchError("prior: log-probabilities must be one finite number per label (smooth labels never seen)")
+        self.log_prior_V = log_prior_V.float()
+        self.vocabulary, self.device = len(log_prior_V), log_prior_V.device
+
+    def start(self, encoded: Any, rows: int) -> int:
+        """The number of rows is all there is to know."""
+        return rows
+
+    def score(self, state: int, candidates_RC: Tensor | None = None) -> tuple[Tensor, None]:
+        """The prior of every label, or of the candidates."""
+        if candidates_RC is None:
+            return self.log_prior_V.expand(state, -1), None
+        return self.log_prior_V[candidates_RC], None
+
+    def advance(self, state: int, pending: None, parent_R: Tensor, label_R: Tensor) -> int:
+        """As many rows as are picked."""
+        return len(parent_R)
+
+    def append(self, state: int, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, int]:
+        """Sum of the labels' priors."""
+        used_RN = torch.arange(labels_RN.shape[1], device=labels_RN.device) < counts_R[:, None]
+        return self.log_prior_V[labels_RN].masked_fill(~used_RN, 0.0).sum(1), state
+
+    def largest_gain(self, sign: float) -> float:
+        """Subtracting the prior of the rarest label raises the score most."""
+        return float((sign * self.log_prior_V).max())
+
+
+def check_vocabularies(scorers: Sequence[Weighted]) -> int:
+    """The number of labels all scorers share (after `start`); SearchError names two that differ."""
+    first = scorers[0]
+    for other in scorers[1:]:
+        if other.scorer.vocabulary != first.scorer.vocabulary:
+            raise SearchError(
+                f"scorers {first.name!r} and {other.name!r} do not share their labels: "
+                f"{first.scorer.vocabulary} and {other.scorer.vocabulary}"
+            )
+    return first.scorer.vocabulary
