@@ -49,8 +49,8 @@ class AcousticConfig:
         check_ctc_layers(self.ctc_layers, self.encoder)
         if not self.ctc_layers and self.decoder is None:
             raise ConfigError("acoustic model: ctc_layers is empty and there is no decoder; nothing would be trained.")
-        if self.ctc_weight < 0:
-            raise ConfigError(f"acoustic model: ctc_weight must not be negative, is {self.ctc_weight}.")
+        if self.ctc_weight <= 0:
+            raise ConfigError(f"acoustic model: ctc_weight must be positive, not {self.ctc_weight}.")
 
 
 class AcousticModel(nn.Module):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -42,6 +42,7 @@ def pick(cache: Cache, rows_R: Tensor | None, columns_L: Tensor | None) -> Cache
 
 def _map(cache: Cache, change: Callable[[Tensor], Tensor]) -> Cache:
     changed = fork(cache)
-    for layer in changed.layers:
+    layers: list[Any] = changed.layers
+    for layer in layers:
         layer.keys, layer.values = change(layer.keys), change(layer.values)
     return changed

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from duolect.errors import ModelError
 from duolect.models import cache as caches
+from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask, step_mask
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ class CausalLLM(nn.Module):
         super().__init__()
         self.model = model
         self.vocabulary = vocabulary
-        self.dropout = nn.Dropout(embedding_dropout)
+        self.dropout = Dropout(embedding_dropout)
 
     @property
     def width(self) -> int:
         """E."""
-        return self.model.get_input_embeddings().weight.shape[1]
+        table: Any = self.model.get_input_embeddings()
+        return table.weight.shape[1]
 
     def embed(self, labels: Tensor) -> Tensor:
         """(..., E) of labels of any shape."""

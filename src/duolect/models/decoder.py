@@ -6,6 +6,7 @@ B utterances · T frames · N labels · M = N + 1 positions · R rows · V label
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
+from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask, sinusoids, step_mask
 from duolect.nn.transformer import DecoderLayer, KeysValues, RowLayout
 
@@ -77,7 +79,7 @@ class AttentionDecoder(nn.Module):
         width = config.width
         self.embedding = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             [
                 DecoderLayer(width, encoder_width, config.heads, config.inner, config.dropout)
@@ -183,7 +185,8 @@ class AttentionDecoder(nn.Module):
         states_BTD = encoded.states_BTD
         mask_BT = length_mask(encoded.lengths_B, states_BTD.shape[1])
         bias_B11T = key_bias(mask_BT, states_BTD.dtype)[:, None, None, :]
-        return [layer.cross_attention.keys_values(states_BTD) for layer in self.layers], bias_B11T
+        layers: list[Any] = list(self.layers)
+        return [layer.cross_attention.keys_values(states_BTD) for layer in layers], bias_B11T
 
     def _embed(self, labels_RN: Tensor, starts_R: Tensor) -> Tensor:
         positions_RN = starts_R[:, None] + torch.arange(labels_RN.shape[1], device=labels_RN.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,7 +117,7 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
     return llm
 
 
-def _replace_embeddings(llm: PreTrainedModel, vocabulary: int) -> None:
+def _replace_embeddings(llm: Any, vocabulary: int) -> None:
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(llm.config, name, None)
     llm.resize_token_embeddings(vocabulary, mean_resizing=False)
@@ -147,7 +147,7 @@ def _check(llm: Any, config: LLMConfig) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Keep transformers from drawing progress bars and load reports; put its settings back afterwards."""
     from transformers.utils import logging
 

