@@ -10,7 +10,7 @@ from duolect.systems.grid import GridConfig, TermTable, search_grid
 
 
 def planted(lm: float, prior: float, utterances: int = 400, width: int = 12, seed: int = 0) -> TermTable:
-    """The better a hypothesis' planted score, the fewer its errors: only scales near the planted ones order all lists."""
+    """The better a hypothesis' planted score, the fewer its errors: only scales near the planted order all lists."""
     random = np.random.default_rng(seed)
     terms = random.normal(size=(utterances, width, 3)) * [4.0, 5.0, 5.0] - 20.0
     score = terms @ [1.0, lm, -prior]

@@ -1,1 +1,40 @@
-"""Room `systems`: see the map in README."""
+"""Systems: trained models with their units and a search, from audio to text; saved, loaded, combined and tuned."""
+
+from duolect.systems.combination import combine, default_method, make_system, write_single
+from duolect.systems.components import Component
+from duolect.systems.config import Scales, SearchConfig
+from duolect.systems.files import recognize_manifest, run_record
+from duolect.systems.grid import GridConfig
+from duolect.systems.methods import METHODS, Method, find_method
+from duolect.systems.prior import estimate_prior
+from duolect.systems.provenance import TuningRecord, utterance_set_hash
+from duolect.systems.recognition import Recognition
+from duolect.systems.rows import Candidate
+from duolect.systems.system import System, Transcript, load
+from duolect.systems.tuning import Tuned, tune
+
+__all__ = [
+    "METHODS",
+    "Candidate",
+    "Component",
+    "GridConfig",
+    "Method",
+    "Recognition",
+    "Scales",
+    "SearchConfig",
+    "System",
+    "Transcript",
+    "Tuned",
+    "TuningRecord",
+    "combine",
+    "default_method",
+    "estimate_prior",
+    "find_method",
+    "load",
+    "make_system",
+    "recognize_manifest",
+    "run_record",
+    "tune",
+    "utterance_set_hash",
+    "write_single",
+]

@@ -24,7 +24,7 @@ TERMS: tuple[Term, ...] = ("ctc", "decoder", "speech_llm", "lm", "prior")
 
 INSIDE: dict[str, tuple[str, ...]] = {
     "greedy": ("ctc",),
-    "frames": ("ctc", "lm", "prior"),
+    "frames": TERMS,
     "labels": TERMS,
 }
 """Which terms each first pass can take inside."""
@@ -70,13 +70,15 @@ class SearchConfig:
       its heads (None: the last).
     * `beam` hypotheses are kept, the best `nbest` (≤ beam) of them are handed on.
     * `length_exponent` α ranks by score/N^α in a search over labels (normal without CTC: 1, with it: 0).
-    * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one may
-      still reach by its score at the present length.
+    * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
+      may still reach by its score at the present length.
     * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
     * `merge`: how a search over frames joins paths of the same labels, by their sum or their maximum.
-    * `max_labels_per_second`: the longest hypothesis of a search over labels, by the audio's length (None: one label for
-      each encoder frame, which is never exceeded either).
+    * `exact_ctc`: the n-best list of a search over frames is ranked by the full CTC sum of each sequence (the search
+      itself only knows the alignments whose prefixes stayed in the beam).
+    * `max_labels_per_second`: the longest hypothesis of a search over labels, by the audio's length (None: one label
+      for each encoder frame, which is never exceeded either).
     """
 
     first_pass: Literal["greedy", "frames", "labels"] = "greedy"
@@ -91,6 +93,7 @@ class SearchConfig:
     candidates: int | None = None
     labels_per_frame: int | None = None
     merge: Literal["sum", "max"] = "sum"
+    exact_ctc: bool = False
     max_labels_per_second: float | None = None
 
     def __post_init__(self) -> None:
@@ -129,6 +132,8 @@ class SearchConfig:
             raise ConfigError(f"search: a greedy first pass has one hypothesis, but beam is {self.beam}.")
         if self.length_exponent and self.first_pass != "labels":
             raise ConfigError("search: length_exponent applies to a search over labels only.")
+        if self.exact_ctc and (self.first_pass != "frames" or self.merge != "sum"):
+            raise ConfigError("search: exact_ctc applies to a search over frames that sums alignments (merge 'sum').")
 
     @property
     def scales(self) -> Scales:

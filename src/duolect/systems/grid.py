@@ -102,8 +102,8 @@ class TermTable:
 
 @dataclass(frozen=True)
 class GridResult:
-    """The best scales (the prior's positive), their word errors, whether one lies on the grid's upper edge (a wider grid
-    may do better), the number of refinements that helped, and every point tried as (scales, errors)."""
+    """The best scales (the prior's positive), their word errors, whether one lies on the grid's upper edge (a wider
+    grid may do better), the number of refinements that helped, and every point tried as (scales, errors)."""
 
     scales: dict[str, float]
     errors: int

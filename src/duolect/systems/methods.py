@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from duolect.errors import ConfigError
 from duolect.systems.config import Scales, SearchConfig
@@ -12,13 +12,20 @@ from duolect.systems.config import Scales, SearchConfig
 class Method:
     """A named search: what it does, its untuned settings, and which scales tuning may change.
 
-    The term `anchor` keeps scale 1 while the `tuned` ones are chosen; the prior is tuned only where the system has one.
+    `alternatives` are for systems that cannot run `search`, in order of preference (CTC from the other encoder). The
+    term `anchor` keeps scale 1 while the `tuned` ones are chosen; the prior is tuned only where the system has one.
     """
 
     description: str
     search: SearchConfig
+    alternatives: tuple[SearchConfig, ...] = ()
     anchor: str = "ctc"
     tuned: tuple[str, ...] = ()
+
+    @property
+    def variants(self) -> tuple[SearchConfig, ...]:
+        """`search` and its alternatives."""
+        return (self.search, *self.alternatives)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -26,14 +33,21 @@ class Method:
         return tuple(self.search.parts())
 
 
+_BEAM = SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16)
+_SPEECH_LLM_CTC = SearchConfig(
+    first_pass="labels", inside=Scales(ctc=1.0, speech_llm=1.0), ctc="speech_llm", beam=8, nbest=8, candidates=24
+)
+
 METHODS: dict[str, Method] = {
     "ctc-greedy": Method(
         description="the best label of each frame, repetitions and blanks removed",
         search=SearchConfig(),
+        alternatives=(SearchConfig(ctc="speech_llm"),),
     ),
     "ctc-beam": Method(
         description="CTC prefix beam search",
-        search=SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16),
+        search=_BEAM,
+        alternatives=(replace(_BEAM, ctc="speech_llm"),),
     ),
     "attention": Method(
         description="beam search with the attention decoder alone, scores divided by the length",
@@ -48,7 +62,9 @@ METHODS: dict[str, Method] = {
     ),
     "ctc+lm-rescoring": Method(
         description="the n-best list of CTC prefix beam search, scored again by the language model in its own units",
-        search=SearchConfig(first_pass="frames", after=Scales(lm=0.5), beam=32, nbest=32, labels_per_frame=16),
+        search=SearchConfig(
+            first_pass="frames", after=Scales(lm=0.5), beam=32, nbest=32, labels_per_frame=16, exact_ctc=True
+        ),
         tuned=("lm", "prior"),
     ),
     "ctc+lm-labelwise": Method(
@@ -66,14 +82,8 @@ METHODS: dict[str, Method] = {
     ),
     "speech-llm+ctc": Method(
         description="one beam search with the speech LLM and the prefix scores of its own CTC head together",
-        search=SearchConfig(
-            first_pass="labels",
-            inside=Scales(ctc=1.0, speech_llm=1.0),
-            ctc="speech_llm",
-            beam=8,
-            nbest=8,
-            candidates=24,
-        ),
+        search=_SPEECH_LLM_CTC,
+        alternatives=(replace(_SPEECH_LLM_CTC, ctc="acoustic"),),
         tuned=("speech_llm",),
     ),
 }

@@ -1,0 +1,132 @@
+"""A trained model with the units it speaks: what systems are made of, and what must fit between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsError
+from duolect.models import AcousticModel, LanguageModel, SpeechLLM
+from duolect.models.lora import merged_state
+from duolect.systems.config import SearchConfig
+from duolect.text import Units, require_same_units
+
+KINDS: dict[str, type[nn.Module]] = {"acoustic": AcousticModel, "language": LanguageModel, "speech_llm": SpeechLLM}
+"""Name of a component, which is also its folder's, → its class."""
+
+TITLES = {"acoustic": "the acoustic model", "language": "the language model", "speech_llm": "the speech LLM"}
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A model in evaluation mode and its label units.
+
+    `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the label
+    prior, in the units of its CTC heads; `folder`: where its files lie, if it was loaded (saving can then link them).
+    """
+
+    model: Any
+    units: Units
+    ctc_units: Units | None = None
+    log_prior_V: Tensor | None = None
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.model.vocabulary != self.units.size:
+            raise UnitsError(
+                f"The {type(self.model).__name__} has a vocabulary of {self.model.vocabulary} labels, but its"
+                f" {self.units.kind} units have {self.units.size}."
+            )
+        prior = self.log_prior_V
+        if prior is not None and tuple(prior.shape) != (self.ctc_or_units.size,):
+            raise UnitsError(
+                f"The prior has shape {tuple(prior.shape)}, but there are {self.ctc_or_units.size} labels in its units."
+            )
+        self.model.eval()
+
+    @property
+    def ctc_or_units(self) -> Units:
+        """The units of the CTC heads."""
+        return self.units if self.ctc_units is None else self.ctc_units
+
+    @property
+    def has_ctc(self) -> bool:
+        """Whether the model has a CTC head."""
+        return bool(getattr(self.model.config, "ctc_layers", ()))
+
+    def to(self, device: str | torch.device) -> Component:
+        """This component on `device` (the model itself is moved)."""
+        prior = None if self.log_prior_V is None else self.log_prior_V.to(device)
+        return dataclasses.replace(self, model=self.model.to(device), log_prior_V=prior)
+
+    def fingerprint(self) -> str:
+        """16 hex digits of weights, configuration, units and prior: equal for a saved and loaded component."""
+        digest = hashlib.sha256(f"{self.units.fingerprint} {self.ctc_or_units.fingerprint}".encode())
+        tensors = merged_state(self.model)  # as it would be saved
+        if self.log_prior_V is not None:
+            tensors["log_prior_V"] = self.log_prior_V
+        for name in sorted(tensors):
+            tensor = tensors[name].detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        return digest.hexdigest()[:16]
+
+
+def check_kind(name: str, component: Component) -> None:
+    """Raise ModelError unless the component's model is of the class that `name` stands for."""
+    if not isinstance(component.model, KINDS[name]):
+        found = type(component.model).__name__
+        raise ModelError(f"{name}: expected a {KINDS[name].__name__}, not a {found}.")
+
+
+def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
+    """Raise unless `parts` can run `search`.
+
+    ConfigError for a missing head or prior, SystemFolderError for a missing component, UnitsError where models that
+    must share their units do not: all terms inside one first pass speak the same labels, those of rescoring need not.
+    """
+    for name, terms in search.parts().items():
+        if name not in parts:
+            raise SystemFolderError(
+                f"The search asks {TITLES[name]} for the term {terms[0]!r}, but the system has no component {name!r};"
+                f" it has {', '.join(parts) or 'none'}."
+            )
+        component = parts[name]
+        if "ctc" in terms and not component.has_ctc:
+            raise ConfigError(f"search: the term 'ctc' is to come from {name!r}, whose model has no CTC head.")
+        if "decoder" in terms and component.model.decoder is None:
+            raise ConfigError(
+                "search: the term 'decoder' is asked for, but the acoustic model has no attention decoder."
+            )
+        if "prior" in terms and component.log_prior_V is None:
+            raise ConfigError(
+                f"search: the term 'prior' is asked for, but the component {name!r} has no prior; estimate one first"
+                " or set its scale to 0."
+            )
+    spelling = spelling_units(parts, search)
+    for term in search.inside.active:
+        units = term_units(parts, search, term)
+        require_same_units(spelling, units, f"the first pass ({search.spelling})", f"the term {term!r}")
+
+
+def spelling_units(parts: Mapping[str, Component], search: SearchConfig) -> Units:
+    """The units in which the first pass spells its hypotheses."""
+    component = parts[search.spelling]
+    own = search.first_pass == "labels" and (search.inside.decoder or search.inside.speech_llm)
+    return component.units if own else component.ctc_or_units
+
+
+def term_units(parts: Mapping[str, Component], search: SearchConfig, term: str) -> Units:
+    """The units in which the model behind `term` speaks."""
+    if term == "ctc":
+        return parts[search.ctc].ctc_or_units
+    if term == "prior":
+        return parts[search.spelling].ctc_or_units
+    return parts[{"decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}[term]].units

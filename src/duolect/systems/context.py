@@ -1,0 +1,46 @@
+"""The audio of one batch as the models heard it: each encoder runs once, and only when a term asks for it.
+
+B utterances · N samples · T frames · W = V + 1 with the blank last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from duolect.models import Encoded
+from duolect.search import SearchStatistics
+from duolect.systems.components import Component
+from duolect.systems.config import SearchConfig
+
+
+@dataclass
+class Context:
+    """A batch on its way through a search. `statistics`: term, or "encoder", → what its model was asked to do."""
+
+    parts: Mapping[str, Component]
+    search: SearchConfig
+    ids: Sequence[str]
+    samples_BN: Tensor
+    lengths_B: Tensor
+    statistics: dict[str, SearchStatistics] = field(default_factory=dict)
+    _encoded: dict[str, Encoded] = field(default_factory=dict)
+
+    def encoded(self, name: str) -> Encoded:
+        """What the encoder of the component `name` makes of the batch."""
+        if name not in self._encoded:
+            self._encoded[name] = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
+            self.count("encoder").add(len(self.ids), 0)
+        return self._encoded[name]
+
+    def ctc(self) -> tuple[Tensor, Tensor]:
+        """log_probs_BTW of the CTC head that the search names, and the numbers of frames."""
+        encoded = self.encoded(self.search.ctc)
+        model = self.parts[self.search.ctc].model
+        return model.ctc_log_probs(encoded, self.search.ctc_layer), encoded.lengths_B
+
+    def count(self, term: str) -> SearchStatistics:
+        """The counters of a term, to be added to."""
+        return self.statistics.setdefault(term, SearchStatistics())

@@ -1,0 +1,133 @@
+"""A manifest recognised into a hypothesis file, with everything that made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duolect import __version__
+from duolect.configs import to_json
+from duolect.data import load_manifest
+from duolect.errors import SystemFolderError
+from duolect.evaluation import RunRecord, write_run
+from duolect.storage import file_hash
+from duolect.systems.batches import LONGEST_SECONDS
+from duolect.systems.components import spelling_units
+from duolect.systems.recognition import Progress, Recognition
+from duolect.systems.system import BATCH_SECONDS, System
+
+
+def recognize_manifest(
+    system: System,
+    manifest: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    batch_seconds: float = BATCH_SECONDS,
+    max_seconds: float = LONGEST_SECONDS,
+    nbest: bool = False,
+    warm_up: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+    date: str | None = None,
+) -> Recognition:
+    """Recognise `manifest` and write `out` (hyps.jsonl) with its sidecar `.run.json`, each whole or not at all.
+
+    `name`: what to call the system (None: its folder, else its method). The manifest is checked to its end before any
+    audio is read. Raises ManifestError for a bad line, DuolectError where `out` cannot be written.
+    """
+    utterances = load_manifest(manifest)
+    recognition = system.recognize(
+        utterances,
+        batch_seconds=batch_seconds,
+        max_seconds=max_seconds,
+        nbest=nbest,
+        warm_up=warm_up,
+        progress=progress,
+    )
+    record = run_record(
+        system,
+        recognition,
+        name=name,
+        manifest=Path(manifest),
+        batch_seconds=batch_seconds,
+        warm_up=warm_up,
+        command=command,
+        date=date,
+    )
+    rows = recognition.rows
+    if recognition.tuned_on_this_set:
+        rows = [dataclasses.replace(row, fields={**row.fields, "tuned_on_this_set": True}) for row in rows]
+    write_run(out, rows, record)
+    return recognition
+
+
+def run_record(
+    system: System,
+    recognition: Recognition,
+    *,
+    name: str | None = None,
+    manifest: Path | None = None,
+    batch_seconds: float = BATCH_SECONDS,
+    warm_up: bool = False,
+    command: str | None = None,
+    date: str | None = None,
+) -> RunRecord:
+    """Everything that made `recognition`: see `RunRecord`."""
+    search = system.search
+    if search is None:
+        raise SystemFolderError("This system has no search, and so cannot have recognised anything.")
+    tuning = next((r for r in system.tuned.values() if r.search.scales == search.scales), None)
+    settings: dict[str, Any] = {
+        **to_json(search),
+        "tuning": to_json(tuning),
+        "tuned_on_this_set": recognition.tuned_on_this_set,
+    }
+    timing = recognition.timing
+    return RunRecord(
+        system=name or (str(system.folder) if system.folder else system.method or "system"),
+        config_hash=system.fingerprint(),
+        method=system.method,
+        search=settings,
+        units=spelling_units(system.parts, search).fingerprint,
+        manifest=None if manifest is None else str(manifest),
+        manifest_hash=None if manifest is None else file_hash(manifest),
+        batch=f"{batch_seconds:g} s of padded audio",
+        beam=search.beam,
+        pruning=_pruning(search.labels_per_frame, search.candidates),
+        device=_device_name(system.device),
+        precision=str(next(next(iter(system.parts.values())).model.parameters()).dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        region=timing.region + ("; one warm-up batch before" if warm_up else "; no warm-up"),
+        audio_seconds=timing.audio_seconds,
+        wall_seconds=timing.wall_seconds,
+        host_memory=recognition.host_memory,
+        device_memory=recognition.device_memory,
+        statistics={
+            **recognition.statistics,
+            "wall_seconds_with_files": recognition.timing_with_files.wall_seconds,
+        },
+        skipped=tuple(recognition.skipped),
+        command=command,
+        date=date,
+        versions={
+            "duolect": __version__,
+            "torch": torch.__version__,
+            "python": ".".join(map(str, sys.version_info[:3])),
+        },
+    )
+
+
+def _pruning(labels_per_frame: int | None, candidates: int | None) -> str:
+    frames = "all labels" if labels_per_frame is None else f"{labels_per_frame} labels"
+    return f"{frames} a frame, {'all' if candidates is None else candidates} candidates for CTC"
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"

@@ -1,0 +1,199 @@
+"""A system on disk: `system.json` beside one folder for each component. Whole or not at all, and never unpickled.
+
+system.json                format, components with their fingerprints, search, tuned scales and where they come from
+acoustic/ language/ speech_llm/     each: config.json, model.safetensors, (llm_config.json,) units/, (ctc_units/,)
+                                    (prior.safetensors)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duolect import __version__
+from duolect.configs import from_json, to_json
+from duolect.errors import ConfigError, SystemFolderError
+from duolect.models import load_model, save_model
+from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
+from duolect.systems.components import KINDS, Component, check_kind
+from duolect.systems.config import SearchConfig
+from duolect.systems.provenance import TuningRecord
+from duolect.text import load_units
+
+FORMAT = 1
+SETTINGS = "system.json"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a system folder holds."""
+
+    parts: dict[str, Component]
+    search: SearchConfig | None
+    method: str | None
+    tuned: dict[str, TuningRecord]
+
+
+def write_folder(folder: str | os.PathLike[str], contents: Contents) -> None:
+    """Write a system folder, or only its `system.json` where it has these very components already.
+
+    Weights that lie unchanged in another system folder are hard-linked (copied where that is impossible).
+    Raises SystemFolderError rather than replace a folder that holds anything else.
+    """
+    folder = Path(folder)
+    prints = {name: component.fingerprint() for name, component in contents.parts.items()}
+    settings = _settings(contents, prints)
+    if _stored_prints(folder) == prints:
+        write_json(folder / SETTINGS, settings)
+        return
+    _check_replaceable(folder)
+    with atomic_folder(folder) as partial:
+        for name, component in contents.parts.items():
+            _write_component(partial / name, name, component, prints[name])
+        write_json(partial / SETTINGS, settings)
+
+
+def write_settings(folder: str | os.PathLike[str], contents: Contents) -> None:
+    """Write only the `system.json` of a folder that holds the components of `contents` already."""
+    prints = {name: component.fingerprint() for name, component in contents.parts.items()}
+    write_json(Path(folder) / SETTINGS, _settings(contents, prints))
+
+
+def read_folder(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Contents:
+    """Read a system folder onto `device`.
+
+    Raises SystemFolderError for what is missing, of another format, or mixed up; ModelError for damaged weights.
+    """
+    folder = Path(folder)
+    settings = read_settings(folder)
+    where = str(folder / SETTINGS)
+    parts = {}
+    for name, stored in settings["components"].items():
+        if name not in KINDS:
+            raise SystemFolderError(f"{where}: unknown component {name!r}; known are {', '.join(KINDS)}.")
+        component = read_component(folder / name, name, device)
+        for field, units in (("units", component.units), ("ctc_units", component.ctc_or_units)):
+            if stored.get(field) != units.fingerprint:
+                raise SystemFolderError(
+                    f"{folder / name / field}: these are not the units the system was saved with (fingerprint"
+                    f" {units.fingerprint}, {where} has {stored.get(field)})."
+                )
+        parts[name] = component
+    search = settings.get("search")
+    tuned = settings.get("tuned") or {}
+    return Contents(
+        parts=parts,
+        search=None if search is None else from_json(SearchConfig, search, f"{where}: search"),
+        method=settings.get("method"),
+        tuned={name: from_json(TuningRecord, record, f"{where}: tuned.{name}") for name, record in tuned.items()},
+    )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The checked `system.json` of a system folder, as plain values; no model is loaded."""
+    where = folder / SETTINGS
+    if not folder.is_dir():
+        raise SystemFolderError(f"{folder}: there is no such system folder.")
+    if not where.is_file():
+        raise SystemFolderError(f"{folder}: is not a system folder, for it has no {SETTINGS}.")
+    try:
+        settings = read_json(where)
+    except ConfigError as error:
+        raise SystemFolderError(str(error)) from error
+    if not isinstance(settings, dict) or settings.get("kind") != "duolect-system":
+        raise SystemFolderError(f'{where}: expected an object with "kind": "duolect-system".')
+    if settings.get("format") != FORMAT:
+        raise SystemFolderError(
+            f"{where}: has format {settings.get('format')!r}, but duolect {__version__} reads format {FORMAT}."
+        )
+    components = settings.get("components")
+    if not isinstance(components, dict) or not all(isinstance(c, dict) for c in components.values()) or not components:
+        raise SystemFolderError(f"{where}: 'components' must be an object with at least one component.")
+    return settings
+
+
+def read_component(folder: Path, name: str, device: str | torch.device = "cpu") -> Component:
+    """One component from its folder. Raises SystemFolderError naming the part that is missing."""
+    for part in ("config.json", "model.safetensors", "units"):
+        if not (folder / part).exists():
+            raise SystemFolderError(f"{folder}: the component {name!r} lacks its {part}.")
+    prior = folder / "prior.safetensors"
+    try:
+        log_prior_V = load_tensors(prior, device)["log_prior"] if prior.exists() else None
+    except KeyError as error:
+        raise SystemFolderError(f"{prior}: has no tensor 'log_prior'.") from error
+    component = Component(
+        model=load_model(folder, device),
+        units=load_units(folder / "units"),
+        ctc_units=load_units(folder / "ctc_units") if (folder / "ctc_units").exists() else None,
+        log_prior_V=log_prior_V,
+        folder=folder,
+    )
+    check_kind(name, component)
+    return component
+
+
+def _settings(contents: Contents, prints: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "kind": "duolect-system",
+        "format": FORMAT,
+        "created_by": f"duolect {__version__}",
+        "components": {
+            name: {
+                "fingerprint": prints[name],
+                "units": component.units.fingerprint,
+                "ctc_units": component.ctc_or_units.fingerprint,
+            }
+            for name, component in contents.parts.items()
+        },
+        "method": contents.method,
+        "search": to_json(contents.search),
+        "tuned": to_json(contents.tuned),
+    }
+
+
+def _stored_prints(folder: Path) -> dict[str, str] | None:
+    try:
+        settings = read_settings(folder)
+    except SystemFolderError:
+        return None
+    if not all((folder / name / "model.safetensors").is_file() for name in settings["components"]):
+        return None
+    return {name: stored.get("fingerprint") for name, stored in settings["components"].items()}
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise SystemFolderError(f"{folder}: is a file; a system is saved as a folder.")
+    for entry in sorted(folder.iterdir()):
+        if entry.name != SETTINGS and entry.name not in KINDS:
+            raise SystemFolderError(f"{folder}: holds {entry.name!r}, which is no part of a system; save elsewhere.")
+
+
+def _write_component(target: Path, name: str, component: Component, fingerprint: str) -> None:
+    source = component.folder
+    stored = _stored_prints(source.parent) if source is not None and source.name in KINDS else None
+    if source is not None and stored is not None and stored.get(source.name) == fingerprint:
+        shutil.copytree(source, target, copy_function=_link)
+        return
+    save_model(component.model, target)
+    component.units.save(target / "units")
+    if component.ctc_units is not None:
+        component.ctc_units.save(target / "ctc_units")
+    if component.log_prior_V is not None:
+        save_tensors(target / "prior.safetensors", {"log_prior": component.log_prior_V})
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,41 @@
+"""One batch from samples to ranked hypotheses: first pass, text, terms added after it, ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from duolect.search import Hypothesis
+from duolect.systems.components import spelling_units
+from duolect.systems.context import Context
+from duolect.systems.first_pass import run_first_pass
+from duolect.systems.rescoring import add_terms, rank
+from duolect.systems.rows import Candidate
+
+
+def recognize_batch(context: Context) -> list[list[Candidate]]:
+    """N-best lists, best first, one for each utterance of the batch.
+
+    Every hypothesis carries the unweighted terms of the search. Raises SearchError where a model gives NaN.
+    """
+    lists = as_candidates(context, run_first_pass(context))
+    if not context.search.after.active:
+        return lists
+    return rank(context, add_terms(context, lists, context.search.after.active))
+
+
+def as_candidates(context: Context, lists: Sequence[Sequence[Hypothesis]]) -> list[list[Candidate]]:
+    """A search's hypotheses with their text."""
+    units = spelling_units(context.parts, context.search)
+    return [
+        [
+            Candidate(
+                text=units.decode(list(h.labels)),
+                labels=tuple(h.labels),
+                score=h.score,
+                terms=dict(h.terms),
+                flags=(*(("truncated",) if h.truncated else ()), *h.flags),
+            )
+            for h in each
+        ]
+        for each in lists
+    ]

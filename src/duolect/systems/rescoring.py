@@ -1,0 +1,127 @@
+"""Terms that are added on the n-best list: each model scores whole sequences, spelled in its own units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from duolect.errors import UnitsError
+from duolect.search import ctc_full_sum, sequence_scores
+from duolect.systems.components import spelling_units, term_units
+from duolect.systems.context import Context
+from duolect.systems.rows import Candidate
+
+IMPOSSIBLE = -1e6
+"""What stands in a file for the logarithm of a probability of zero: finite, and lower than any real score."""
+
+Spelled = list[list[tuple[int, ...]]]
+
+
+def add_terms(context: Context, lists: Sequence[Sequence[Candidate]], terms: Sequence[str]) -> list[list[Candidate]]:
+    """The same hypotheses, in the same order, with `terms` filled in; scores are left as they are.
+
+    A model that shares the units of the first pass gets its labels, any other the text in its own units. Where one text
+    of an utterance cannot be spelled in them, the term is left out of that utterance's whole list and flagged. A
+    probability of zero is `IMPOSSIBLE`, flagged "<term>_impossible".
+    """
+    result = [list(each) for each in lists]
+    for term in terms:
+        spelled, flags = _spell(context, term, result)
+        scores = _SCORES[term](context, spelled)
+        for b, (candidates, values) in enumerate(zip(result, scores, strict=True)):
+            if flags[b]:
+                result[b] = [replace(c, flags=(*c.flags, *flag)) for c, flag in zip(candidates, flags[b], strict=True)]
+            else:
+                result[b] = [_with_term(c, term, float(v)) for c, v in zip(candidates, values, strict=True)]
+    return result
+
+
+def rank(context: Context, lists: Sequence[Sequence[Candidate]]) -> list[list[Candidate]]:
+    """Best first by the first pass' score and the terms added after it; equal ones keep their order."""
+    after, exponent = context.search.after, context.search.length_exponent
+    ranked = []
+    for candidates in lists:
+        scored = []
+        for c in candidates:
+            normal = (len(c.labels) + 1) ** exponent
+            scored.append(replace(c, score=c.score + after.combine(c.terms) / normal))
+        ranked.append(sorted(scored, key=lambda c: -c.score))
+    return ranked
+
+
+def _spell(
+    context: Context, term: str, lists: Sequence[Sequence[Candidate]]
+) -> tuple[Spelled, list[list[tuple[str, ...]]]]:
+    """Each hypothesis in the term's units; and for utterances where that failed, the flags of each hypothesis."""
+    own, theirs = spelling_units(context.parts, context.search), term_units(context.parts, context.search, term)
+    if own.fingerprint == theirs.fingerprint:
+        return [[c.labels for c in each] for each in lists], [[] for _ in lists]
+    spelled: Spelled = []
+    flags: list[list[tuple[str, ...]]] = []
+    for candidates in lists:
+        row, bad = [], set()
+        for k, candidate in enumerate(candidates):
+            try:
+                row.append(tuple(theirs.encode(candidate.text)))
+            except UnitsError:
+                bad.add(k)
+        left_out = f"{term}_left_out"
+        cannot = (f"{term}_cannot_spell", left_out)
+        flags.append([cannot if k in bad else (left_out,) for k in range(len(candidates))] if bad else [])
+        spelled.append([] if bad else row)
+    return spelled, flags
+
+
+def _ctc_scores(context: Context, spelled: Spelled) -> list[Any]:
+    return ctc_full_sum(*context.ctc(), spelled, context.ids)
+
+
+def _decoder_scores(context: Context, spelled: Spelled) -> list[Any]:
+    component = context.parts["acoustic"]
+    return _sequence_scores(context, "decoder", component.model.decoder, context.encoded("acoustic"), spelled)
+
+
+def _speech_llm_scores(context: Context, spelled: Spelled) -> list[Any]:
+    component = context.parts["speech_llm"]
+    return _sequence_scores(context, "speech_llm", component.model, context.encoded("speech_llm"), spelled)
+
+
+def _lm_scores(context: Context, spelled: Spelled) -> list[Any]:
+    return _sequence_scores(context, "lm", context.parts["language"].model, None, spelled)
+
+
+def _sequence_scores(context: Context, term: str, model: Any, encoded: Any, spelled: Spelled) -> list[Any]:
+    return sequence_scores(
+        model,
+        encoded,
+        spelled,
+        eos_id=term_units(context.parts, context.search, term).eos_id,
+        ids=context.ids,
+        name=term,
+        statistics=context.count(term),
+    )
+
+
+def _prior_scores(context: Context, spelled: Spelled) -> list[Any]:
+    log_prior_V = context.parts[context.search.spelling].log_prior_V
+    assert log_prior_V is not None, "checked when the system was made"
+    prior = log_prior_V.double().cpu()
+    return [[float(prior[list(labels)].sum()) if labels else 0.0 for labels in each] for each in spelled]
+
+
+_SCORES: dict[str, Callable[[Context, Spelled], list[Any]]] = {
+    "ctc": _ctc_scores,
+    "decoder": _decoder_scores,
+    "speech_llm": _speech_llm_scores,
+    "lm": _lm_scores,
+    "prior": _prior_scores,
+}
+
+
+def _with_term(candidate: Candidate, term: str, value: float) -> Candidate:
+    flags = candidate.flags
+    if not math.isfinite(value):
+        value, flags = IMPOSSIBLE, (*flags, f"{term}_impossible")
+    return replace(candidate, terms={**candidate.terms, term: value}, flags=flags)

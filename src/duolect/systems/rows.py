@@ -1,0 +1,23 @@
+"""What a recogniser hands on for each hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One hypothesis of an utterance.
+
+    `labels` are in the units of the first pass, EOS not among them; `score` is the weighted sum of `terms` (natural
+    logarithms, unweighted), divided by (labels + 1)^α where the search has a length exponent. `flags` say what was out
+    of the ordinary: those of the search (such as "truncated": the label limit forced its end), and for a rescoring
+    model, here the LM, "lm_cannot_spell" (this text has characters its units lack) and "lm_left_out" (which is why the
+    whole list is ranked without it: a probability that is missing cannot be compared with one that is there).
+    """
+
+    text: str
+    labels: tuple[int, ...]
+    score: float
+    terms: dict[str, float]
+    flags: tuple[str, ...] = ()

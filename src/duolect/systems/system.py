@@ -1,0 +1,286 @@
+"""A System: trained models, their units and a search; from audio to text."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duolect.configs import to_json
+from duolect.data import Utterance
+from duolect.errors import AudioError, DuolectError, SystemFolderError
+from duolect.evaluation import HypothesisRow, Skipped
+from duolect.systems.batches import LONGEST_SECONDS, Source, audio_source, utterance_source
+from duolect.systems.components import KINDS, Component, check_kind, check_search
+from duolect.systems.config import SearchConfig
+from duolect.systems.folder import Contents, read_folder, write_folder
+from duolect.systems.methods import METHODS, find_method
+from duolect.systems.provenance import TuningRecord, utterance_set_hash
+from duolect.systems.recognition import Progress, Recognition, run_batches
+from duolect.systems.rows import Candidate
+
+BATCH_SECONDS = 60.0
+
+Audio = str | Path | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The text of one recording: `score` and unweighted `terms` are natural logarithms, `flags` as in `Candidate`.
+
+    `nbest` holds all hypotheses, best first, where they were asked for. Where the recording could not be recognised,
+    `text` is empty and `error` says why in one sentence.
+    """
+
+    id: str
+    text: str
+    score: float | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    duration: float | None = None
+    nbest: tuple[Candidate, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Immutable: the `with_…` methods give another system that shares its models.
+
+    `search` is None for a system that cannot recognise (a language model alone). `method` names the search where it is
+    one of `METHODS`; `tuned` holds, per method, the scales chosen on a development set.
+    """
+
+    acoustic: Component | None = None
+    language: Component | None = None
+    speech_llm: Component | None = None
+    search: SearchConfig | None = None
+    method: str | None = None
+    tuned: Mapping[str, TuningRecord] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise SystemFolderError("A system needs at least one component: acoustic, language or speech_llm.")
+        for name, component in self.parts.items():
+            check_kind(name, component)
+        if self.search is not None:
+            check_search(self.parts, self.search)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
+        """Read a system folder. Raises SystemFolderError, ModelError or ConfigError naming the file at fault."""
+        contents = read_folder(folder, device)
+        return cls(
+            **contents.parts,
+            search=contents.search,
+            method=contents.method,
+            tuned=contents.tuned,
+            folder=Path(folder),
+        )
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a system folder, whole or not at all; unchanged weights of a loaded system are linked, not written."""
+        write_folder(folder, self.contents)
+
+    @property
+    def contents(self) -> Contents:
+        """What a system folder keeps of it."""
+        return Contents(self.parts, self.search, self.method, dict(self.tuned))
+
+    @property
+    def parts(self) -> dict[str, Component]:
+        """The components it has, by name."""
+        return {name: part for name in KINDS if (part := getattr(self, name)) is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Where its models are."""
+        return next(next(iter(self.parts.values())).model.parameters()).device
+
+    def to(self, device: str | torch.device) -> System:
+        """The system on another device; its models are moved."""
+        return dataclasses.replace(self, **{name: part.to(device) for name, part in self.parts.items()})
+
+    def with_search(self, search: SearchConfig, method: str | None = None) -> System:
+        """The same models under another search. Raises as `check_search` where they cannot run it."""
+        return dataclasses.replace(self, search=search, method=method)
+
+    def with_method(self, name: str) -> System:
+        """The same models under a named method, with the scales tuned for it where there are any."""
+        return self.with_search(self.search_of(name), name)
+
+    def search_of(self, name: str, *, tuned: bool = True) -> SearchConfig:
+        """The search of a named method for this system: tuned where it has been, else the first variant it can run."""
+        variants = find_method(name).variants
+        if tuned and name in self.tuned:
+            return self.tuned[name].search
+        return next((search for search in variants if self._can(search)), variants[0])
+
+    def with_tuning(self, record: TuningRecord) -> System:
+        """The system under the tuned search, which it remembers for that method."""
+        tuned = {**self.tuned, record.method: record}
+        return dataclasses.replace(self, search=record.search, method=record.method, tuned=tuned)
+
+    def methods(self) -> list[str]:
+        """The named methods that this system can run."""
+        return [name for name in METHODS if self._can(self.search_of(name))]
+
+    def _can(self, search: SearchConfig) -> bool:
+        try:
+            check_search(self.parts, search)
+        except DuolectError:
+            return False
+        return True
+
+    def tuned_on(self, set_hash: str) -> bool:
+        """Whether the scales now in use were chosen on the set with that hash (see `utterance_set_hash`)."""
+        search = self.search
+        return search is not None and any(
+            record.set_hash == set_hash and record.search.scales == search.scales for record in self.tuned.values()
+        )
+
+    def fingerprint(self) -> str:
+        """16 hex digits of models, units and search: what determines the hypotheses."""
+        parts = {name: part.fingerprint() for name, part in self.parts.items()}
+        text = json.dumps({"parts": parts, "search": to_json(self.search)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def recognize(
+        self,
+        utterances: Iterable[Utterance],
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        max_seconds: float = LONGEST_SECONDS,
+        nbest: bool = False,
+        warm_up: bool = False,
+        progress: Progress | None = None,
+    ) -> Recognition:
+        """Recognise a manifest's utterances; rows come in its order, and do not depend on how they were batched.
+
+        With `nbest` each row carries the whole list in its field "nbest". Audio that is missing, damaged, shorter than
+        25 ms or longer than `max_seconds` is skipped and listed, the rest goes on. Raises SearchError where a model
+        gives NaN.
+        """
+        utterances = list(utterances)
+        sources = [utterance_source(i, u) for i, u in enumerate(utterances)]
+        run = run_batches(
+            self.parts,
+            self._search(),
+            sources,
+            batch_seconds=batch_seconds,
+            max_seconds=max_seconds,
+            device=self.device,
+            progress=progress,
+            warm_up=warm_up,
+        )
+        rows = [
+            _row(utterances[i], run.candidates[i], run.seconds[i], nbest)
+            for i in range(len(utterances))
+            if i in run.candidates
+        ]
+        skipped = [
+            Skipped(id=utterances[i].id, reason=reason, file=source.file, reference=utterances[i].text)
+            for i, (source, reason) in sorted(run.bad.items())
+        ]
+        return Recognition(
+            rows=rows,
+            skipped=skipped,
+            timing=run.timing(with_files=False),
+            timing_with_files=run.timing(with_files=True),
+            statistics=run.counts(),
+            host_memory=run.host_memory,
+            device_memory=run.device_memory,
+            tuned_on_this_set=self.tuned_on(utterance_set_hash(utterances)),
+        )
+
+    def transcribe(
+        self,
+        audio: Audio | Sequence[Audio],
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        max_seconds: float = LONGEST_SECONDS,
+        nbest: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Transcript]:
+        """The text of files, or of arrays of samples at 16 kHz; one transcript for each, in the same order.
+
+        What cannot be recognised never stops the rest, and nothing is raised for it, not even for a single file: its
+        transcript has `error` set. Raises SystemFolderError where the system has no search.
+        """
+        items: Sequence[Any] = [audio] if isinstance(audio, str | Path | np.ndarray | Tensor) else list(audio)
+        sources: list[Source] = []
+        transcripts: dict[int, Transcript] = {}
+        for i, item in enumerate(items):
+            try:
+                sources.append(audio_source(i, item))
+            except AudioError as error:
+                name = Path(item).stem if isinstance(item, str | Path) else f"array-{i}"
+                transcripts[i] = Transcript(name, "", error=str(error))
+        run = run_batches(
+            self.parts,
+            self._search(),
+            sources,
+            batch_seconds=batch_seconds,
+            max_seconds=max_seconds,
+            device=self.device,
+            progress=progress,
+        )
+        for i, (source, reason) in run.bad.items():
+            transcripts[i] = Transcript(source.id, "", error=reason)
+        names = {source.index: source.id for source in sources}
+        for i, candidates in run.candidates.items():
+            best = candidates[0]
+            transcripts[i] = Transcript(
+                names[i],
+                best.text,
+                best.score,
+                best.terms,
+                best.flags,
+                run.seconds[i],
+                tuple(candidates) if nbest else (),
+            )
+        return [transcripts[i] for i in range(len(items))]
+
+    def _search(self) -> SearchConfig:
+        if self.search is None:
+            raise SystemFolderError(
+                f"This system has no search, only {', '.join(self.parts)}; combine it with a model that listens."
+            )
+        return self.search
+
+
+def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
+    """The system in `folder`, on `device`, ready to `transcribe`."""
+    return System.load(folder, device)
+
+
+def _row(utterance: Utterance, candidates: Sequence[Candidate], seconds: float, nbest: bool) -> HypothesisRow:
+    best = candidates[0]
+    fields: dict[str, Any] = {
+        name: value for name in ("speaker", "lang", "translation") if (value := getattr(utterance, name)) is not None
+    }
+    fields |= utterance.fields
+    if nbest:
+        fields["nbest"] = [
+            {"text": c.text, "score": c.score, "terms": c.terms, "labels": len(c.labels), "flags": list(c.flags)}
+            for c in candidates
+        ]
+    return HypothesisRow(
+        id=utterance.id,
+        text=best.text,
+        reference=utterance.text,
+        score=best.score,
+        terms=best.terms,
+        flags=best.flags,
+        duration=seconds,
+        fields=fields,
+    )
