@@ -1,1 +1,44 @@
-"""Room `data`: see the map in README."""
+"""Room `data`: manifests, batches of utterances and of text, augmentation; the synthetic corpus in `data.synthetic`."""
+
+from duolect.data.augment import (
+    SpecAugmentConfig,
+    WaveAugmentConfig,
+    add_noise,
+    augment_wave,
+    change_speed,
+    reverberate,
+    spec_augment,
+)
+from duolect.data.batching import BatchConfig, SpeechBatches
+from duolect.data.cuts import from_cuts, to_cuts
+from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
+from duolect.data.manifest import Utterance, load_manifest, read_manifest, write_manifest
+from duolect.data.skips import SkipLog, Skipped
+from duolect.data.text import TextBatch, TextBatches, read_text
+
+__all__ = [
+    "BatchConfig",
+    "SkipLog",
+    "Skipped",
+    "SpecAugmentConfig",
+    "SpeechBatch",
+    "SpeechBatches",
+    "SpeechLoader",
+    "TextBatch",
+    "TextBatches",
+    "Utterance",
+    "WaveAugmentConfig",
+    "add_noise",
+    "augment_wave",
+    "change_speed",
+    "collate",
+    "from_cuts",
+    "load_manifest",
+    "read_manifest",
+    "read_samples",
+    "read_text",
+    "reverberate",
+    "spec_augment",
+    "to_cuts",
+    "write_manifest",
+]

@@ -89,7 +89,7 @@ class BatchStream(ABC, Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         for dealt in self.deal(self.begin()):
-            self._place = dealt.after
+            self.advance(dealt.after)
             yield dealt.batch
         self.end()
 
@@ -98,6 +98,10 @@ class BatchStream(ABC, Generic[Batch]):
         if self._ended:
             self._place, self._ended = Place(), False
         return self._place
+
+    def advance(self, place: Place) -> None:
+        """Note that all up to `place` was handed out."""
+        self._place = place
 
     def end(self) -> None:
         """Note that the last epoch is over: iterating once more begins anew."""

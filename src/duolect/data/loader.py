@@ -1,0 +1,236 @@
+"""From utterances to tensors: sound read, augmented, text spelled, padded; in this process or in workers.
+
+Tensor names: B utterances, N samples or labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from duolect.data.augment import SAMPLE_RATE, WaveAugmentConfig, augment_wave
+from duolect.data.batching import SpeechBatches
+from duolect.data.manifest import Utterance
+from duolect.data.skips import SkipLog, Skipped
+from duolect.data.stream import Dealt, Place, stable_seed
+from duolect.errors import AudioError, DuolectError, UnitsError
+
+if TYPE_CHECKING:
+    from duolect.text import Units
+
+# Less sound than this gives no encoder state at the lowest frame rates in use.
+SHORTEST_SECONDS = 0.1
+# By how much a file may end before its manifest says, as rounding and lossy codecs do.
+_TOLERANCE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechBatch:
+    """Utterances as padded tensors.
+
+    `samples_BN`: float32 at 16 kHz, padded with 0, `sample_lengths_B` of them valid. `labels_BN`: int64 without EOS,
+    padded with 0. `ctc_labels_BN`: the text in the CTC's own units, None where these are the same. `seeds_B`: int64,
+    for what is random about an utterance in this epoch. `skipped`: what the batch lost on the way.
+    """
+
+    ids: tuple[str, ...]
+    utterances: tuple[Utterance, ...]
+    samples_BN: Tensor
+    sample_lengths_B: Tensor
+    labels_BN: Tensor
+    label_lengths_B: Tensor
+    ctc_labels_BN: Tensor | None = None
+    ctc_label_lengths_B: Tensor | None = None
+    seeds_B: Tensor
+    skipped: tuple[Skipped, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: str | torch.device, non_blocking: bool = False) -> SpeechBatch:
+        """The same batch with all tensors on `device`, but for the seeds, which are only ever used on the CPU."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> SpeechBatch:
+        """The same batch in page-locked memory, from which a GPU can copy while it computes."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Any) -> SpeechBatch:
+        names = (f.name for f in fields(self) if f.name != "seeds_B")
+        tensors = {name: value for name in names if isinstance(value := getattr(self, name), Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
+
+
+def read_samples(utterance: Utterance) -> np.ndarray:
+    """The sound of an utterance: float32 (N,) at 16 kHz, about `duration` seconds.
+
+    Raises AudioError when the file cannot be read, ends more than 0.1 s before offset + duration, or gives less than
+    0.1 s of sound.
+    """
+    from duolect.audio import read_audio
+
+    samples_N = read_audio(
+        utterance.audio_filepath, sample_rate=SAMPLE_RATE, offset=utterance.offset, duration=utterance.duration
+    )
+    seconds = len(samples_N) / SAMPLE_RATE
+    if seconds < utterance.duration - _TOLERANCE_SECONDS:
+        raise AudioError(
+            f"{utterance.audio_filepath}: holds {seconds:.2f} s from {utterance.offset:.2f} s on; "
+            f"the manifest expects {utterance.duration:.2f} s."
+        )
+    if seconds < SHORTEST_SECONDS:
+        raise AudioError(f"{utterance.audio_filepath}: {seconds:.3f} s are too short; expected {SHORTEST_SECONDS} s.")
+    return samples_N
+
+
+def collate(
+    utterances: Sequence[Utterance],
+    units: Units | None,
+    ctc_units: Units | None = None,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    augment: WaveAugmentConfig | None = None,
+) -> SpeechBatch:
+    """Read, augment, spell and pad utterances; those of which that fails are left out and listed in `skipped`.
+
+    `units` None: no labels (recognition, where the reference need not be spelled). `augment`: for training only; drawn
+    from (seed, epoch, id), as `seeds_B` are. The batch may come out empty (B = 0).
+    """
+    kept: list[tuple[Utterance, np.ndarray, list[int], list[int]]] = []
+    skipped = []
+    for utterance in utterances:
+        try:
+            labels = units.encode(utterance.text) if units is not None else []
+            ctc_labels = ctc_units.encode(utterance.text) if ctc_units is not None else []
+            samples_N = read_samples(utterance)
+            if augment is not None:
+                samples_N = augment_wave(samples_N, stable_seed("wave", seed, epoch, utterance.id), augment)
+        except (AudioError, UnitsError) as error:
+            skipped.append(_skip(utterance, str(error)))
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:  # from the decoders below us
+            skipped.append(_skip(utterance, f"{utterance.audio_filepath}: {type(error).__name__}: {error}"))
+        else:
+            kept.append((utterance, samples_N, labels, ctc_labels))
+    samples_BN, sample_lengths_B = _pad([samples_N for _, samples_N, _, _ in kept], np.float32)
+    labels_BN, label_lengths_B = _pad([labels for _, _, labels, _ in kept], np.int64)
+    ctc = _pad([labels for _, _, _, labels in kept], np.int64) if ctc_units is not None else (None, None)
+    return SpeechBatch(
+        ids=tuple(utterance.id for utterance, _, _, _ in kept),
+        utterances=tuple(utterance for utterance, _, _, _ in kept),
+        samples_BN=samples_BN,
+        sample_lengths_B=sample_lengths_B,
+        labels_BN=labels_BN,
+        label_lengths_B=label_lengths_B,
+        ctc_labels_BN=ctc[0],
+        ctc_label_lengths_B=ctc[1],
+        seeds_B=torch.tensor([stable_seed(seed, epoch, u.id) for u, _, _, _ in kept], dtype=torch.int64),
+        skipped=tuple(skipped),
+    )
+
+
+def _skip(utterance: Utterance, reason: str) -> Skipped:
+    return Skipped(utterance.id, str(utterance.audio_filepath), reason)
+
+
+def _pad(rows: Sequence[Any], dtype: Any) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as one zero-padded tensor (B, longest), and their lengths."""
+    lengths = [len(row) for row in rows]
+    padded = np.zeros((len(rows), max(lengths, default=0)), dtype)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64)
+
+
+class SpeechLoader:
+    """Batches as tensors, prepared ahead by `workers` processes (0: in this one, when asked for), the same for any.
+
+    Iterating goes on from where the loader stands: `state_dict` counts the batches that were delivered, not those that
+    a worker has already prepared. Utterances that cannot be used are noted in `skipped`; a batch that lost all of its
+    utterances is passed over. Raises DuolectError when a whole epoch went by without a batch.
+    """
+
+    def __init__(
+        self,
+        batches: SpeechBatches,
+        units: Units | None,
+        ctc_units: Units | None = None,
+        augment: WaveAugmentConfig | None = None,
+        workers: int = 0,
+        skipped: SkipLog | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
+        self.skipped = SkipLog() if skipped is None else skipped
+        self.skipped.add_misfits(batches.left_out)
+        self._preparation = _Preparation(units, ctc_units, augment, batches.seed)
+
+    def __iter__(self) -> Iterator[SpeechBatch]:
+        barren_since: int | None = None
+        for prepared in self._prepare(self.batches.begin()):
+            epoch, after, batch = prepared
+            self.skipped.extend(batch.skipped)
+            if len(batch):
+                barren_since = None
+                self.batches.advance(after)
+                yield batch
+            elif barren_since is None:
+                barren_since = epoch
+            elif epoch > barren_since + 1:
+                raise DuolectError(f"No utterance of a whole epoch could be used: {self.skipped.summary()}.")
+        self.batches.end()
+
+    def _prepare(self, place: Place) -> Iterator[tuple[int, Place, SpeechBatch]]:
+        loader = DataLoader(
+            self._preparation,
+            sampler=_Deals(self.batches, place),
+            batch_size=None,
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            pin_memory=self.pin_memory,
+            generator=torch.Generator(),  # its own, or making workers would draw from the random state of the training
+        )
+        return iter(loader)
+
+    def state_dict(self) -> dict[str, int]:
+        """The place after the batches delivered so far: {"epoch", "consumed"}."""
+        return self.batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken. Raises TrainingError when `state` names no place."""
+        self.batches.load_state_dict(state)
+
+
+class _Deals(Sampler):
+    """What this rank gets, in order, as torch's DataLoader asks for it."""
+
+    def __init__(self, batches: SpeechBatches, place: Place) -> None:
+        self.batches, self.place = batches, place
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches.deal(self.place)
+
+
+class _Preparation(Dataset):
+    """A batch of utterances in, tensors out: what a worker does."""
+
+    def __init__(
+        self, units: Units | None, ctc_units: Units | None, augment: WaveAugmentConfig | None, seed: int
+    ) -> None:
+        self.units, self.ctc_units, self.augment, self.seed = units, ctc_units, augment, seed
+
+    def __getitem__(self, index: Dealt[list[Utterance]]) -> tuple[int, Place, SpeechBatch]:
+        batch = collate(
+            index.batch, self.units, self.ctc_units, seed=self.seed, epoch=index.epoch, augment=self.augment
+        )
+        return index.epoch, index.after, batch
+
+
+def _as_it_is(prepared: Any) -> Any:
+    return prepared
