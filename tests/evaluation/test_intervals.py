@@ -16,7 +16,7 @@ WORDS = [f"w{i}" for i in range(500)]
 def noisy_texts(count: int, rate: float, seed: int) -> tuple[list[str], list[str]]:
     """References (the same for every seed) and hypotheses with about `rate` substitutions and a few deletions."""
     spoken, heard = np.random.default_rng(1), np.random.default_rng(seed)
-    references = [" ".join(spoken.choice(WORDS, spoken.integers(1, 25))) for _ in range(count)]
+    references: list[str] = [" ".join(spoken.choice(WORDS, spoken.integers(1, 25))) for _ in range(count)]
     hypotheses = []
     for reference in references:
         words = [w if heard.random() > rate else str(heard.choice(WORDS)) for w in reference.split()]

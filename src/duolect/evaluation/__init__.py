@@ -10,7 +10,15 @@ from duolect.evaluation.results import (
     run_record_path,
     write_run,
 )
-from duolect.evaluation.score import Normaliser, Score, compare_scores, manifest_references, score_file, score_run
+from duolect.evaluation.score import (
+    Normaliser,
+    Score,
+    compare_scores,
+    manifest_references,
+    normaliser_function,
+    score_file,
+    score_run,
+)
 from duolect.evaluation.speed import Timing, peak_memory_bytes, reset_peak_memory
 from duolect.evaluation.words import ALIGNER, WordErrors, align, word_errors
 
@@ -29,6 +37,7 @@ __all__ = [
     "bootstrap_interval",
     "compare_scores",
     "manifest_references",
+    "normaliser_function",
     "paired",
     "peak_memory_bytes",
     "read_rows",

@@ -76,6 +76,17 @@ class Score:
         }
 
 
+def normaliser_function(name: str) -> Callable[[str], str]:
+    """The function behind a `Normaliser` name. Raises ScoringError for a name that is none."""
+    if name == "plain":
+        from duolect.text.normalise import normalise
+
+        return normalise
+    if name == "none":
+        return str
+    raise ScoringError(f"unknown normaliser {name!r}; known are {', '.join(get_args(Normaliser))}.")
+
+
 def score_run(
     rows: Iterable[HypothesisRow],
     normaliser: Normaliser = "plain",
@@ -93,7 +104,7 @@ def score_run(
     Raises ScoringError for ids that are duplicate, unknown or missing, for rows without any reference, and when nothing
     is left to score.
     """
-    normalised = _normaliser(normaliser)
+    normalised = normaliser_function(normaliser)
     rows, lost = list(rows), list(skipped)
     _unique([row.id for row in rows], "the hypotheses")
     _unique([utterance.id for utterance in lost], "the list of skipped utterances")
@@ -193,16 +204,6 @@ def compare_scores(baseline: Score, other: Score) -> Paired:
         apart = sorted(set(baseline.ids) ^ set(other.ids))
         raise ScoringError(f"a paired test needs the same utterances; {_named(apart)} scored in only one of the runs.")
     return paired_of_counts(baseline.counts_N4, other.counts_N4, replicas=other.replicas, seed=other.seed)
-
-
-def _normaliser(name: str) -> Callable[[str], str]:
-    if name == "plain":
-        from duolect.text.normalise import normalise
-
-        return normalise
-    if name == "none":
-        return str
-    raise ScoringError(f"unknown normaliser {name!r}; known are {', '.join(get_args(Normaliser))}.")
 
 
 def _unique(ids: Sequence[str], what: str) -> None:

@@ -1,1 +1,25 @@
-"""Room `reports`: see the map in README."""
+"""Result tables, figures and one self-contained HTML page."""
+
+from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
+from duolect.reports.page import page, write_page
+from duolect.reports.plots import curves_svg, save_png, speed_svg
+from duolect.reports.summary import difference_sentence, findings
+from duolect.reports.table import markdown_table, print_table, terminal_table
+
+__all__ = [
+    "Comparison",
+    "SystemResult",
+    "TrainingCurve",
+    "curves_svg",
+    "difference_sentence",
+    "findings",
+    "markdown_table",
+    "page",
+    "print_table",
+    "read_curve",
+    "save_png",
+    "speed_svg",
+    "system_result",
+    "terminal_table",
+    "write_page",
+]

@@ -1,0 +1,243 @@
+"""The figures of a comparison: error rate against speed, and how the models were trained.
+
+Each comes as an SVG for the page (`*_svg`), in a wide and a narrow form, and as a PNG for a document (`save_png`).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve
+from duolect.reports.curves import Panel, panels
+from duolect.reports.figures import LIGHT, LINE_STYLES, PAGE, Theme, new_figure, style, to_svg
+from duolect.reports.labels import Box, nearest, place_labels
+from duolect.reports.table import percent, rtfx_text
+from duolect.storage import atomic_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Form = Literal["wide", "narrow"]
+
+_SPEED_SIZE: Mapping[Form, tuple[float, float]] = {"wide": (760, 400), "narrow": (360, 400)}
+_PANEL_SIZE: Mapping[Form, tuple[float, float]] = {"wide": (380, 240), "narrow": (360, 230)}
+_MARKER = 8.0
+
+
+def speed_svg(comparison: Comparison, form: Form = "wide") -> str | None:
+    """WER with 95 % intervals against RTFx as SVG; None when no system was timed."""
+    systems = _timed(comparison)
+    if not systems:
+        return None
+    with style(PAGE):
+        figure = _speed_figure(comparison, systems, form, PAGE)
+        said = "; ".join(
+            f"{s.name}: {percent(s.score.wer)} % at RTFx {rtfx_text(s.timing.rtfx)}"
+            for s in sorted(systems, key=lambda s: s.score.wer)
+        )
+        return to_svg(figure, f"speed-{form}", "Word error rate against speed", said)
+
+
+def curves_svg(curves: Sequence[TrainingCurve], form: Form = "wide") -> str | None:
+    """Loss and dev values of training runs over time (or steps) as SVG; None when there is nothing to draw."""
+    found = panels(curves)
+    if not found:
+        return None
+    with style(PAGE):
+        figure = _curves_figure(found, [curve.name for curve in curves], form, PAGE)
+        said = "; ".join(
+            f"{panel.title}: " + ", ".join(f"{line.name} ends at {line.y[-1]:.3g}" for line in panel.lines)
+            for panel in found
+        )
+        return to_svg(figure, f"curves-{form}", "Training curves", said)
+
+
+def save_png(comparison: Comparison, path: str | os.PathLike[str], form: Form = "wide", dpi: int = 160) -> None:
+    """WER against RTFx as a PNG on white, for a README or a paper draft; nothing is written when no system was timed.
+
+    Raises DuolectError when the folder cannot be written.
+    """
+    systems = _timed(comparison)
+    if not systems:
+        return
+    with style(LIGHT):
+        figure = _speed_figure(comparison, systems, form, LIGHT)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor=LIGHT.paper, metadata={"Software": None})
+    with atomic_file(path, "wb") as handle:
+        handle.write(buffer.getvalue())
+
+
+def _timed(comparison: Comparison) -> list[SystemResult]:
+    return [s for s in comparison.systems if math.isfinite(s.timing.rtfx) and s.timing.rtfx > 0]
+
+
+def frontier(systems: Sequence[SystemResult]) -> list[SystemResult]:
+    """The systems that no other one beats in both accuracy and speed, from the fastest to the slowest."""
+    ordered = sorted(systems, key=lambda s: (-s.timing.rtfx, s.score.wer))
+    kept: list[SystemResult] = []
+    for system in ordered:
+        if not kept or system.score.wer < kept[-1].score.wer:
+            kept.append(system)
+    return kept
+
+
+def _speed_figure(comparison: Comparison, systems: Sequence[SystemResult], form: Form, theme: Theme) -> Figure:
+    figure = new_figure(*_SPEED_SIZE[form])
+    axes = figure.add_axes((0.08, 0.14, 0.9, 0.83) if form == "wide" else (0.15, 0.14, 0.83, 0.83))
+    best = frontier(systems)
+    axes.plot(
+        [s.timing.rtfx for s in best], [100 * s.score.wer for s in best], ":", color=theme.muted, lw=1.2, zorder=1.5
+    )
+    for system in systems:
+        x, y = system.timing.rtfx, 100 * system.score.wer
+        if system.score.interval is not None:
+            low, high = 100 * system.score.interval.low, 100 * system.score.interval.high
+            axes.plot([x, x], [low, high], color=theme.accent, lw=1.4, alpha=0.55, solid_capstyle="butt", zorder=2)
+        axes.plot(
+            [x],
+            [y],
+            "s" if system.name == comparison.baseline else "o",
+            ms=_MARKER,
+            mec=theme.accent,
+            mew=1.6,
+            mfc=theme.accent if system in best else theme.paper,
+            zorder=3,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("RTFx: seconds of audio per second (faster →)")
+    axes.set_ylabel("WER % (better ↓)")
+    _speed_limits(axes, systems)
+    axes.grid(axis="x", which="minor", visible=False)
+    _name_points(figure, axes, systems, best, theme)
+    return figure
+
+
+def _speed_limits(axes: Axes, systems: Sequence[SystemResult]) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    speeds = [s.timing.rtfx for s in systems]
+    low, high = math.log10(min(speeds)), math.log10(max(speeds))
+    margin = max(0.12 * (high - low), 0.18)
+    low, high = low - margin, high + margin
+    axes.set_xlim(10**low, 10**high)
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [m * 10.0**e for e in decades for m in steps if low <= math.log10(m * 10.0**e) <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+    rates = [s.score.wer for s in systems]
+    bounds = [b for s in systems if s.score.interval for b in (s.score.interval.low, s.score.interval.high)]
+    bottom, top = 100 * min(rates + bounds), 100 * max(rates + bounds)
+    margin = max(0.08 * (top - bottom), 0.25)
+    axes.set_ylim(max(0.0, bottom - margin) if bottom > margin else -margin / 2, top + margin)
+
+
+def _name_points(
+    figure: Figure, axes: Axes, systems: Sequence[SystemResult], best: Sequence[SystemResult], theme: Theme
+) -> None:
+    """Write each system's name beside its point, with a thin line where it had to move away."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    places = [axes.transData.transform((s.timing.rtfx, 100 * s.score.wer)) for s in systems]
+    points = [(float(x), float(y)) for x, y in places]
+    texts = [axes.text(0, 0, s.name, fontsize=10, color=theme.ink, zorder=4) for s in systems]
+    extents = [text.get_window_extent(renderer) for text in texts]
+    radius = _MARKER / 2 + 1.5
+    obstacles = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    for system, (x, _) in zip(systems, points, strict=True):
+        if system.score.interval is not None:
+            ends = [
+                float(axes.transData.transform((system.timing.rtfx, 100 * b))[1])
+                for b in (system.score.interval.low, system.score.interval.high)
+            ]
+            obstacles.append(Box(x - 1.5, ends[0], x + 1.5, ends[1]))
+    corners = [points[systems.index(system)] for system in best]
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        pieces = max(1, round(math.dist((x0, y0), (x1, y1)) / 6))
+        for n in range(pieces):
+            x, y = x0 + (x1 - x0) * (n + 0.5) / pieces, y0 + (y1 - y0) * (n + 0.5) / pieces
+            obstacles.append(Box(x - 3, y - 3, x + 3, y + 3))
+    area = axes.get_window_extent(renderer)
+    boxes = place_labels(
+        points,
+        [(extent.width + 2, extent.height + 1) for extent in extents],
+        obstacles,
+        Box(area.x0 + 2, area.y0 + 2, area.x1, area.y1),
+    )
+    inverse = axes.transData.inverted()
+    for text, point, box in zip(texts, points, boxes, strict=True):
+        text.set_position(tuple(inverse.transform((box.left + 1, box.bottom + 1))))
+        text.set_verticalalignment("bottom")
+        end = nearest(box, point)
+        if math.dist(end, point) > 11:
+            xs, ys = zip(*inverse.transform([point, end]), strict=True)
+            axes.plot(xs, ys, color=theme.muted, lw=0.7, zorder=2.5)
+
+
+def _curves_figure(found: Sequence[Panel], names: Sequence[str], form: Form, theme: Theme) -> Figure:
+    per_row = 2 if form == "wide" and len(found) > 1 else 1
+    rows = -(-len(found) // per_row)
+    width, height = _PANEL_SIZE[form]
+    if form == "wide":
+        width = 760 / per_row
+    # One entry a line on a phone, otherwise in rows.
+    legend_rows = 0 if len(names) < 2 else len(names) if form == "narrow" else -(-len(names) // 3)
+    head = 20.0 * legend_rows
+    figure = new_figure(per_row * width, rows * height + head)
+    look: dict[str, dict[str, Any]] = {
+        name: {"color": theme.series[n % len(theme.series)], "ls": LINE_STYLES[n % len(LINE_STYLES)]}
+        for n, name in enumerate(names)
+    }
+    grid = figure.subplots(rows, per_row, squeeze=False)
+    for axes in grid.flat[len(found) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid.flat, found, strict=False):
+        for line in panel.lines:
+            sparse = len(line.x) <= 25
+            axes.plot(line.x, line.y, lw=1.8, marker="o" if sparse else None, ms=3.5, **look[line.name])
+        axes.set_title(panel.title)
+        axes.set_xlabel(panel.x_title)
+        if panel.logarithmic:
+            _log_axis(axes)
+    total = rows * height + head
+    figure.subplots_adjust(
+        left=46 / (per_row * width),
+        right=1 - 12 / (per_row * width),
+        bottom=42 / total,
+        top=1 - (head + 26) / total,
+        wspace=0.18,
+        hspace=72 / (height - 68),
+    )
+    if legend_rows:
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], lw=1.8, **look[name]) for name in names]
+        figure.legend(
+            handles,
+            names,
+            loc="upper left",
+            ncols=1 if form == "narrow" else 3,
+            fontsize=10,
+            borderaxespad=0.2,
+            handlelength=3,
+        )
+    return figure
+
+
+def _log_axis(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
