@@ -52,6 +52,11 @@ class CausalLLM(nn.Module):
         table: Any = self.model.get_input_embeddings()
         return table.weight.shape[1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the states."""
+        return self.model.dtype
+
     def embed(self, labels: Tensor) -> Tensor:
         """(..., E) of labels of any shape."""
         return self.dropout(self.model.get_input_embeddings()(labels))
@@ -87,6 +92,8 @@ class CausalLLM(nn.Module):
     def step(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None) -> tuple[Tensor, CausalState]:
         """Row r consumes its first counts_R[r] labels (None: all): (states (R, N, E), state)."""
         rows, labels = labels_RN.shape
+        if not labels_RN.numel():  # no row left, or no label: more than some LLMs can reshape
+            return torch.zeros(rows, labels, self.width, device=labels_RN.device, dtype=self.dtype), state
         dense = state.dense and (counts_R is None or bool((counts_R == labels).all()))
         if counts_R is None:
             counts_R = torch.full((rows,), labels, device=labels_RN.device)

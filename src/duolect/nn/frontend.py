@@ -57,8 +57,7 @@ class ConvFrontEnd(nn.Module):
         previous = 1
         for stage, channels in enumerate(config.channels):
             strides = (config.time_strides[stage], config.frequency_strides[stage])
-            convolution = nn.Conv2d(previous, channels, 3, stride=strides, padding=1)
-            self.convolutions.append(convolution.to(memory_format=torch.channels_last))
+            self.convolutions.append(nn.Conv2d(previous, channels, 3, stride=strides, padding=1))
             bins = -(-bins // strides[1])
             if stage == 0:
                 bins //= config.frequency_pool

@@ -56,7 +56,7 @@ class RowLayout:
 
     def collect(self, x_BSD: Tensor, labels: int) -> Tensor:
         """The inverse of `spread`: (R, N, D)."""
-        slots = x_BSD.reshape(self.utterances * self.width, labels, -1)
+        slots = x_BSD.reshape(self.utterances * self.width, labels, x_BSD.shape[-1])
         return slots if self.slots_R is None else slots[self.slots_R]
 
 

@@ -1,0 +1,141 @@
+"""The protocol a search relies on: cached equals recomputed, whatever is ragged, selected, repeated or batched."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from duolect.errors import ModelError
+from duolect.models import Autoregressive, LanguageConfig, LLMConfig, SpeechLLMConfig
+
+KINDS = ["decoder", "language", "speech_llm", "qwen3", "llama"]
+
+
+@pytest.fixture(scope="module")
+def speakers(models: Any, configs: Any, build: Callable) -> dict[str, tuple[Any, Any]]:
+    """{kind: (what encodes or None, what speaks)}; with other architectures behind the speech LLM and the LM."""
+    base: SpeechLLMConfig = configs["speech_llm"]
+    sizes = {"vocabulary": 11, "width": 16, "layers": 2, "heads": 2, "max_positions": 256}
+    qwen3 = build(LanguageConfig(llm=LLMConfig(architecture="qwen3", kv_heads=1, **sizes), bos_id=0, eos_id=0))
+    llama = build(
+        SpeechLLMConfig(llm=LLMConfig(architecture="llama", **sizes), bos_id=1, eos_id=0, encoder=base.encoder)
+    )
+    return {
+        "decoder": (models["acoustic"], models["acoustic"].decoder),
+        "language": (None, models["language"]),
+        "speech_llm": (models["speech_llm"], models["speech_llm"]),
+        "qwen3": (None, qwen3),
+        "llama": (llama, llama),
+    }
+
+
+def _encode(encoder: Any, batch: Any) -> Any:
+    lengths_B = torch.tensor([12000, 5000, 0])  # the last utterance has no frame at all
+    return None if encoder is None else encoder.encode(batch.samples_BN, lengths_B)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cached_equals_recomputed_under_ragged_steps_and_selections(kind: str, speakers: Any, batch: Any) -> None:
+    encoder, model = speakers[kind]
+    assert isinstance(model, Autoregressive)
+    chance = random.Random(kind)
+    with torch.inference_mode():
+        encoded = _encode(encoder, batch)
+        for _ in range(4):
+            log_probs_RV, state = model.start(encoded, 3)
+            rows: list[tuple[int, list[int]]] = [(b, []) for b in range(3)]  # utterance and labels so far
+            _compare(model, encoded, rows, log_probs_RV)
+            for _ in range(5):
+                chosen = [chance.randrange(len(rows)) for _ in range(chance.randint(1, 7))]
+                if chance.random() < 0.3:
+                    chosen = list(range(len(rows)))
+                state = model.select(state, torch.tensor(chosen))
+                rows = [(rows[r][0], list(rows[r][1])) for r in chosen]
+                width = chance.randint(1, 3)
+                labels_RN = torch.randint(0, model.vocabulary, (len(rows), width))
+                counts = [chance.randint(0, width) for _ in rows]
+                if chance.random() < 0.4:
+                    counts = [width] * len(rows)
+                counts_R = None if counts == [width] * len(rows) and chance.random() < 0.5 else torch.tensor(counts)
+                old = state
+                log_probs_RNV, state = model.step(state, labels_RN, counts_R)
+                again_RNV, _ = model.step(old, labels_RN, counts_R)
+                assert torch.equal(log_probs_RNV, again_RNV)  # a state is never changed
+                assert log_probs_RNV.isfinite().all()
+                last_RV = torch.stack([log_probs_RNV[r, max(count - 1, 0)] for r, count in enumerate(counts)])
+                for r, count in enumerate(counts):
+                    rows[r][1].extend(labels_RN[r, :count].tolist())
+                moved = [r for r, count in enumerate(counts) if count]
+                _compare(model, encoded, [rows[r] for r in moved], last_RV[moved])
+
+
+def _compare(model: Any, encoded: Any, rows: list[tuple[int, list[int]]], log_probs_RV: torch.Tensor) -> None:
+    assert log_probs_RV.dtype == torch.float32
+    for (utterance, labels), log_probs_V in zip(rows, log_probs_RV, strict=True):
+        alone = None if encoded is None else encoded.select(torch.tensor([utterance]))
+        labels_1N = torch.tensor([labels], dtype=torch.long)
+        expected_1MV = model.sequence_log_probs(alone, labels_1N, torch.tensor([len(labels)]))
+        torch.testing.assert_close(log_probs_V, expected_1MV[0, -1], atol=2e-5, rtol=0)
+        torch.testing.assert_close(log_probs_V.exp().sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sequences_are_the_same_alone_in_a_batch_and_with_more_padding(kind: str, speakers: Any, batch: Any) -> None:
+    encoder, model = speakers[kind]
+    with torch.inference_mode():
+        together = None if encoder is None else encoder.encode(batch.samples_BN, batch.sample_lengths_B)
+        log_probs_BMV = model.sequence_log_probs(together, batch.labels_BN, batch.label_lengths_B)
+        for b, (samples, labels) in enumerate(
+            zip(batch.sample_lengths_B.tolist(), batch.label_lengths_B.tolist(), strict=True)
+        ):
+            alone = None
+            if encoder is not None:
+                alone = encoder.encode(batch.samples_BN[b : b + 1, :samples], batch.sample_lengths_B[b : b + 1])
+            labels_1N, lengths_1 = batch.labels_BN[b : b + 1, :labels], batch.label_lengths_B[b : b + 1]
+            alone_1MV = model.sequence_log_probs(alone, labels_1N, lengths_1)
+            torch.testing.assert_close(alone_1MV[0], log_probs_BMV[b, : labels + 1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rows_and_no_labels_are_no_problem(kind: str, speakers: Any, batch: Any) -> None:
+    encoder, model = speakers[kind]
+    with torch.inference_mode():
+        _, state = model.start(_encode(encoder, batch), 3)
+        state = model.select(state, torch.zeros(0, dtype=torch.long))
+        log_probs_RNV, _ = model.step(state, torch.zeros(0, 1, dtype=torch.long))
+        assert log_probs_RNV.shape == (0, 1, model.vocabulary)
+        _, state = model.start(_encode(encoder, batch), 3)
+        log_probs_RNV, state = model.step(state, torch.zeros(3, 0, dtype=torch.long))
+        assert log_probs_RNV.shape == (3, 0, model.vocabulary)
+
+
+def test_audio_models_want_one_row_for_each_utterance(speakers: Any, batch: Any) -> None:
+    for kind in ("decoder", "speech_llm"):
+        encoder, model = speakers[kind]
+        with torch.inference_mode(), pytest.raises(ModelError, match="one row for each"):
+            model.start(_encode(encoder, batch), 2)
+
+
+def test_the_decoder_keeps_the_audio_once_per_utterance(models: Any, batch: Any) -> None:
+    decoder = models["acoustic"].decoder
+    with torch.inference_mode():
+        _, state = decoder.start(models["acoustic"].encode(batch.samples_BN, batch.sample_lengths_B), 3)
+        beams = decoder.select(state, torch.arange(3).repeat_interleave(4))
+        assert beams.cross[0][0] is state.cross[0][0]
+        assert beams.layout.slots_R is None
+        assert decoder.select(beams, torch.tensor([1, 9])).cross[0][0].shape[0] == 2  # utterance 1 has ended
+
+
+def test_columns_that_no_row_uses_are_dropped(models: Any) -> None:
+    model = models["language"]
+    with torch.inference_mode():
+        _, state = model.start(None, 2)
+        _, state = model.step(state, torch.tensor([[2, 3, 4], [2, 3, 4]]), torch.tensor([3, 1]))
+        assert state.valid_RL.shape[1] == 4
+        shorter = model.select(state, torch.tensor([1]))
+    assert shorter.valid_RL.shape[1] == 2
+    assert shorter.dense
