@@ -1,1 +1,27 @@
-"""A corpus made on the spot."""
+"""A speech corpus made on the spot: English sentences from a grammar, their German translation, espeak-ng voices."""
+
+from duolect.data.synthetic.config import Size, SoundConfig, SyntheticConfig, synthetic_config
+from duolect.data.synthetic.corpus import Corpus, make_corpus
+from duolect.data.synthetic.domains import ALL_TEMPLATES, DEV_TEMPLATES, TEST_TEMPLATES, TRAINING_TEMPLATES
+from duolect.data.synthetic.grammar import Sentence, Template, sample_sentences
+from duolect.data.synthetic.homophones import HOMOPHONES, sound_alikes
+from duolect.data.synthetic.lexicon import LEXICON
+
+__all__ = [
+    "ALL_TEMPLATES",
+    "DEV_TEMPLATES",
+    "HOMOPHONES",
+    "LEXICON",
+    "TEST_TEMPLATES",
+    "TRAINING_TEMPLATES",
+    "Corpus",
+    "Sentence",
+    "Size",
+    "SoundConfig",
+    "SyntheticConfig",
+    "Template",
+    "make_corpus",
+    "sample_sentences",
+    "sound_alikes",
+    "synthetic_config",
+]

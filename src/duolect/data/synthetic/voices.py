@@ -1,0 +1,62 @@
+"""The speakers of the corpus: espeak-ng accents with voice qualities; no quality speaks in more than one split."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Literal
+
+from duolect.audio.speech import Voice
+
+Split = Literal["train", "dev", "test"]
+
+ACCENTS = ("en-gb", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+# Near copies of a voice quality (steph and steph2, linda and belinda, Gene and Gene2 …) are on the same side.
+VARIANTS: dict[Split, tuple[str | None, ...]] = {
+    "train": (
+        *(None, "m1", "m2", "m4", "m5", "m6", "m8", "f1", "f3", "Alex", "Andy", "Denis", "Diogo", "Henrique", "Jacky"),
+        *("Mario", "Marco", "Mike", "Reed", "Alicia", "Annie", "adam", "antonio", "aunty", "boris", "croak", "david"),
+        *("ed", "edward", "grandma", "grandpa", "ian", "john", "klatt", "klatt3", "max", "michel", "pablo", "paul"),
+        *("pedro", "rob", "robert", "travis", "anika", "kaukovalta"),
+    ),
+    "dev": ("m7", "f4", "klatt2", "Andrea", "quincy"),
+    "test": ("m3", "f2", "f5", "steph", "belinda", "klatt4", "Gene", "victor", "shelby", "benjamin"),
+}
+_ACCENTS_PER_VARIANT = {"train": len(ACCENTS), "dev": 2, "test": 2}
+_RATES, _PITCHES, _RANGES = (140, 230), (30, 70), (25, 75)
+_RATE_JITTER, _PITCH_JITTER = 14, 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Speaker:
+    """One voice: accent and quality, with the habitual rate (words a minute), pitch and pitch range of that speaker."""
+
+    accent: str
+    variant: str | None
+    rate: int
+    pitch: int
+    range: int
+
+    @property
+    def name(self) -> str:
+        """What espeak-ng calls the voice; the speaker's id in the manifests."""
+        return f"{self.accent}+{self.variant}" if self.variant else self.accent
+
+    def voice(self, rng: random.Random) -> Voice:
+        """The speaker's voice for one utterance, a little faster or slower, higher or lower than usual."""
+        rate = min(max(round(self.rate + rng.uniform(-_RATE_JITTER, _RATE_JITTER)), _RATES[0]), _RATES[1])
+        pitch = round(self.pitch + rng.uniform(-_PITCH_JITTER, _PITCH_JITTER))
+        return Voice(name=self.accent, variant=self.variant, rate=rate, pitch=pitch, range=self.range)
+
+
+def speakers(split: Split) -> tuple[Speaker, ...]:
+    """All speakers of a split, always the same ones: a speaker's habits follow from accent and quality."""
+    found = []
+    for place, variant in enumerate(VARIANTS[split]):
+        for step in range(_ACCENTS_PER_VARIANT[split]):
+            # Steps of three places through the accents: two accents a quality still cover all of them.
+            accent = ACCENTS[(place + 3 * step) % len(ACCENTS)]
+            rng = random.Random(f"duolect/speaker/{accent}/{variant}")
+            rate, pitch, spread = (round(rng.uniform(*bounds)) for bounds in (_RATES, _PITCHES, _RANGES))
+            found.append(Speaker(accent, variant, rate, pitch, spread))
+    return tuple(found)
