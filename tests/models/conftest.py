@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+from duolect.data.loader import SpeechBatch
 from duolect.models import (
     AcousticConfig,
     DecoderConfig,
@@ -46,19 +45,6 @@ CONFIGS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The fields of `SpeechBatch` that a model reads."""
-
-    samples_BN: Tensor
-    sample_lengths_B: Tensor
-    labels_BN: Tensor
-    label_lengths_B: Tensor
-    seeds_B: Tensor
-    ctc_labels_BN: Tensor | None = None
-    ctc_label_lengths_B: Tensor | None = None
-
-
 def make(config: Any) -> Model:
     """A model in evaluation mode with weights and statistics that are not those of a fresh one."""
     torch.manual_seed(7)
@@ -90,10 +76,12 @@ def models() -> dict[str, Model]:
 
 
 @pytest.fixture(scope="session")
-def batch() -> Batch:
+def batch() -> SpeechBatch:
     """Three utterances of different length; the second has no label, what lies in the padding is rubbish."""
     generator = torch.Generator().manual_seed(3)
-    return Batch(
+    return SpeechBatch(
+        ids=("a", "b", "c"),
+        utterances=(),
         samples_BN=torch.randn(3, 12000, generator=generator) * 0.1,
         sample_lengths_B=torch.tensor([12000, 5000, 8000]),
         labels_BN=torch.randint(2, VOCABULARY, (3, 4), generator=generator),

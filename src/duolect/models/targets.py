@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 class LabelBatch(Protocol):
     """The part of a batch that every loss looks at: labels without BOS and EOS, right-padded."""
 
-    labels_BN: Tensor
-    label_lengths_B: Tensor
+    @property
+    def labels_BN(self) -> Tensor: ...
+
+    @property
+    def label_lengths_B(self) -> Tensor: ...
 
 
 def next_label_targets(labels_BN: Tensor, lengths_B: Tensor, eos_id: int) -> tuple[Tensor, Tensor]:
