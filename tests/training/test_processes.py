@@ -14,16 +14,14 @@ from training_toy import make_trainer
 
 from duolect.storage import load_tensors
 
-SCRIPT = Path(__file__).parent / "training_toy.py"
 
-
-def torchrun(*arguments: object, processes: int = 2) -> subprocess.CompletedProcess:
-    """Run this folder's toy training under the real torchrun with gloo."""
+def torchrun(*arguments: object, script: str = "training_toy.py", processes: int = 2) -> subprocess.CompletedProcess:
+    """Run a script of this folder under the real torchrun with gloo."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    command += [f"--master-port={port}", str(SCRIPT), *map(str, arguments)]
+    command += [f"--master-port={port}", str(Path(__file__).parent / script), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 

@@ -3,20 +3,41 @@
 from duolect.training.checkpoint import Best, Checkpoints
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
+from duolect.training.export import estimate_prior, export_system
+from duolect.training.run import train_recipe
 from duolect.training.schedule import PiecewiseLinear, Schedule, WarmupCosine
+from duolect.training.task import (
+    FROM_UNITS,
+    AcousticTask,
+    LanguageTask,
+    Recipe,
+    SpeechLLMTask,
+    UnitsFrom,
+    read_recipe,
+)
 from duolect.training.trainer import Trainer, TrainingInterrupted, TrainingSummary
 
 __all__ = [
+    "FROM_UNITS",
+    "AcousticTask",
     "Best",
     "Checkpoints",
+    "LanguageTask",
     "LoopConfig",
     "OptimiserConfig",
     "PiecewiseLinear",
     "Ranks",
+    "Recipe",
     "Schedule",
+    "SpeechLLMTask",
     "Trainer",
     "TrainingInterrupted",
     "TrainingSummary",
+    "UnitsFrom",
     "WarmupCosine",
     "build_accelerator",
+    "estimate_prior",
+    "export_system",
+    "read_recipe",
+    "train_recipe",
 ]

@@ -1,7 +1,7 @@
 """One process or many: where a run computes, in which precision, and what the processes tell each other.
 
-Started by `torchrun` (or `accelerate launch`, which can also choose FSDP2) the same code trains on all processes;
-accelerate reads their number and the devices from the environment.
+Started by `torchrun` or `accelerate launch` the same code trains on all processes, each with a whole copy of the model
+(DDP); accelerate reads their number and the devices from the environment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import Tensor
 
 from duolect.errors import TrainingError
@@ -38,6 +38,7 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
 
     `cpu` forces the CPU. Sets the number of torch threads. Batches are never given to accelerate: the sampler shards
     and knows its place itself. Batch-norm statistics are reduced by the trainer, so DDP broadcasts no buffers.
+    Raises TrainingError where the environment asks for sharded models.
     """
     if loop.threads is not None:
         torch.set_num_threads(loop.threads)
@@ -45,13 +46,22 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
     AcceleratorState._reset_state()
     state = PartialState(cpu=cpu)
     assert state.device is not None
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=mixed_precision(loop.precision, state.device),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
         log_with="tensorboard" if folder is not None and loop.tensorboard else None,
         project_dir=folder,
     )
+    if accelerator.distributed_type not in (
+        DistributedType.NO,
+        DistributedType.MULTI_CPU,
+        DistributedType.MULTI_GPU,
+    ):
+        raise TrainingError(
+            f"Training runs on one process or with DDP; the environment asks for {accelerator.distributed_type.value}."
+        )
+    return accelerator
 
 
 class Ranks:

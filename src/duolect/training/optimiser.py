@@ -50,10 +50,10 @@ def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
     return [{"params": found[key], "weight_decay": key[0], "scale": key[1]} for key in sorted(found)]
 
 
-def build_optimiser(model: nn.Module, config: OptimiserConfig, fused: bool = True) -> torch.optim.Optimizer:
-    """AdamW over `parameter_groups`; `fused` (one kernel for all parameters) is off where tensors are sharded."""
+def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """AdamW over `parameter_groups`, one kernel for all parameters."""
     return torch.optim.AdamW(
-        parameter_groups(model, config), lr=config.lr, betas=config.betas, eps=config.eps, fused=fused
+        parameter_groups(model, config), lr=config.lr, betas=config.betas, eps=config.eps, fused=True
     )
 
 

@@ -1,7 +1,6 @@
 """What a checkpoint holds of a model and its optimiser: named tensors on the CPU, nothing else.
 
 Frozen parameters are left out: whoever resumes builds the model from the same recipe, which brings them.
-Under FSDP2 the tensors are gathered whole, so every process must call these functions.
 """
 
 from __future__ import annotations
@@ -13,21 +12,6 @@ from torch import Tensor, nn
 
 from duolect.errors import TrainingError
 from duolect.training.optimiser import trainable
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    full = getattr(tensor, "full_tensor", None)
-    return (full() if full is not None else tensor).detach().cpu()
-
-
-@torch.no_grad()
-def _put(target: Tensor, source: Tensor) -> None:
-    if hasattr(target, "full_tensor"):
-        from torch.distributed.tensor import DTensor, distribute_tensor
-
-        assert isinstance(target, DTensor)
-        source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
-    target.copy_(source)
 
 
 def _kept(model: nn.Module) -> dict[str, Tensor]:
@@ -43,27 +27,29 @@ def _kept(model: nn.Module) -> dict[str, Tensor]:
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of the trained weights and the buffers of `model`, whole and on the CPU."""
-    return {name: _whole(tensor).clone() for name, tensor in _kept(model).items()}
+    """Copies of the trained weights and the buffers of `model` on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in _kept(model).items()}
 
 
+@torch.no_grad()
 def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: object) -> None:
     """Put back what `model_tensors` gave. Raises TrainingError naming the first tensor that is not as expected."""
     kept = _kept(model)
     _compare({k: v.shape for k, v in kept.items()}, {k: v.shape for k, v in tensors.items()}, where)
     for name, target in kept.items():
-        _put(target, tensors[name])
+        target.copy_(tensors[name])
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's tensors as "<parameter name>/<what>" (AdamW: exp_avg, exp_avg_sq, step)."""
     return {
-        f"{name}/{key}": _whole(value).clone()
+        f"{name}/{key}": value.detach().to("cpu", copy=True)
         for name, parameter in trainable(model)
         for key, value in optimiser.state.get(parameter, {}).items()
     }
 
 
+@torch.no_grad()
 def load_optimiser_tensors(
     model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: object
 ) -> None:
@@ -78,8 +64,7 @@ def load_optimiser_tensors(
             fused = any(group.get("fused") for group in optimiser.param_groups)
             state = value.clone().to(parameter.device if fused else "cpu")
         else:
-            state = torch.zeros_like(parameter)
-            _put(state, value)
+            state = torch.empty_like(parameter).copy_(value)
         optimiser.state[parameter][what] = state
 
 

@@ -57,7 +57,7 @@ def optimiser_step(
             terms = model(batch.to(accelerator.device), step)
             loss = torch.zeros((), device=accelerator.device)
             for name, term in terms.items():
-                # DDP and FSDP2 average gradients over processes; the sum is wanted.
+                # DDP averages gradients over processes; the sum is wanted.
                 share = term.weight * ranks.size / counts[name] if counts[name] else 0.0
                 loss = loss + term.total * share
                 totals[name] = totals.get(name, 0.0) + term.total.detach().double()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +140,10 @@ class Trainer:
 
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
-        optimiser = build_optimiser(self.model, self.optimiser_config, fused=not self.accelerator.is_fsdp2)
-        self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
+        optimiser = build_optimiser(self.model, self.optimiser_config)
+        with warnings.catch_warnings():  # torch renames an option of DDP that accelerate passes on
+            warnings.simplefilter("ignore", FutureWarning)
+            self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
         self.optimiser: torch.optim.Optimizer = prepared.optimizer
         self._resume()
         self._start_trackers()
@@ -341,8 +344,7 @@ class Trainer:
         if self.step and self.step not in self.checkpoints.steps():
             self._save(place)
         raise TrainingInterrupted(
-            f"Stopped after step {self.step} of {self.loop.steps}, which is saved; "
-            f"go on with: duolect train {self.folder}"
+            f"Stopped after step {self.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
         )
 
     def _start_trackers(self) -> None:

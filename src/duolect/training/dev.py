@@ -1,0 +1,128 @@
+"""Dev evaluation during training: losses, CTC greedy error rates, perplexities; the same values on every process.
+
+B utterances · T frames · W = V + 1 CTC classes, blank last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duolect.data import SpeechBatch
+from duolect.errors import TrainingError
+from duolect.evaluation import word_errors
+from duolect.models import LanguageModel, TextLogProb, text_log_prob
+from duolect.search.greedy import greedy
+from duolect.text import Units
+from duolect.training.distributed import Ranks
+
+
+def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
+    """Levenshtein distance of two label sequences."""
+    from kaldialign import edit_distance as distance
+
+    return distance([str(i) for i in a], [str(i) for i in b])["total"]
+
+
+def speech_evaluation(
+    batches: Iterable[SpeechBatch], ctc_units: Units, ranks: Ranks
+) -> Callable[[nn.Module], dict[str, float]]:
+    """An evaluation of a model with a speech encoder on the dev batches of this process, summed over all processes.
+
+    Gives each loss term per label, their weighted sum "loss", and for models with CTC heads "ctc_ler" and "ctc_wer":
+    label and word errors of the last head's best path, as fractions.
+    """
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        device = next(model.parameters()).device
+        for batch in batches:
+            _add(sums, _batch_sums(model, batch.to(device), ctc_units))
+        return _means(ranks.sum_values(sums))
+
+    return evaluate
+
+
+def _batch_sums(model: Any, batch: SpeechBatch, units: Units) -> dict[str, float]:
+    sums: dict[str, float] = {"utterances": len(batch.ids)}
+    for name, term in model(batch).items():
+        sums |= {f"total/{name}": float(term.total), f"count/{name}": term.count, f"weight/{name}": term.weight}
+        sums[f"met/{name}"] = 1.0
+    if not model.config.ctc_layers:
+        return sums
+    encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
+    hypotheses = greedy(
+        model.ctc_log_probs(encoded),
+        encoded.lengths_B,
+        eos_id=units.eos_id,
+        forbidden_ids=units.special_ids,
+        ids=batch.ids,
+    )
+    found = [list(best[0].labels) for best in hypotheses]
+    own = batch.ctc_labels_BN is None
+    labels_BN = batch.labels_BN if own else batch.ctc_labels_BN
+    lengths_B = batch.label_lengths_B if own else batch.ctc_label_lengths_B
+    wanted = [row[:end] for row, end in zip(labels_BN.tolist(), lengths_B.tolist(), strict=True)]
+    errors = word_errors([units.decode(labels) for labels in wanted], [units.decode(labels) for labels in found])
+    sums |= {
+        "label_errors": sum(edit_distance(a, b) for a, b in zip(wanted, found, strict=True)),
+        "labels": sum(map(len, wanted)),
+        "word_errors": errors.substitutions + errors.deletions + errors.insertions,
+        "words": errors.words,
+    }
+    return sums
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    if not sums.get("utterances"):
+        raise TrainingError("The dev set has no utterance that can be read and spelt.")
+    names = sorted(key[6:] for key in sums if key.startswith("total/"))
+    terms = {name: sums[f"total/{name}"] / max(sums[f"count/{name}"], 1.0) for name in names}
+    weights = {name: sums[f"weight/{name}"] / sums[f"met/{name}"] for name in names}
+    values = {"loss": sum(weights[name] * terms[name] for name in names), **terms}
+    if "labels" in sums:
+        values["ctc_ler"] = sums["label_errors"] / max(sums["labels"], 1)
+        values["ctc_wer"] = sums["word_errors"] / max(sums["words"], 1)
+    return values
+
+
+def _add(sums: dict[str, float], more: Mapping[str, float]) -> None:
+    for key, value in more.items():
+        sums[key] = sums.get(key, 0.0) + value
+
+
+def text_evaluation(
+    sentences: Sequence[str], units: Units, ranks: Ranks, batch_tokens: int
+) -> Callable[[nn.Module], dict[str, float]]:
+    """An evaluation of a language model: "loss" (nats per label, EOS counted) and perplexity per token and per word.
+
+    Each process takes its share of the sentences.
+    """
+    share = sentences[ranks.rank :: ranks.size]
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, LanguageModel)
+        part = text_log_prob(model, share, units, batch_tokens=batch_tokens)
+        fields = ("log_prob", "tokens", "words", "sentences")
+        sums = ranks.sum_values({name: float(getattr(part, name)) for name in fields})
+        whole = TextLogProb(sums["log_prob"], *(int(sums[name]) for name in fields[1:]))
+        return {
+            "loss": -whole.log_prob / max(whole.tokens, 1),
+            "perplexity_token": whole.per_token,
+            "perplexity_word": whole.per_word,
+        }
+
+    return evaluate
+
+
+@torch.no_grad()
+def ctc_posteriors(model: Any, batches: Iterable[SpeechBatch]) -> Iterable[tuple[Tensor, Tensor]]:
+    """(log_probs_BTW, lengths_B) of the last CTC head for each batch."""
+    device = next(model.parameters()).device
+    for batch in batches:
+        batch = batch.to(device)
+        encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
+        yield model.ctc_log_probs(encoded), encoded.lengths_B

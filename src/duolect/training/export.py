@@ -1,0 +1,58 @@
+"""From a trained run to the system a user keeps: weights, units and label prior, as one system folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
+from duolect.models import Model, save_model
+from duolect.search import softmax_prior
+from duolect.storage import atomic_folder, save_tensors
+from duolect.systems import write_single
+from duolect.text import Units
+from duolect.training.dev import ctc_posteriors
+
+
+def export_system(run: Path, model: Model, log_prior_V: Tensor | None = None) -> Path:
+    """Write `run`/system/, whole or not at all, from the model and the units in the run folder; returns that folder.
+
+    Its one component is the folder acoustic, language or speech_llm, with config.json, model.safetensors, units/,
+    ctc_units/ where the CTC heads have their own, and prior.safetensors with `log_prior` where there is a prior.
+    """
+    kind = model.config.kind
+    with atomic_folder(run / "system") as partial:
+        save_model(model, partial / kind)
+        for name in ("units", "ctc_units"):
+            if (run / name).is_dir():
+                shutil.copytree(run / name, partial / kind / name)
+        if log_prior_V is not None:
+            save_tensors(partial / kind / "prior.safetensors", {"log_prior": log_prior_V})
+        write_single(partial, kind)
+    return run / "system"
+
+
+def estimate_prior(
+    model: Model,
+    utterances: Sequence[Utterance],
+    units: Units,
+    *,
+    number: int,
+    batches: BatchConfig,
+    seed: int,
+    workers: int = 0,
+) -> Tensor:
+    """log p_prior (V,) of the last CTC head: its mean softmax over `number` training utterances drawn by `seed`.
+
+    The blank is removed and the rest renormalised; EOS and special labels have 0. The model must be in evaluation mode.
+    """
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
+    config = dataclasses.replace(batches, shuffle=False)
+    sample = SpeechBatches([utterances[i] for i in sorted(drawn.tolist())], config, seed, epochs=1)
+    loader = SpeechLoader(sample, None, workers=workers)
+    return softmax_prior(ctc_posteriors(model, loader), eos_id=units.eos_id, forbidden_ids=units.special_ids)

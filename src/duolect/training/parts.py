@@ -1,0 +1,136 @@
+"""What a run is put together from: texts, utterances, units, and a model with the weights to start from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from duolect.data import SkipLog, Skipped, Utterance, load_manifest, read_text
+from duolect.errors import TrainingError, UnitsError
+from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
+from duolect.models.lora import load_base_state, merged_state
+from duolect.storage import atomic_folder
+from duolect.text import Units, UnitsConfig, build_units, load_units, normalise
+from duolect.training.task import AcousticTask, LanguageTask, SpeechLLMTask, Task, UnitsFrom
+
+Kind = TypeVar("Kind", bound=Model)
+SEARCHED_FOR_AUDIO = 100
+
+
+def load_utterances(manifests: Iterable[str], normalised: bool) -> list[Utterance]:
+    """The utterances of all manifests, in order. Raises ManifestError, or TrainingError when no audio can be found."""
+    utterances = [utterance for manifest in manifests for utterance in load_manifest(manifest)]
+    first = utterances[:SEARCHED_FOR_AUDIO]
+    if not any(os.path.exists(utterance.audio_filepath) for utterance in first):
+        raise TrainingError(
+            f"{next(iter(manifests))}: none of the first {len(first)} audio files exists; the first would be "
+            f"{first[0].audio_filepath}. Paths in a manifest are relative to it."
+        )
+    if normalised:
+        return [dataclasses.replace(utterance, text=normalise(utterance.text)) for utterance in utterances]
+    return utterances
+
+
+def sentences_of(files: Iterable[str], normalised: bool) -> Iterator[str]:
+    """The sentences of text files, one a line, read as they are asked for; empty ones are left out."""
+    for line in read_text(files):
+        sentence = normalise(line) if normalised else line
+        if sentence:
+            yield sentence
+
+
+def spellable(sentences: Iterable[str], units: Units, file: str, skipped: SkipLog) -> Iterator[str]:
+    """The sentences that `units` can spell; the others are noted in `skipped`."""
+    for number, sentence in enumerate(sentences, start=1):
+        try:
+            units.encode(sentence)
+        except UnitsError as error:
+            skipped.extend([Skipped(f"sentence {number}", file, str(error))])
+        else:
+            yield sentence
+
+
+def component_folder(folder: str, component: str) -> Path:
+    """The folder of one model, given a run folder, a system folder or that folder itself.
+
+    Raises TrainingError when it is none of them.
+    """
+    for candidate in (Path(folder) / "system" / component, Path(folder) / component, Path(folder)):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise TrainingError(
+        f"{folder}: has no trained model; expected a run folder or a system folder with a component {component!r}, or "
+        "the folder of such a component."
+    )
+
+
+def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Path) -> None:
+    """Build the units, or copy another model's, into `folder`; units that stand there already are left alone."""
+    if folder.exists():
+        return
+    if isinstance(config, UnitsFrom):
+        units = _units_of(config)
+    else:
+        units = build_units(config, list(texts))
+    with atomic_folder(folder) as partial:
+        units.save(partial)
+
+
+def _units_of(config: UnitsFrom) -> Units:
+    try:
+        return load_units(component_folder(config.folder, config.component) / "units")
+    except TrainingError:
+        return load_units(Path(config.folder))
+
+
+def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
+    """The task's model over `units`, with the weights it starts from.
+
+    Raises ModelError or TrainingError where a folder to start from does not fit.
+    """
+    model = build_model(_filled(task, units, ctc_units))
+    if isinstance(task, SpeechLLMTask):
+        assert isinstance(model, SpeechLLM)
+        if task.initialise_encoder is not None:
+            model.initialise_encoder(_load(task.initialise_encoder, "acoustic", AcousticModel))
+        if task.initialise_llm is not None:
+            _require_units(units, task.initialise_llm, "language")
+            model.initialise_llm(_load(task.initialise_llm, "language", LanguageModel))
+    elif task.initialise_from is not None:
+        _require_units(units, task.initialise_from, task.kind)
+        other = _load(task.initialise_from, task.kind, type(model))
+        load_base_state(model, merged_state(other), f"{task.initialise_from}: the model to start from")
+    return model
+
+
+def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
+    ids = {"bos_id": units.bos_id, "eos_id": units.eos_id}
+    if isinstance(task, AcousticTask):
+        return dataclasses.replace(task.model, vocabulary=units.size, ctc_vocabulary=None, **ids)
+    llm = dataclasses.replace(task.model.llm, vocabulary=units.size)
+    if isinstance(task, LanguageTask):
+        return dataclasses.replace(task.model, llm=llm, **ids)
+    return dataclasses.replace(
+        task.model,
+        llm=llm,
+        **ids,
+        prompt_before=tuple(units.encode(task.prompt_before)),
+        prompt_after=tuple(units.encode(task.prompt_after)),
+        ctc_vocabulary=None if ctc_units is None else ctc_units.size,
+    )
+
+
+def _load(folder: str, component: str, kind: type[Kind]) -> Kind:
+    model = load_model(component_folder(folder, component))
+    if not isinstance(model, kind):
+        raise TrainingError(f"{folder}: expected a {kind.__name__} to start from, found a {type(model).__name__}.")
+    return model
+
+
+def _require_units(units: Units, folder: str, component: str) -> None:
+    other = component_folder(folder, component) / "units"
+    if other.exists() and load_units(other).fingerprint != units.fingerprint:
+        raise UnitsError(f"{folder}: the model to start from speaks other units than this run; take its units.")

@@ -1,0 +1,169 @@
+"""A recipe, trained: data, units and model are put together, the trainer runs, and a system comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor
+
+from duolect.configs import to_json
+from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig
+from duolect.errors import TrainingError
+from duolect.models import Model
+from duolect.text import Units, load_units
+from duolect.training.checkpoint import claim, run_lock
+from duolect.training.config import LoopConfig
+from duolect.training.dev import speech_evaluation, text_evaluation
+from duolect.training.distributed import Ranks, build_accelerator
+from duolect.training.export import estimate_prior, export_system
+from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable
+from duolect.training.randomness import seed_everything
+from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
+from duolect.training.trainer import Batches, Evaluate, Trainer
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    device: Literal["auto", "cpu"] = "auto",
+    console: Console | None = None,
+) -> Path:
+    """Train `recipe` in the run folder `folder`, from where it stands; returns the exported system's folder.
+
+    A run that is finished and exported returns at once. Runs unchanged under `torchrun`. The run folder gets units/
+    (and ctc_units/), the checkpoints and logs of `Trainer`, skipped.jsonl and system/. Raises TrainingInterrupted after
+    Ctrl-C, and a DuolectError in one sentence for whatever in the recipe or its files is wrong.
+    """
+    folder = Path(folder)
+    accelerator = build_accelerator(recipe.loop, folder, cpu=device == "cpu")
+    ranks, settings = Ranks(accelerator), to_json(recipe)
+    console = console or Console(stderr=True)
+    if ranks.rank == 0:
+        with run_lock(folder):
+            claim(folder, settings)
+    accelerator.wait_for_everyone()
+    if (folder / "system" / "system.json").exists():
+        return folder / "system"
+    data = _load(recipe.task)
+    if ranks.rank == 0:
+        _make_units(recipe.task, data, folder)
+    accelerator.wait_for_everyone()
+    units, ctc_units = _read_units(folder)
+    seed_everything(recipe.loop.seed)
+    model = make_model(recipe.task, units, ctc_units)
+    skipped = SkipLog()
+    if isinstance(recipe.task, LanguageTask):
+        source, evaluate = _text_sources(recipe.task, recipe.loop, units, skipped, ranks)
+    else:
+        source, evaluate = _speech_sources(recipe.task, recipe.loop, data, (units, ctc_units), skipped, accelerator)
+    if ranks.rank == 0:
+        console.print(_describe(recipe, model, units), highlight=False, markup=False, soft_wrap=True)
+    trainer = Trainer(
+        model,
+        source,
+        evaluate=evaluate,
+        optimiser=recipe.optimiser,
+        schedule=recipe.schedule,
+        loop=recipe.loop,
+        folder=folder,
+        recipe=settings,
+        accelerator=accelerator,
+        console=console,
+    )
+    try:
+        trainer.run()
+    finally:
+        if ranks.rank == 0 and len(skipped):
+            skipped.write(folder / "skipped.jsonl")
+            console.print(skipped.summary(), highlight=False, markup=False, soft_wrap=True)
+    if ranks.rank == 0:
+        export_system(folder, model.eval(), _prior(recipe, data.train, model, ctc_units or units))
+    accelerator.wait_for_everyone()
+    return folder / "system"
+
+
+@dataclass(frozen=True)
+class _Speech:
+    train: list[Utterance]
+    dev: list[Utterance]
+
+
+def _load(task: Task) -> _Speech:
+    if isinstance(task, LanguageTask):
+        return _Speech([], [])
+    return _Speech(load_utterances(task.train, task.normalise), load_utterances([task.dev], task.normalise))
+
+
+def _make_units(task: Task, data: _Speech, folder: Path) -> None:
+    def texts() -> Iterator[str]:
+        if isinstance(task, LanguageTask):
+            return sentences_of(task.train, task.normalise)
+        return (utterance.text for utterance in data.train)
+
+    make_units(task.units, texts(), folder / "units")
+    if isinstance(task, SpeechLLMTask) and task.ctc_units is not None:
+        make_units(task.ctc_units, texts(), folder / "ctc_units")
+
+
+def _read_units(folder: Path) -> tuple[Units, Units | None]:
+    ctc = folder / "ctc_units"
+    return load_units(folder / "units"), load_units(ctc) if ctc.is_dir() else None
+
+
+def _text_sources(
+    task: LanguageTask, loop: LoopConfig, units: Units, skipped: SkipLog, ranks: Ranks
+) -> tuple[Batches, Evaluate]:
+    # Without normalisation the files themselves are given, so that what is skipped is named by file and line.
+    source = sentences_of(task.train, True) if task.normalise else map(Path, task.train)
+    train = TextBatches(source, units, task.max_tokens, loop.seed, ranks.rank, ranks.size, skipped=skipped)
+    dev = list(
+        islice(spellable(sentences_of([task.dev], task.normalise), units, task.dev, skipped), task.dev_sentences)
+    )
+    if not dev:
+        raise TrainingError(f"{task.dev}: holds no sentence that the units can spell.")
+    return train, text_evaluation(dev, units, ranks, task.max_tokens)
+
+
+def _speech_sources(
+    task: AcousticTask | SpeechLLMTask,
+    loop: LoopConfig,
+    data: _Speech,
+    units: tuple[Units, Units | None],
+    skipped: SkipLog,
+    accelerator: Accelerator,
+) -> tuple[Batches, Evaluate]:
+    ranks, pin = Ranks(accelerator), accelerator.device.type == "cuda"
+
+    def loader(batches: SpeechBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
+        return SpeechLoader(batches, *units, augment, workers=loop.workers, skipped=skipped, pin_memory=pin)
+
+    train = SpeechBatches(data.train, task.batches, loop.seed, ranks.rank, ranks.size)
+    # Dev is measured on all of dev: what is too long to train on is recognised all the same.
+    everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None)
+    dev = SpeechBatches(data.dev, everything, loop.seed, ranks.rank, ranks.size, epochs=1)
+    own, ctc = units
+    return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
+
+
+def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Units) -> Tensor | None:
+    task, loop = recipe.task, recipe.loop
+    if isinstance(task, LanguageTask) or not task.model.ctc_layers:
+        return None
+    sizes = {"number": task.prior_utterances, "seed": loop.seed, "workers": loop.workers}
+    return estimate_prior(model, utterances, units, batches=task.batches, **sizes)
+
+
+def _describe(recipe: Recipe, model: Model, units: Units) -> str:
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    part = "" if trained == total else f", {trained / 1e6:.2f} M of them trained"
+    name = recipe.task.kind.replace("_", " ")
+    return f"{name}: {total / 1e6:.2f} M parameters{part}, {units.size} {units.kind} units, {recipe.loop.steps} steps"

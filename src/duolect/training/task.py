@@ -1,0 +1,145 @@
+"""Recipes: everything a run is made from, as one frozen config that is kept in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from duolect.configs import from_json
+from duolect.data import BatchConfig, WaveAugmentConfig
+from duolect.errors import TrainingError
+from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
+from duolect.storage import read_json
+from duolect.text import UnitsConfig
+from duolect.training.config import LoopConfig, OptimiserConfig, require
+from duolect.training.schedule import PiecewiseLinear, Schedule
+
+FROM_UNITS: dict[str, Any] = {"bos_id": 0, "eos_id": 0}
+"""Stands in a model config for ids that only the units know; `vocabulary` may be anything. All are filled in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitsFrom:
+    """Take the label units that another model has: `folder` is a run, system, component or units folder.
+
+    In a run or system folder, `component` says which model's: "acoustic", "language" or "speech_llm".
+    """
+
+    kind: Literal["from"] = "from"
+    folder: str
+    component: Literal["acoustic", "language", "speech_llm"] = "acoustic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcousticTask:
+    """Train an acoustic model on manifests.
+
+    `units` are built from the training texts (and kept in the run folder) or taken from another model. vocabulary,
+    bos_id and eos_id of `model` are filled in from them. `normalise`: lower-case the texts and drop punctuation, as the
+    units and the scoring expect. `initialise_from`: the folder of an acoustic model of the same architecture whose
+    weights to start from. `prior_utterances`: how many training utterances the exported CTC label prior is averaged
+    over.
+    """
+
+    kind: Literal["acoustic"] = "acoustic"
+    model: AcousticConfig
+    units: UnitsConfig | UnitsFrom
+    train: tuple[str, ...]
+    dev: str
+    batches: BatchConfig = field(default_factory=BatchConfig)
+    wave_augment: WaveAugmentConfig | None = None
+    normalise: bool = True
+    initialise_from: str | None = None
+    prior_utterances: int = 500
+
+    def __post_init__(self) -> None:
+        _require_sources(self.train, self.dev)
+        require(self.prior_utterances >= 1, f"task: prior_utterances must be 1 or more, not {self.prior_utterances}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageTask:
+    """Train or fine-tune a language model on text files, one sentence a line.
+
+    `units`, `normalise` and what is filled into `model` are as for `AcousticTask`; `max_tokens` bounds the labels of a
+    batch, padding included. `initialise_from`: the folder of a language model of the same architecture to start from.
+    `dev_sentences`: dev perplexities are measured on that many first sentences at most (None: all).
+    """
+
+    kind: Literal["language"] = "language"
+    model: LanguageConfig
+    units: UnitsConfig | UnitsFrom
+    train: tuple[str, ...]
+    dev: str
+    max_tokens: int = 4096
+    normalise: bool = True
+    initialise_from: str | None = None
+    dev_sentences: int | None = 2000
+
+    def __post_init__(self) -> None:
+        _require_sources(self.train, self.dev)
+        require(self.max_tokens >= 1, f"task: max_tokens must be 1 or more, not {self.max_tokens}.")
+        require(
+            self.dev_sentences is None or self.dev_sentences >= 1,
+            f"task: dev_sentences must be 1 or more, not {self.dev_sentences}.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechLLMTask:
+    """Train a speech LLM on manifests.
+
+    `units` are the LLM's; `ctc_units` those of its CTC heads where they differ. `initialise_encoder` and
+    `initialise_llm` name the folders of the acoustic and the language model to start from. Each folder may be a run's,
+    a system's or a component's. `prompt_before` and `prompt_after` are spelt in the units and put around the audio.
+    """
+
+    kind: Literal["speech_llm"] = "speech_llm"
+    model: SpeechLLMConfig
+    units: UnitsConfig | UnitsFrom
+    ctc_units: UnitsConfig | UnitsFrom | None = None
+    train: tuple[str, ...]
+    dev: str
+    batches: BatchConfig = field(default_factory=BatchConfig)
+    wave_augment: WaveAugmentConfig | None = None
+    normalise: bool = True
+    prompt_before: str = ""
+    prompt_after: str = ""
+    initialise_encoder: str | None = None
+    initialise_llm: str | None = None
+    prior_utterances: int = 500
+
+    def __post_init__(self) -> None:
+        _require_sources(self.train, self.dev)
+        require(self.prior_utterances >= 1, f"task: prior_utterances must be 1 or more, not {self.prior_utterances}.")
+
+
+Task = AcousticTask | LanguageTask | SpeechLLMTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run: what is trained on what, and how."""
+
+    task: AcousticTask | LanguageTask | SpeechLLMTask
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: Schedule = field(default_factory=PiecewiseLinear)
+    loop: LoopConfig
+    notes: str = ""
+
+
+def read_recipe(folder: str | Path) -> Recipe:
+    """The recipe of a run folder. Raises TrainingError when `folder` is none."""
+    path = Path(folder) / "recipe.json"
+    if not path.is_file():
+        raise TrainingError(f"{folder}: is not a run folder, for it has no recipe.json.")
+    stored = read_json(path)
+    if not isinstance(stored, dict) or "recipe" not in stored:
+        raise TrainingError(f"{path}: has no recipe in it.")
+    return from_json(Recipe, stored["recipe"], str(path))
+
+
+def _require_sources(train: tuple[str, ...], dev: str) -> None:
+    require(len(train) > 0 and all(train), "task: train must name at least one file.")
+    require(bool(dev), "task: dev must name a file.")

@@ -1,0 +1,191 @@
+"""Whole runs with the real models and the real data room: from a recipe to a system that loads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_processes import torchrun
+from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
+
+from duolect.configs import from_json, to_json
+from duolect.data import SpecAugmentConfig
+from duolect.errors import DuolectError, TrainingError, UnitsError
+from duolect.models import LanguageModel, SpeechLLM, load_model
+from duolect.storage import load_tensors, read_json
+from duolect.systems import System
+from duolect.training import Recipe, UnitsFrom, read_recipe, train_recipe
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("tones") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished runs `acoustic` and `language`."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.set_num_threads(1)
+    train_recipe(acoustic_recipe(corpus), folder / "acoustic", device="cpu")
+    train_recipe(language_recipe(corpus, folder / "acoustic"), folder / "language", device="cpu")
+    return folder
+
+
+def _last(folder: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(folder / read_json(folder / "last.json")["checkpoint"] / "model.safetensors")
+
+
+def _lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def _train(recipe: Recipe, folder: Path) -> None:
+    train_recipe(recipe, folder, device="cpu")
+
+
+def test_killed_and_resumed_with_prefetching_workers_equals_uninterrupted(corpus: Path, tmp_path: Path) -> None:
+    """Real acoustic model with batch norm and dropout, SpecAugment and noise on, two workers that read ahead."""
+    recipe = acoustic_recipe(corpus, steps=16, checkpoint_every=3, workers=2)
+    whole = acoustic_recipe(corpus, steps=16, checkpoint_every=3)
+    _train(whole, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    process = multiprocessing.get_context("fork").Process(target=_train, args=(recipe, killed))
+    process.start()
+    end, log = time.monotonic() + 60, killed / "log.jsonl"
+    while (not log.exists() or len(log.read_text().splitlines()) < 5) and process.is_alive():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    time.sleep(random.Random().uniform(0, 0.1))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (killed / "summary.json").exists()
+    _train(recipe, killed)
+    expected, found = _last(tmp_path / "whole"), _last(killed)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    losses = [[(line["step"], line.get("loss")) for line in _lines(f)] for f in (tmp_path / "whole", killed)]
+    assert losses[0] == losses[1]
+
+
+def test_two_processes_equal_one_that_accumulates_with_the_real_model(corpus: Path, tmp_path: Path) -> None:
+    """SpecAugment and noise are on: seeded by utterance, they do not depend on the process."""
+    _train(acoustic_recipe(corpus, dropout=0.0, steps=4, accumulate=2), tmp_path / "one")
+    done = torchrun(corpus, tmp_path / "two", script="training_corpus.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = _lines(tmp_path / "one"), _lines(tmp_path / "two")
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        for name in set(a) & {"loss", "ce", "ctc1", "ctc2", "gradient_norm", "dev_loss", "dev_ctc_ler"}:
+            torch.testing.assert_close(b[name], a[name], rtol=1e-5, atol=1e-7)
+    expected, found = _last(tmp_path / "one"), _last(tmp_path / "two")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
+    assert (tmp_path / "two" / "system" / "system.json").exists()
+
+
+def test_an_acoustic_run_ends_in_a_system_with_its_prior(runs: Path) -> None:
+    system = System.load(runs / "acoustic" / "system")
+    assert system.acoustic is not None
+    log_prior_V = system.acoustic.log_prior_V
+    assert log_prior_V is not None
+    labels = [i for i in range(system.acoustic.units.size) if i not in system.acoustic.units.special_ids]
+    assert float(log_prior_V[labels].exp().sum()) == pytest.approx(1.0, abs=1e-5)
+    expected = _last(runs / "acoustic")
+    for name, tensor in load_model(runs / "acoustic" / "system" / "acoustic").state_dict().items():
+        if name in expected:
+            assert torch.equal(tensor, expected[name])
+    dev = [line for line in _lines(runs / "acoustic") if "dev_loss" in line]
+    assert {"dev_ce", "dev_ctc1", "dev_ctc2", "dev_ctc_ler", "dev_ctc_wer"} <= set(dev[-1])
+
+
+def test_a_language_run_shares_units_and_reports_perplexities(runs: Path) -> None:
+    model = load_model(runs / "language" / "system" / "language")
+    assert isinstance(model, LanguageModel)
+    dev = [line for line in _lines(runs / "language") if "dev_loss" in line][-1]
+    assert dev["dev_perplexity_word"] > dev["dev_perplexity_token"] > 1
+    a, b = (System.load(runs / name / "system") for name in ("acoustic", "language"))
+    assert a.acoustic is not None
+    assert b.language is not None
+    assert a.acoustic.units.fingerprint == b.language.units.fingerprint
+
+
+def test_a_speech_llm_starts_from_both_and_keeps_the_frozen_llm(corpus: Path, runs: Path, tmp_path: Path) -> None:
+    recipe = speech_llm_recipe(corpus, runs / "acoustic", runs / "language", steps=4)
+    system = train_recipe(recipe, tmp_path / "run", device="cpu")
+    model = load_model(system / "speech_llm")
+    language = load_model(runs / "language" / "system" / "language")
+    assert isinstance(model, SpeechLLM)
+    assert isinstance(language, LanguageModel)
+    for a, b in zip(model.llm.parameters(), language.llm.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert len(model.config.prompt_before) == len("do re")
+    assert not [name for name in _last(tmp_path / "run") if name.startswith("llm.")]
+    # It goes on from where it stands, the frozen weights coming from the language model's folder again.
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "system" / "system.json").unlink()
+    train_recipe(read_recipe(tmp_path / "run"), tmp_path / "run", device="cpu")
+    for a, b in zip(load_model(system / "speech_llm").parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_finished_run_is_not_trained_again(runs: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duolect.training.run.make_model", None)
+    assert train_recipe(acoustic_recipe(corpus), runs / "acoustic", device="cpu") == runs / "acoustic" / "system"
+
+
+def test_a_recipe_survives_json(corpus: Path, runs: Path) -> None:
+    recipe = speech_llm_recipe(corpus, runs / "acoustic", runs / "language")
+    assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
+    assert read_recipe(runs / "acoustic") == acoustic_recipe(corpus)
+    with pytest.raises(TrainingError, match=r"no recipe\.json"):
+        read_recipe(corpus)
+
+
+def test_a_folder_from_another_config_names_the_field(runs: Path, corpus: Path) -> None:
+    recipe = acoustic_recipe(corpus)
+    assert recipe.task.kind == "acoustic"
+    model = dataclasses.replace(recipe.task.model, spec_augment=SpecAugmentConfig(steps=(1, 3, 9)))
+    other = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model))
+    with pytest.raises(TrainingError, match=r"another config: task\.model\.spec_augment\.steps"):
+        train_recipe(other, runs / "acoustic", device="cpu")
+
+
+def test_starting_from_a_model_of_other_units_is_refused(corpus: Path, runs: Path, tmp_path: Path) -> None:
+    other = make_corpus(tmp_path / "other")
+    for name in ("train.jsonl", "dev.jsonl"):
+        (other / name).write_text((other / name).read_text().replace("so", "xu"))
+    train_recipe(acoustic_recipe(other, steps=1), tmp_path / "xu", device="cpu")
+    recipe = speech_llm_recipe(corpus, tmp_path / "xu", runs / "language")
+    with pytest.raises(UnitsError, match="speaks other units"):
+        train_recipe(recipe, tmp_path / "run", device="cpu")
+
+
+def test_a_corpus_without_its_audio_stops_at_once(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text((corpus / "train.jsonl").read_text())
+    (tmp_path / "dev.jsonl").write_text((corpus / "dev.jsonl").read_text())
+    with pytest.raises(TrainingError, match=r"none of the first 11 audio files exists.*0\.wav"):
+        train_recipe(acoustic_recipe(tmp_path), tmp_path / "run", device="cpu")
+
+
+def test_a_bad_utterance_is_skipped_and_listed(corpus: Path, tmp_path: Path) -> None:
+    broken = make_corpus(tmp_path / "broken")
+    (broken / "3.wav").write_bytes(b"not audio")
+    train_recipe(acoustic_recipe(broken, steps=6), tmp_path / "run", device="cpu")
+    listed = [json.loads(line) for line in (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()]
+    assert [entry["id"] for entry in listed] == ["u3"]
+
+
+def test_missing_models_to_start_from_are_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    recipe = acoustic_recipe(corpus)
+    for change in ({"initialise_from": str(tmp_path)}, {"units": UnitsFrom(folder=str(tmp_path / "no"))}):
+        task = dataclasses.replace(recipe.task, **change)
+        with pytest.raises(DuolectError, match=str(tmp_path)):
+            train_recipe(dataclasses.replace(recipe, task=task), tmp_path / "run" / next(iter(change)), device="cpu")

@@ -1,0 +1,140 @@
+"""A corpus of tones, tiny recipes over it, and a script that trains one: python training_corpus.py CORPUS FOLDER."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from duolect.audio import FeatureConfig
+from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
+from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
+from duolect.nn.conformer import ConformerConfig
+from duolect.nn.frontend import FrontEndConfig
+from duolect.text import UnitsConfig
+from duolect.training import (
+    FROM_UNITS,
+    AcousticTask,
+    LanguageTask,
+    LoopConfig,
+    OptimiserConfig,
+    Recipe,
+    SpeechLLMTask,
+    UnitsFrom,
+    train_recipe,
+)
+
+WORDS = ("so", "la", "mi", "do", "re")
+
+
+def make_corpus(folder: Path, utterances: int = 14) -> Path:
+    """Manifests train.jsonl and dev.jsonl of tones (a word each, its pitch says which), and text lm.txt."""
+    folder.mkdir(parents=True)
+    made = np.random.default_rng(3)
+    lines: list[str] = []
+    for number in range(utterances):
+        words = made.integers(0, len(WORDS), made.integers(2, 5)).tolist()
+        times = np.arange(int(16000 * made.uniform(0.25, 0.35))) / 16000
+        tones = [0.3 * np.sin(2 * np.pi * 250 * (word + 1) * times) for word in words]
+        samples = np.concatenate(tones) + made.normal(0, 0.01, len(words) * len(times))
+        soundfile.write(folder / f"{number}.wav", samples.astype(np.float32), 16000)
+        text = " ".join(WORDS[word] for word in words)
+        entry = {"audio_filepath": f"{number}.wav", "duration": len(samples) / 16000, "text": text, "id": f"u{number}"}
+        lines.append(json.dumps(entry) + "\n")
+    (folder / "train.jsonl").write_text("".join(lines[:-3]))
+    (folder / "dev.jsonl").write_text("".join(lines[-3:]))
+    (folder / "lm.txt").write_text("".join(json.loads(line)["text"] + "\n" for line in lines))
+    return folder
+
+
+def encoder(dropout: float) -> ConformerConfig:
+    return ConformerConfig(
+        layers=2,
+        width=16,
+        heads=2,
+        feed_forward=32,
+        kernel=5,
+        dropout=dropout,
+        front_end=FrontEndConfig(channels=(4, 4, 4)),
+    )
+
+
+def acoustic_recipe(corpus: Path, *, dropout: float = 0.1, augment: bool = True, **loop) -> Recipe:
+    """CTC at both layers and a decoder over characters, batch norm in every layer, SpecAugment from the second step."""
+    return Recipe(
+        task=AcousticTask(
+            model=AcousticConfig(
+                **FROM_UNITS,
+                vocabulary=1,
+                features=FeatureConfig(mels=16),
+                encoder=encoder(dropout),
+                ctc_layers=(1, 2),
+                decoder=DecoderConfig(layers=1, width=16, heads=2, dropout=dropout),
+                spec_augment=SpecAugmentConfig(steps=(1, 3, 5)) if augment else None,
+            ),
+            units=UnitsConfig(kind="characters"),
+            train=(str(corpus / "train.jsonl"),),
+            dev=str(corpus / "dev.jsonl"),
+            batches=BatchConfig(max_seconds=4, buckets=2),
+            wave_augment=WaveAugmentConfig(noise_snr=(10, 20)) if augment else None,
+        ),
+        optimiser=OptimiserConfig(lr=0.003),
+        loop=_loop(**loop),
+    )
+
+
+def language_recipe(corpus: Path, units: Path, **loop) -> Recipe:
+    """A small Qwen2 over the units of another run."""
+    return Recipe(
+        task=LanguageTask(
+            model=LanguageConfig(llm=_llm(), **FROM_UNITS),
+            units=UnitsFrom(folder=str(units)),
+            train=(str(corpus / "lm.txt"),),
+            dev=str(corpus / "lm.txt"),
+            max_tokens=200,
+        ),
+        optimiser=OptimiserConfig(lr=0.003),
+        loop=_loop(**loop),
+    )
+
+
+def speech_llm_recipe(corpus: Path, acoustic: Path, language: Path, **loop) -> Recipe:
+    """The encoder of one run before the frozen language model of another."""
+    return Recipe(
+        task=SpeechLLMTask(
+            model=SpeechLLMConfig(
+                **FROM_UNITS,
+                llm=_llm(),
+                features=FeatureConfig(mels=16),
+                encoder=encoder(0.1),
+                ctc_layers=(2,),
+                finetune="frozen",
+            ),
+            units=UnitsFrom(folder=str(acoustic)),
+            train=(str(corpus / "train.jsonl"),),
+            dev=str(corpus / "dev.jsonl"),
+            batches=BatchConfig(max_seconds=4, buckets=2),
+            prompt_before="do re",
+            initialise_encoder=str(acoustic),
+            initialise_llm=str(language / "system"),
+        ),
+        optimiser=OptimiserConfig(lr=0.003, learning_rate_scales={"^speech": 0.5}),
+        loop=_loop(**loop),
+    )
+
+
+def _llm() -> LLMConfig:
+    return LLMConfig(vocabulary=1, width=16, layers=2, heads=2)
+
+
+def _loop(**settings) -> LoopConfig:
+    defaults = {"checkpoint_every": 4, "evaluate_every": 8, "log_every": 1, "tensorboard": False, "threads": 1}
+    return LoopConfig(**{"steps": 8, **defaults, **settings})
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:3])
+    train_recipe(acoustic_recipe(source, dropout=0.0, steps=4), target, device="cpu")
