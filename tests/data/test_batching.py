@@ -26,9 +26,7 @@ configs = st.builds(
 
 
 def _utterances(seconds: list[float]) -> list[Utterance]:
-    return [
-        Utterance(audio_filepath=Path("/none.wav"), duration=d, text="", id=f"u{i}") for i, d in enumerate(seconds)
-    ]
+    return [Utterance(audio_filepath=Path("/none.wav"), duration=d, text="", id=f"u{i}") for i, d in enumerate(seconds)]
 
 
 def _many(count: int = 400) -> list[Utterance]:
@@ -178,7 +176,13 @@ def test_impossible_input_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_seconds": 0.0}, {"max_utterances": 0}, {"buckets": 0}, {"shortest": 5.0, "longest": 5.0}, {"shortest": -1.0}],
+    [
+        {"max_seconds": 0.0},
+        {"max_utterances": 0},
+        {"buckets": 0},
+        {"shortest": 5.0, "longest": 5.0},
+        {"shortest": -1.0},
+    ],
 )
 def test_settings_are_checked(wrong: dict) -> None:
     with pytest.raises(ConfigError, match="batches: "):

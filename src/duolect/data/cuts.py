@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duolect.audio.files import audio_info
 from duolect.data.manifest import KNOWN, Utterance
 from duolect.errors import ManifestError
 
@@ -33,8 +34,6 @@ def to_cuts(utterances: Iterable[Utterance], sampling_rate: int | None = None) -
         rate = utterance.fields.get("sampling_rate", sampling_rate)
         if not isinstance(rate, int) or rate <= 0:
             if path not in headers:
-                from duolect.audio import audio_info
-
                 info = audio_info(path)
                 headers[path] = (info.sample_rate, info.duration)
             rate, end = headers[path]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from duolect.audio.files import read_audio
 from duolect.data.augment import SAMPLE_RATE, WaveAugmentConfig, augment_wave
 from duolect.data.batching import SpeechBatches
 from duolect.data.manifest import Utterance
@@ -73,8 +74,6 @@ def read_samples(utterance: Utterance) -> np.ndarray:
     Raises AudioError when the file cannot be read, ends more than 0.1 s before offset + duration, or gives less than
     0.1 s of sound.
     """
-    from duolect.audio import read_audio
-
     samples_N = read_audio(
         utterance.audio_filepath, sample_rate=SAMPLE_RATE, offset=utterance.offset, duration=utterance.duration
     )

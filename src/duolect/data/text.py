@@ -84,8 +84,8 @@ class TextBatches(BatchStream[TextBatch]):
 
     `source`: paths (`pathlib.Path`) of text files and sentences (`str`), in any mixture. All is encoded here, once, and
     kept with 4 bytes a label and 28 a sentence. A batch holds at most `max_tokens` positions, padding and one EOS a
-    sentence included. Sentences that the units cannot spell, or that are longer than `max_tokens`, are noted in `skipped`
-    by file and line. Sequence and places are as `BatchStream` says: they depend on neither `rank` nor `world_size`.
+    sentence included. Sentences that the units cannot spell, or that are longer than that, are noted in `skipped` by
+    file and line. Sequence and places are as `BatchStream` says: they depend on neither `rank` nor `world_size`.
     With `shuffle=False` (perplexities) each pass has the same order and, on several ranks, loses no sentence.
     Raises ManifestError when a file cannot be read or no sentence is left.
     """
@@ -197,7 +197,7 @@ class TextBatches(BatchStream[TextBatch]):
 
 
 def _cuts(lengths: np.ndarray, max_tokens: int) -> list[int]:
-    """Where to cut ascending lengths (each at most `max_tokens`) so that no part, padded, has more than `max_tokens`."""
+    """Where to cut ascending lengths, each at most `max_tokens`, so that no part has more than that, padded."""
     cuts, start, total = [], 0, len(lengths)
     while True:
         # rows * longest ascends with the number of rows, so the last that fits is found by bisection.
