@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from duolect.models.autoregressive import Autoregressive
 from duolect.models.targets import next_label_targets
+from duolect.text.normalise import words
 
 if TYPE_CHECKING:
     from duolect.models.encoded import Encoded
@@ -67,8 +68,6 @@ def text_log_prob(
     Evaluated in batches of at most `batch_tokens` labels with padding. The model is left in the mode it came in.
     Raises UnitsError for a character the units cannot spell.
     """
-    from duolect.text.normalise import words
-
     encoded = sorted(
         ((units.encode(sentence), len(words(sentence))) for sentence in sentences), key=lambda s: len(s[0])
     )

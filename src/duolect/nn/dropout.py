@@ -27,7 +27,7 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return functional.dropout(x, self.p, training=True)
         dropped = round(self.p * _LEVELS)
-        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # ty: ignore[no-matching-overload]
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         uniform = words.view(torch.int16)[: x.numel()].view(x.shape)
         keep = (uniform >= dropped - _LEVELS // 2).to(x.dtype)
         return x * keep.mul_(_LEVELS / (_LEVELS - dropped))
