@@ -149,7 +149,7 @@ def _read_soundfile(path: Path, offset: float, duration: float | None) -> _Part:
 
 
 def _is_cut(path: Path) -> bool:
-    """Whether a RIFF file is shorter than its header says, or an Ogg file lacks its last page: libsndfile tells neither."""
+    """Whether a RIFF file is shorter than its header says, or an Ogg file lacks its last page; libsndfile is silent."""
     with open(path, "rb") as handle:
         head = handle.read(8)
         if head[:4] == b"RIFF":
