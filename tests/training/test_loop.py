@@ -117,7 +117,7 @@ def test_twenty_steps_in_a_row_that_are_not_finite_stop_the_run(tmp_path: Path) 
     trainer = make_trainer(tmp_path, 60, batches=ToyBatches(nan_at=range(5, 60)))
     with pytest.raises(TrainingError, match=r"20 times in a row.*utterance-24-0"):
         trainer.run()
-    assert trainer.step == 25
+    assert trainer.state.step == 25
 
 
 def test_an_unknown_dev_value_is_named(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_interrupted_by_a_signal_writes_a_checkpoint_and_goes_on(tmp_path: Path)
 
     def account(result, batches) -> None:
         step(result, batches)
-        if trainer.step == 13:
+        if trainer.state.step == 13:
             os.kill(os.getpid(), signal.SIGTERM)
 
     trainer._account = account  # type: ignore[method-assign]

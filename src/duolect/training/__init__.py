@@ -4,6 +4,7 @@ from duolect.training.checkpoint import Best, Checkpoints
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import estimate_prior, export_system
+from duolect.training.final import TrainingSummary
 from duolect.training.run import train_recipe
 from duolect.training.schedule import PiecewiseLinear, Schedule, WarmupCosine
 from duolect.training.task import (
@@ -15,7 +16,7 @@ from duolect.training.task import (
     UnitsFrom,
     read_recipe,
 )
-from duolect.training.trainer import Trainer, TrainingInterrupted, TrainingSummary
+from duolect.training.trainer import Trainer, TrainingInterrupted
 
 __all__ = [
     "FROM_UNITS",

@@ -1,14 +1,63 @@
-"""Which weights a run ends with: the mean of its last checkpoints, the last, or the best on dev."""
+"""How a run ends: with the mean of its last checkpoints, the last, or the best on dev; and with a summary."""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from duolect.training.checkpoint import AVERAGE
+from torch import nn
+
+from duolect.storage import read_json, write_json
+from duolect.training.checkpoint import AVERAGE, Best
+from duolect.training.session import RunState
 from duolect.training.state import average_tensors, load_model_tensors
 
 if TYPE_CHECKING:
     from duolect.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a finished run came to; `checkpoint` (below the run folder) holds the weights that the model now has."""
+
+    steps: int
+    best: Best | None
+    seconds: float
+    parameters: int
+    trainable: int
+    skipped_steps: int
+    weights: str
+    checkpoint: str
+
+
+def summarise(model: nn.Module, state: RunState, weights: str, checkpoint: str) -> TrainingSummary:
+    """The summary of a run that ended in `state`."""
+    return TrainingSummary(
+        steps=state.step,
+        best=state.best,
+        seconds=round(state.seconds, 3),
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        skipped_steps=state.skipped,
+        weights=weights,
+        checkpoint=checkpoint,
+    )
+
+
+def write_summary(folder: Path, summary: TrainingSummary) -> None:
+    """Write summary.json, which marks the run as finished."""
+    write_json(folder / "summary.json", dataclasses.asdict(summary))
+
+
+def read_summary(folder: Path) -> TrainingSummary | None:
+    """The summary of a finished run, None when it is not finished."""
+    if not (folder / "summary.json").exists():
+        return None
+    values = read_json(folder / "summary.json")
+    values["best"] = Best(**values["best"]) if values["best"] else None
+    return TrainingSummary(**values)
 
 
 def choose_weights(trainer: Trainer) -> tuple[str, str]:
@@ -17,7 +66,7 @@ def choose_weights(trainer: Trainer) -> tuple[str, str]:
     With `average_last` ≥ 2 the mean of that many last checkpoints, else the last checkpoint; but the best checkpoint
     where its dev value is lower. Every process must call it.
     """
-    checkpoints, best = trainer.checkpoints, trainer.best
+    checkpoints, best = trainer.checkpoints, trainer.state.best
     steps = checkpoints.steps()
     wanted = trainer.loop.average_last
     if wanted >= 2:

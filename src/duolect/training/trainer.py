@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -17,27 +15,17 @@ from rich.console import Console
 from torch import nn
 
 from duolect.errors import TrainingError
-from duolect.storage import read_json, write_json
-from duolect.training.checkpoint import Best, Checkpoints, RunLog, Snapshot, claim, run_lock
+from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lock
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
-from duolect.training.final import choose_weights
+from duolect.training.final import TrainingSummary, choose_weights, read_summary, summarise, write_summary
 from duolect.training.optimiser import build_optimiser, set_learning_rate
 from duolect.training.progress import Reporter, Window
-from duolect.training.randomness import (
-    random_state,
-    restore_random_state,
-    seed_everything,
-    untouched_randomness,
-)
+from duolect.training.randomness import seed_everything, untouched_randomness
 from duolect.training.schedule import Schedule
+from duolect.training.session import RunState, resume_run, save_run
 from duolect.training.signals import StopRequest
-from duolect.training.state import (
-    load_model_tensors,
-    load_optimiser_tensors,
-    model_tensors,
-    optimiser_tensors,
-)
+from duolect.training.state import load_model_tensors
 from duolect.training.step import StepResult, optimiser_step
 
 SKIPS_IN_A_ROW = 20
@@ -54,20 +42,6 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What a finished run came to; `checkpoint` (below the run folder) holds the weights that the model now has."""
-
-    steps: int
-    best: Best | None
-    seconds: float
-    parameters: int
-    trainable: int
-    skipped_steps: int
-    weights: str
-    checkpoint: str
 
 
 class Trainer:
@@ -103,8 +77,7 @@ class Trainer:
         self.ranks = Ranks(self.accelerator)
         self.checkpoints = Checkpoints(self.folder)
         self.main = self.ranks.rank == 0
-        self.step, self.skipped, self.skipped_in_a_row, self.seconds = 0, 0, 0, 0.0
-        self.best: Best | None = None
+        self.state = RunState()
 
     def run(self) -> TrainingSummary:
         """Train to the end and leave the final weights in the model; a finished run only loads them.
@@ -118,8 +91,11 @@ class Trainer:
                 claim(self.folder, self.recipe)
                 self.checkpoints.sweep()
             self.accelerator.wait_for_everyone()
-            if (self.folder / "summary.json").exists():
-                return self._finished()
+            summary = read_summary(self.folder)
+            if summary is not None:
+                self.model.to(self.accelerator.device)
+                load_model_tensors(self.model, self.checkpoints.tensors(summary.checkpoint), summary.checkpoint)
+                return summary
             try:
                 return self._train()
             finally:
@@ -130,14 +106,6 @@ class Trainer:
         self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
         vars(self.model).pop("forward", None)
 
-    def _finished(self) -> TrainingSummary:
-        values = read_json(self.folder / "summary.json")
-        values["best"] = Best(**values["best"]) if values["best"] else None
-        summary = TrainingSummary(**values)
-        self.model.to(self.accelerator.device)
-        load_model_tensors(self.model, self.checkpoints.tensors(summary.checkpoint), summary.checkpoint)
-        return summary
-
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
         optimiser = build_optimiser(self.model, self.optimiser_config)
@@ -145,15 +113,17 @@ class Trainer:
             warnings.simplefilter("ignore", FutureWarning)
             self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
         self.optimiser: torch.optim.Optimizer = prepared.optimizer
-        self._resume()
+        self.state, place = resume_run(self.checkpoints, self.ranks, self.model, self.optimiser, self.loop.seed)
+        if place is not None:
+            self.batches.load_state_dict(place)
         self._start_trackers()
-        self.log = RunLog(self.folder / "log.jsonl", self.step) if self.main else None
-        self.reporter = Reporter(self.loop.steps, self.step, quiet=not self.main, console=self.console)
-        self.clock = time.perf_counter() - self.seconds
+        self.log = RunLog(self.folder / "log.jsonl", self.state.step) if self.main else None
+        self.reporter = Reporter(self.loop.steps, self.state.step, quiet=not self.main, console=self.console)
+        self.clock = time.perf_counter() - self.state.seconds
         try:
-            if self.step:
-                self.reporter.say(f"{self.folder}: goes on after step {self.step}.")
-            if self.step < self.loop.steps:
+            if self.state.step:
+                self.reporter.say(f"{self.folder}: goes on after step {self.state.step}.")
+            if self.state.step < self.loop.steps:
                 self._loop()
             return self._finish()
         finally:
@@ -169,12 +139,12 @@ class Trainer:
         with StopRequest() as stop:
             source = iter(self.batches)
             place = self.batches.state_dict()
-            while self.step < self.loop.steps:
+            while self.state.step < self.loop.steps:
                 batches = self._draw(source, stop)
                 counts, stopping = self.ranks.sum_counts(self._counts(batches or ()), stop.asked)
                 if stopping:
                     self._interrupted(place)
-                rate = self.optimiser_config.lr * self.schedule.factor(self.step, self.loop.steps)
+                rate = self.optimiser_config.lr * self.schedule.factor(self.state.step, self.loop.steps)
                 set_learning_rate(self.optimiser, rate)
                 result = optimiser_step(
                     self.accelerator,
@@ -183,10 +153,10 @@ class Trainer:
                     self.optimiser,
                     batches or (),
                     counts,
-                    self.step,
+                    self.state.step,
                     self.loop.clip_norm,
                 )
-                self.step += 1
+                self.state.step += 1
                 place = self.batches.state_dict()
                 self._account(result, batches or ())
                 self._after_step(rate, place)
@@ -198,7 +168,7 @@ class Trainer:
                 return [next(source) for _ in range(self.loop.accumulate)]
         except StopIteration as error:
             raise TrainingError(
-                f"The training data ended after {self.step} of {self.loop.steps} steps; it must be endless."
+                f"The training data ended after {self.state.step} of {self.loop.steps} steps; it must be endless."
             ) from error
         except RuntimeError:
             if stop.asked:
@@ -215,49 +185,48 @@ class Trainer:
     def _account(self, result: StepResult, batches: Iterable[Any]) -> None:
         batches = list(batches)
         self.window.add(result, batches)
-        self.reporter.step(self.step)
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if result.skipped else 0
+        self.reporter.step(self.state.step)
+        self.state.skipped_in_a_row = self.state.skipped_in_a_row + 1 if result.skipped else 0
         if not result.skipped:
             return
-        self.skipped += 1
+        self.state.skipped += 1
         ids = [str(i) for batch in batches for i in getattr(batch, "ids", None) or ()]
-        self._write({"step": self.step, "skipped_steps": self.skipped, "ids": ids})
-        self.reporter.say(f"step {self.step}: the gradients are not finite; the step is skipped.")
-        if self.skipped_in_a_row >= SKIPS_IN_A_ROW:
+        self._write({"step": self.state.step, "skipped_steps": self.state.skipped, "ids": ids})
+        self.reporter.say(f"step {self.state.step}: the gradients are not finite; the step is skipped.")
+        if self.state.skipped_in_a_row >= SKIPS_IN_A_ROW:
             everyone = [i for part in self.ranks.gather(ids) for i in part]
             raise TrainingError(
-                f"The gradients were not finite {SKIPS_IN_A_ROW} times in a row, up to step {self.step}; the last "
-                f"batch held {', '.join(everyone[:20]) or 'no named utterances'}. A lower learning rate may help."
+                f"The gradients were not finite {SKIPS_IN_A_ROW} times in a row, up to step {self.state.step}; the "
+                f"last batch held {', '.join(everyone[:20]) or 'no named utterances'}. A lower learning rate may help."
             )
 
     def _after_step(self, rate: float, place: dict[str, Any]) -> None:
-        loop, last = self.loop, self.step == self.loop.steps
-        improved = False
-        evaluating = self.evaluate is not None and (last or self.step % loop.evaluate_every == 0)
-        saving = last or self.step % loop.checkpoint_every == 0
+        loop, step = self.loop, self.state.step
+        last = step == loop.steps
+        evaluating = self.evaluate is not None and (last or step % loop.evaluate_every == 0)
+        saving = last or step % loop.checkpoint_every == 0
         # A line before each checkpoint: a resumed run then averages its losses over the same steps.
-        if saving or evaluating or self.step % loop.log_every == 0:
+        if saving or evaluating or step % loop.log_every == 0:
             self._log_losses(rate, place)
-        if evaluating:
-            improved = self._evaluate(place)
+        improved = evaluating and self._evaluate(place)
         if saving or improved:
             self._save(place)
         self.window.restart_clock()
 
     def _log_losses(self, rate: float, place: dict[str, Any]) -> None:
         values = self.window.close(self.ranks)
-        self.seconds = time.perf_counter() - self.clock
+        self._clock_in()
         line = {
-            "step": self.step,
+            "step": self.state.step,
             "epoch": place.get("epoch"),
             **values,
             "lr": rate,
-            "seconds": round(self.seconds, 3),
-            "skipped_steps": self.skipped,
+            "seconds": round(self.state.seconds, 3),
+            "skipped_steps": self.state.skipped,
         }
         self._write(line)
-        self.reporter.losses(self.step, line)
-        self.accelerator.log({f"train/{k}": v for k, v in {**values, "lr": rate}.items()}, step=self.step)
+        self.reporter.losses(self.state.step, line)
+        self.accelerator.log({f"train/{k}": v for k, v in {**values, "lr": rate}.items()}, step=self.state.step)
 
     def measure(self) -> dict[str, float]:
         """Evaluate the model as it is; random generators and the training mode stay as they were."""
@@ -279,94 +248,50 @@ class Trainer:
         self.report_dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
         # A NaN is never the best.
-        if value == value and (self.best is None or value < self.best.value):
-            self.best = Best(self.loop.best_by, value, self.step)
+        if value == value and (self.state.best is None or value < self.state.best.value):
+            self.state.best = Best(self.loop.best_by, value, self.state.step)
             return True
         return False
 
     def report_dev(self, values: Mapping[str, float], **further: Any) -> None:
         """Write dev values to the log, the trackers and the console."""
-        self._write({"step": self.step, **further, **{f"dev_{k}": v for k, v in values.items()}})
+        self._write({"step": self.state.step, **further, **{f"dev_{k}": v for k, v in values.items()}})
         self.reporter.say(
-            f"step {self.step}: dev " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()) + _brackets(further)
+            f"step {self.state.step}: dev " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()) + _brackets(further)
         )
         if not further.get("weights"):
-            self.accelerator.log({f"dev/{k}": v for k, v in values.items()}, step=self.step)
+            self.accelerator.log({f"dev/{k}": v for k, v in values.items()}, step=self.state.step)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.log is not None:
             self.log.write(line)
 
     def _save(self, place: dict[str, Any]) -> None:
-        numbers, tensors = random_state()
-        everyone = self.ranks.gather((numbers, tensors))
-        model, optimiser = model_tensors(self.model), optimiser_tensors(self.model, self.optimiser)
-        self.seconds = time.perf_counter() - self.clock
-        if self.main:
-            state = {
-                "epoch": place.get("epoch"),
-                "place": place,
-                "best": dataclasses.asdict(self.best) if self.best else None,
-                "seconds": self.seconds,
-                "skipped_steps": self.skipped,
-                "skipped_in_a_row": self.skipped_in_a_row,
-                "random": [numbers for numbers, _ in everyone],
-            }
-            random = {f"{rank}/{k}": v for rank, (_, part) in enumerate(everyone) for k, v in part.items()}
-            self.checkpoints.write(Snapshot(self.step, model, optimiser, random, state))
-            self.checkpoints.point(self.step, self.best)
-            self.checkpoints.prune(self.loop.keep, self.best)
+        self._clock_in()
+        save_run(self.checkpoints, self.ranks, self.model, self.optimiser, self.state, place, self.loop.keep)
         self.accelerator.wait_for_everyone()
 
-    def _resume(self) -> None:
-        steps = self.checkpoints.steps()
-        if not steps:
-            return
-        snapshot = self.checkpoints.read(steps[-1])
-        where = self.checkpoints.path(snapshot.step)
-        load_model_tensors(self.model, snapshot.model, where / "model.safetensors")
-        load_optimiser_tensors(self.model, self.optimiser, snapshot.optimiser, where / "optimiser.safetensors")
-        state = snapshot.state
-        self.step, self.seconds = snapshot.step, state["seconds"]
-        self.skipped, self.skipped_in_a_row = state["skipped_steps"], state["skipped_in_a_row"]
-        self.best = Best(**state["best"]) if state["best"] else None
-        self.batches.load_state_dict(state["place"])
-        rank = self.ranks.rank
-        if rank < len(state["random"]):
-            mine = {k.split("/")[1]: v for k, v in snapshot.random.items() if k.startswith(f"{rank}/")}
-            restore_random_state(state["random"][rank], mine)
-        else:  # more processes than before: a stream of its own for each new one
-            seed_everything(self.loop.seed + self.step, rank)
-        if self.main:
-            self.checkpoints.point(self.step, self.best)
+    def _clock_in(self) -> None:
+        self.state.seconds = time.perf_counter() - self.clock
 
     def _interrupted(self, place: dict[str, Any]) -> None:
-        if self.step and self.step not in self.checkpoints.steps():
+        if self.state.step and self.state.step not in self.checkpoints.steps():
             self._save(place)
         raise TrainingInterrupted(
-            f"Stopped after step {self.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
+            f"Stopped after step {self.state.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
         )
 
     def _start_trackers(self) -> None:
         if self.loop.tensorboard and self.accelerator.log_with:
-            purge = {"tensorboard": {"purge_step": self.step + 1}} if self.step else {}
+            purge = {"tensorboard": {"purge_step": self.state.step + 1}} if self.state.step else {}
             self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
 
     def _finish(self) -> TrainingSummary:
         weights, checkpoint = choose_weights(self)
-        self.seconds = time.perf_counter() - self.clock
-        summary = TrainingSummary(
-            steps=self.step,
-            best=self.best,
-            seconds=round(self.seconds, 3),
-            parameters=sum(p.numel() for p in self.model.parameters()),
-            trainable=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
-            skipped_steps=self.skipped,
-            weights=weights,
-            checkpoint=checkpoint,
-        )
+        self._clock_in()
+        summary = summarise(self.model, self.state, weights, checkpoint)
         if self.main:
-            write_json(self.folder / "summary.json", dataclasses.asdict(summary))
+            write_summary(self.folder, summary)
         self.accelerator.wait_for_everyone()
         return summary
 

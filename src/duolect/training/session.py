@@ -1,0 +1,96 @@
+"""Where a run stands, to and from its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from duolect.training.checkpoint import Best, Checkpoints, Snapshot
+from duolect.training.distributed import Ranks
+from duolect.training.randomness import random_state, restore_random_state, seed_everything
+from duolect.training.state import (
+    load_model_tensors,
+    load_optimiser_tensors,
+    model_tensors,
+    optimiser_tensors,
+)
+
+
+@dataclass
+class RunState:
+    """Finished steps, those skipped among them (in all, and in a row up to now), seconds so far, and the best dev."""
+
+    step: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    seconds: float = 0.0
+    best: Best | None = None
+
+
+def save_run(
+    checkpoints: Checkpoints,
+    ranks: Ranks,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: RunState,
+    place: Mapping[str, Any],
+    keep: int,
+) -> None:
+    """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
+
+    `place` is where the data source stands after the last finished step. Raises DuolectError when the disk is full.
+    """
+    everyone = ranks.gather(random_state())
+    if ranks.rank == 0:
+        values = {
+            "epoch": place.get("epoch"),
+            "place": dict(place),
+            "best": dataclasses.asdict(state.best) if state.best else None,
+            "seconds": state.seconds,
+            "skipped_steps": state.skipped,
+            "skipped_in_a_row": state.skipped_in_a_row,
+            "random": [numbers for numbers, _ in everyone],
+        }
+        random = {f"{rank}/{name}": value for rank, (_, part) in enumerate(everyone) for name, value in part.items()}
+        weights, moments = model_tensors(model), optimiser_tensors(model, optimiser)
+        checkpoints.write(Snapshot(state.step, weights, moments, random, values))
+        checkpoints.point(state.step, state.best)
+        checkpoints.prune(keep, state.best)
+
+
+def resume_run(
+    checkpoints: Checkpoints, ranks: Ranks, model: nn.Module, optimiser: torch.optim.Optimizer, seed: int
+) -> tuple[RunState, dict[str, Any] | None]:
+    """Load the last whole checkpoint into model, optimiser and random generators; a fresh state where there is none.
+
+    Returns the state and the place in the data (None: the beginning). Raises TrainingError or ConfigError when the
+    checkpoint is damaged or another model's.
+    """
+    steps = checkpoints.steps()
+    if not steps:
+        return RunState(), None
+    snapshot = checkpoints.read(steps[-1])
+    where, values = checkpoints.path(snapshot.step), snapshot.state
+    load_model_tensors(model, snapshot.model, where / "model.safetensors")
+    load_optimiser_tensors(model, optimiser, snapshot.optimiser, where / "optimiser.safetensors")
+    state = RunState(
+        step=snapshot.step,
+        skipped=values["skipped_steps"],
+        skipped_in_a_row=values["skipped_in_a_row"],
+        seconds=values["seconds"],
+        best=Best(**values["best"]) if values["best"] else None,
+    )
+    if ranks.rank < len(values["random"]):
+        own = f"{ranks.rank}/"
+        tensors = {key.removeprefix(own): v for key, v in snapshot.random.items() if key.startswith(own)}
+        restore_random_state(values["random"][ranks.rank], tensors)
+    else:  # more processes than before: a stream of its own for each new one
+        seed_everything(seed + state.step, ranks.rank)
+    if ranks.rank == 0:
+        checkpoints.point(state.step, state.best)
+    return state, values["place"]
