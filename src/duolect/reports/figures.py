@@ -11,6 +11,7 @@ import contextlib
 import html
 import io
 import re
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,15 @@ def style(theme: Theme) -> Generator[None]:
         "legend.frameon": False,
         "figure.dpi": 72,  # one point is one unit of the SVG
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # In an SVG text is drawn with the reader's fonts; only its width is guessed here.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def printable(text: str) -> str:
+    """The text with each control character, which neither XML nor HTML may hold, as �."""
+    return "".join(c if c >= " " or c in "\n\t" else "�" for c in text)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -124,7 +132,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         f'aria-labelledby="{name}-title {name}-description" style="stroke-linejoin:round;stroke-linecap:butt"'
     )
     labels = (
-        f'<title id="{name}-title">{html.escape(title)}</title>'
-        f'<desc id="{name}-description">{html.escape(description)}</desc>'
+        f'<title id="{name}-title">{html.escape(printable(title))}</title>'
+        f'<desc id="{name}-description">{html.escape(printable(description))}</desc>'
     )
     return f"{head}>\n{labels}{body}".rstrip() + "\n"

@@ -71,6 +71,7 @@ def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[t
 def _cost(option: tuple[float, Box], others: Sequence[Box], obstacles: Sequence[Box], bounds: Box) -> float:
     distance, box = option
     outside = box.area - box.overlap(bounds)
-    on_labels = sum(box.overlap(other) for other in others)
-    on_obstacles = sum(box.overlap(obstacle) for obstacle in obstacles)
-    return distance + 10 * outside + 6 * on_labels + 1.5 * on_obstacles
+    # To touch at all costs something, so that a label rather moves on than grazes.
+    on_labels = sum(20 + 6 * area for other in others if (area := box.overlap(other)))
+    on_obstacles = sum(6 + 1.5 * area for obstacle in obstacles if (area := box.overlap(obstacle)))
+    return distance + 10 * outside + on_labels + on_obstacles

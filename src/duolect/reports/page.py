@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ from duolect import __version__
 from duolect.evaluation import Interval
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.differences import Example, HeardBy, Part, examples
+from duolect.reports.figures import printable
 from duolect.reports.plots import curves_svg, speed_svg
 from duolect.reports.summary import findings
 from duolect.reports.table import columns, legend
@@ -66,14 +68,18 @@ def page(comparison: Comparison, *, utterances: int = 10) -> str:
 
 
 def _text(value: Any) -> str:
-    """Escaped for element content and for quoted attributes; control characters, which HTML forbids, become �."""
-    shown = "".join(c if c >= " " or c in "\n\t" else "�" for c in str(value))
-    return html.escape(shown, quote=True)
+    """Escaped for element content and for quoted attributes."""
+    return html.escape(printable(str(value)), quote=True)
+
+
+def _prose(sentence: str) -> str:
+    """Escaped, and without line breaks inside "5.1 %" and "p = 0.2"."""
+    return _text(re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)", "\u00a0", sentence))
 
 
 def _lead(comparison: Comparison) -> Iterator[str]:
     sentences = comparison.summary or findings(comparison)
-    yield f'<div class="lead"><p>{_text(" ".join(sentences))}</p></div>'
+    yield f'<div class="lead"><p>{_prose(" ".join(sentences))}</p></div>'
 
 
 def _results(comparison: Comparison) -> Iterator[str]:
@@ -97,7 +103,7 @@ def _results(comparison: Comparison) -> Iterator[str]:
             cells.insert(2, f'<td class="figure" aria-hidden="true">{_whisker(system, bounds)}</td>')
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
-    yield f'<ul class="legend">{"".join(f"<li>{_text(line)}</li>" for line in legend(comparison))}</ul></section>'
+    yield f'<ul class="legend">{"".join(f"<li>{_prose(line)}</li>" for line in legend(comparison))}</ul></section>'
 
 
 def _bounds(comparison: Comparison) -> Interval | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve
 from duolect.reports.curves import Panel, panels
-from duolect.reports.figures import LIGHT, LINE_STYLES, PAGE, Theme, new_figure, style, to_svg
+from duolect.reports.figures import LIGHT, LINE_STYLES, PAGE, Theme, new_figure, printable, style, to_svg
 from duolect.reports.labels import Box, nearest, place_labels
 from duolect.reports.table import percent, rtfx_text
 from duolect.storage import atomic_file
@@ -90,7 +90,7 @@ def frontier(systems: Sequence[SystemResult]) -> list[SystemResult]:
 
 def _speed_figure(comparison: Comparison, systems: Sequence[SystemResult], form: Form, theme: Theme) -> Figure:
     figure = new_figure(*_SPEED_SIZE[form])
-    axes = figure.add_axes((0.08, 0.14, 0.9, 0.83) if form == "wide" else (0.15, 0.14, 0.83, 0.83))
+    axes = figure.add_axes((0.07, 0.12, 0.91, 0.86) if form == "wide" else (0.14, 0.12, 0.84, 0.86))
     best = frontier(systems)
     axes.plot(
         [s.timing.rtfx for s in best], [100 * s.score.wer for s in best], ":", color=theme.muted, lw=1.2, zorder=1.5
@@ -150,7 +150,9 @@ def _name_points(
     renderer = FigureCanvasAgg(figure).get_renderer()
     places = [axes.transData.transform((s.timing.rtfx, 100 * s.score.wer)) for s in systems]
     points = [(float(x), float(y)) for x, y in places]
-    texts = [axes.text(0, 0, s.name, fontsize=10, color=theme.ink, zorder=4) for s in systems]
+    texts = [
+        axes.text(0, 0, printable(s.name), fontsize=10, color=theme.ink, zorder=4, parse_math=False) for s in systems
+    ]
     extents = [text.get_window_extent(renderer) for text in texts]
     radius = _MARKER / 2 + 1.5
     obstacles = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
@@ -205,7 +207,7 @@ def _curves_figure(found: Sequence[Panel], names: Sequence[str], form: Form, the
         for line in panel.lines:
             sparse = len(line.x) <= 25
             axes.plot(line.x, line.y, lw=1.8, marker="o" if sparse else None, ms=3.5, **look[line.name])
-        axes.set_title(panel.title)
+        axes.set_title(printable(panel.title), parse_math=False)
         axes.set_xlabel(panel.x_title)
         if panel.logarithmic:
             _log_axis(axes)
@@ -222,15 +224,17 @@ def _curves_figure(found: Sequence[Panel], names: Sequence[str], form: Form, the
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], lw=1.8, **look[name]) for name in names]
-        figure.legend(
+        legend = figure.legend(
             handles,
-            names,
+            [printable(name) for name in names],
             loc="upper left",
             ncols=1 if form == "narrow" else 3,
             fontsize=10,
             borderaxespad=0.2,
             handlelength=3,
         )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure
 
 

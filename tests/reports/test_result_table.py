@@ -1,0 +1,124 @@
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from duolect.evaluation import Skipped, Timing
+from duolect.reports import Comparison, SystemResult, markdown_table, terminal_table
+from duolect.reports.table import columns, legend, memory_text, p_text, percent, rtfx_text
+
+Make = Callable[..., SystemResult]
+
+
+def printed(comparison: Comparison, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(terminal_table(comparison, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def cell(comparison: Comparison, title: str, n: int) -> tuple[str, bool]:
+    column = next(column for column in columns(comparison) if column.title == title)
+    return column.cells[n].text, column.cells[n].best
+
+
+def test_cells_hold_what_was_measured(comparison: Comparison) -> None:
+    errors = comparison.systems[1].score.errors
+    assert cell(comparison, "WER %", 1) == (f"{100 * errors.errors / errors.words:.2f}", False)
+    assert cell(comparison, "Sub/Del/Ins", 1) == ("1/1/0", False)
+    assert cell(comparison, "WER %", 2)[1]
+    assert cell(comparison, "RTFx", 0) == ("200", True)
+    assert [cell(comparison, "Peak memory", n) for n in range(3)] == [("300 MiB", True)] * 3
+    assert cell(comparison, "p", 0)[0] == "baseline"
+    assert re.fullmatch(r"0\.\d+", cell(comparison, "p", 1)[0])
+
+
+def test_eighty_columns_hold_the_whole_table(comparison: Comparison) -> None:
+    text = printed(comparison, 80)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    for part in ("WER %", "interval", "Sub/Del/Ins", "RTFx", "memory", "baseline", "CTC + LM"):
+        assert part in text
+    assert "Left out" not in text
+
+
+@pytest.mark.parametrize("width", [64, 56, 46])
+def test_a_narrow_terminal_keeps_the_error_rates_and_says_what_is_gone(comparison: Comparison, width: int) -> None:
+    text = printed(comparison, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert "Left out for want of width: Peak memory" in " ".join(text.split())
+    for system in comparison.systems:
+        assert percent(system.score.wer) in text
+
+
+def test_names_are_not_taken_for_markup(comparison: Comparison) -> None:
+    systems = [replace(comparison.systems[0], name="[red]a|b[/red]")]
+    odd = replace(comparison, systems=systems, baseline="[red]a|b[/red]")
+    assert "[red]a|b[/red]" in printed(odd, 100)
+    assert "[red]a\\|b[/red]" in markdown_table(odd)
+
+
+def test_markdown_has_the_same_cells_with_the_best_in_bold(comparison: Comparison) -> None:
+    lines = markdown_table(comparison).splitlines()
+    assert lines[0].startswith("| System | WER % | 95 % interval | Sub/Del/Ins | p | RTFx | Peak memory |")
+    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    assert all(line.count("|") == 8 for line in lines[:5])
+    assert "| **200** |" in lines[2]
+    best = percent(comparison.systems[2].score.wer)
+    assert f"| **{best}** |" in lines[4]
+
+
+def test_the_legend_says_how_the_numbers_were_made(comparison: Comparison) -> None:
+    text = " ".join(legend(comparison))
+    for part in (
+        "8 utterances (33 words)",
+        "normaliser none",
+        "kaldialign",
+        "10,000 replicas, seed 0",
+        "randomisation test against CTC greedy",
+        "not corrected for the number of systems",
+        "timed region: samples to text",
+        "device cpu; threads 2; batch 16 utterances",
+        "beam 8 (CTC greedy: 1)",
+        "(host)",
+    ):
+        assert part in text
+
+
+def test_the_legend_counts_what_is_not_in_the_rates(make: Make) -> None:
+    base = make("CTC greedy", skipped=(Skipped(id="u9", reason="truncated", reference="one two"),))
+    text = " ".join(legend(Comparison(title="x", systems=[base], baseline="CTC greedy")))
+    assert "could not be recognised: 1 counted as deleted." in text
+    assert "9 utterances" in text
+
+
+def test_what_was_not_measured_is_a_dash(make: Make) -> None:
+    system = replace(make("CTC greedy"), peak_memory=None, timing=Timing(audio_seconds=0, wall_seconds=0, region="x"))
+    one = Comparison(title="x", systems=[system], baseline="CTC greedy")
+    assert cell(one, "RTFx", 0) == ("–", False)
+    assert cell(one, "Peak memory", 0) == ("–", False)
+    assert cell(one, "WER %", 0)[1] is False  # the best of one is no news
+    assert "Peak memory:" not in " ".join(legend(one))
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (percent(0.05123), "5.12"),
+        (percent(float("inf")), "∞"),
+        (p_text(0.0001), "<0.001"),
+        (p_text(0.0134), "0.013"),
+        (p_text(0.4), "0.40"),
+        (rtfx_text(4295.3), "4,295"),
+        (rtfx_text(41.84), "41.8"),
+        (rtfx_text(0.934), "0.93"),
+        (memory_text(812 << 20), "812 MiB"),
+        (memory_text(3 << 29), "1.50 GiB"),
+        (memory_text(None), "–"),
+    ],
+)
+def test_numbers_as_text(shown: str, text: str) -> None:
+    assert shown == text
