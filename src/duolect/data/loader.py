@@ -152,7 +152,8 @@ class SpeechLoader:
 
     Iterating goes on from where the loader stands: `state_dict` counts the batches that were delivered, not those that
     a worker has already prepared. Utterances that cannot be used are noted in `skipped`; a batch that lost all of its
-    utterances is passed over. Raises DuolectError when a whole epoch went by without a batch.
+    utterances is passed over (on several ranks its own rank is then a step ahead in the data of the others).
+    Raises DuolectError when a whole epoch went by without a batch.
     """
 
     def __init__(
