@@ -22,7 +22,7 @@ class SoundConfig:
     snr_db: tuple[float, float] = (3.0, 25.0)
     room_share: float = 0.5
     rt60: tuple[float, float] = (0.15, 0.6)
-    direct_db: tuple[float, float] = (-1.0, 8.0)
+    direct_db: tuple[float, float] = (0.0, 9.0)
     telephone_share: float = 0.12
     telephone_band: tuple[float, float] = (300.0, 3400.0)
     level_db: tuple[float, float] = (1.0, 20.0)
@@ -77,7 +77,7 @@ def synthetic_config(size: Size, seed: int = 1) -> SyntheticConfig:
             train=24, dev=8, test=8, lm_sentences=300, seed=seed, babble_tracks=1, babble_seconds=4.0
         )
     if size == "demo":
-        return SyntheticConfig(train=3500, dev=200, test=400, lm_sentences=80_000, seed=seed)
+        return SyntheticConfig(train=3200, dev=200, test=400, lm_sentences=80_000, seed=seed)
     if size == "small":
         return SyntheticConfig(train=34_000, dev=600, test=1200, lm_sentences=400_000, seed=seed, babble_tracks=16)
     raise ConfigError(f"synthetic corpus: size must be 'tiny', 'demo' or 'small', not {size!r}.")
