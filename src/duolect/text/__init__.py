@@ -1,1 +1,22 @@
-"""Room `text`: see the map in README."""
+"""Text: its plain form, and the label units that models speak."""
+
+from duolect.text.build import UnitsConfig, build_units, load_units
+from duolect.text.characters import CharacterUnits
+from duolect.text.huggingface import HuggingFaceUnits
+from duolect.text.normalise import normalise, words
+from duolect.text.pieces import SentencePieceUnits, train_sentencepiece
+from duolect.text.units import Units, require_same_units
+
+__all__ = [
+    "CharacterUnits",
+    "HuggingFaceUnits",
+    "SentencePieceUnits",
+    "Units",
+    "UnitsConfig",
+    "build_units",
+    "load_units",
+    "normalise",
+    "require_same_units",
+    "train_sentencepiece",
+    "words",
+]
