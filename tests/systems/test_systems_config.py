@@ -41,6 +41,9 @@ def test_the_prior_is_subtracted_and_missing_terms_are_left_out() -> None:
     config = SearchConfig(first_pass="frames", after=Scales(lm=0.5, prior=0.25), beam=2)
     assert config.score({"ctc": -1.0, "lm": -2.0, "prior": -4.0}, labels=3) == pytest.approx(-1.0)
     assert config.score({"ctc": -1.0}, labels=3) == -1.0
+    assert config.score({"ctc": -1.0, "prior": -4.0}, labels=3) == -1.0, (
+        "the prior makes room for an LM that is not there"
+    )
     assert config.scales == Scales(ctc=1.0, lm=0.5, prior=0.25)
 
 

@@ -12,7 +12,7 @@ from duolect.systems.config import SearchConfig
 from duolect.systems.folder import read_component, read_settings, write_settings
 from duolect.systems.system import System
 
-PREFERRED = ("attention+ctc", "ctc+lm-rescoring", "attention", "ctc-greedy", "speech-llm")
+PREFERRED = ("ctc+lm-rescoring", "attention+ctc", "attention", "speech-llm", "ctc-greedy")
 """The search a system gets when none is chosen: the first of these that its parts can run."""
 
 Part = Component | System | str | os.PathLike[str]
@@ -39,7 +39,7 @@ def combine(
 
 def make_system(parts: Mapping[str, Component], search: SearchConfig | str | None = None) -> System:
     """A system of components; `search` as in `combine`."""
-    system = System(**parts)
+    system = System.of(parts)
     if isinstance(search, str):
         return system.with_method(search)
     if search is not None:
@@ -50,7 +50,7 @@ def make_system(parts: Mapping[str, Component], search: SearchConfig | str | Non
 
 def default_method(parts: Mapping[str, Component]) -> str | None:
     """The first method of `PREFERRED` that the parts can run; None where nothing listens."""
-    able = System(**parts).methods()
+    able = System.of(parts).methods()
     return next((name for name in PREFERRED if name in able), None)
 
 

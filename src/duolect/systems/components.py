@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,11 @@ class Component:
                 f"The {type(self.model).__name__} has a vocabulary of {self.model.vocabulary} labels, but its"
                 f" {self.units.kind} units have {self.units.size}."
             )
+        if self.model.eos_id != self.units.eos_id:
+            raise UnitsError(
+                f"The {type(self.model).__name__} ends its labels with {self.model.eos_id}, but its {self.units.kind}"
+                f" units have {self.units.eos_id} as EOS."
+            )
         prior = self.log_prior_V
         if prior is not None and tuple(prior.shape) != (self.ctc_or_units.size,):
             raise UnitsError(
@@ -60,6 +66,30 @@ class Component:
     def has_ctc(self) -> bool:
         """Whether the model has a CTC head."""
         return bool(getattr(self.model.config, "ctc_layers", ()))
+
+    @property
+    def padding_safe(self) -> bool:
+        """Whether its encoder gives an utterance the same states in any batch; a model that hears nothing does."""
+        speech = getattr(self.model, "speech", None)
+        return speech is None or speech.encoder.padding_safe
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest audio its positions allow; a quarter of them is left to the labels. Infinite without an LLM."""
+        if not isinstance(self.model, SpeechLLM):
+            return math.inf
+        model, config = self.model, self.model.config
+        positions = self.positions - len(config.prompt_before) - len(config.prompt_after) - 1
+        frames = torch.tensor([1000])
+        per_frame = int(model.adapter.output_lengths(frames)[0]) / 1000
+        return 0.75 * positions / per_frame * model.seconds_per_frame
+
+    @property
+    def positions(self) -> float:
+        """The most positions its LLM was made for; infinite where there is no LLM, or no such limit."""
+        llm = getattr(self.model, "llm", None)
+        limit = None if llm is None else getattr(llm.model.config, "max_position_embeddings", None)
+        return math.inf if limit is None else limit
 
     def to(self, device: str | torch.device) -> Component:
         """This component on `device` (the model itself is moved)."""
@@ -83,7 +113,7 @@ def check_kind(name: str, component: Component) -> None:
     """Raise ModelError unless the component's model is of the class that `name` stands for."""
     if not isinstance(component.model, KINDS[name]):
         found = type(component.model).__name__
-        raise ModelError(f"{name}: expected a {KINDS[name].__name__}, not a {found}.")
+        raise ModelError(f"{name}: expected the class {KINDS[name].__name__}, not {found}.")
 
 
 def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:

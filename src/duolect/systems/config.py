@@ -56,8 +56,13 @@ class Scales:
         return {term: -getattr(self, term) if term == "prior" else getattr(self, term) for term in self.active}
 
     def combine(self, terms: Mapping[str, float]) -> float:
-        """Σ λ·term over the active terms that `terms` (natural logarithms) has."""
-        return sum(scale * terms[term] for term, scale in self.signed().items() if term in terms)
+        """Σ λ·term over the active terms that `terms` has; without its LM the prior does not count either."""
+        alone = self.lm > 0 and "lm" not in terms
+        return sum(
+            scale * terms[term]
+            for term, scale in self.signed().items()
+            if term in terms and not (alone and term == "prior")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

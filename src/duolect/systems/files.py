@@ -83,10 +83,9 @@ def run_record(
     search = system.search
     if search is None:
         raise SystemFolderError("This system has no search, and so cannot have recognised anything.")
-    tuning = next((r for r in system.tuned.values() if r.search.scales == search.scales), None)
     settings: dict[str, Any] = {
         **to_json(search),
-        "tuning": to_json(tuning),
+        "tuning": to_json(system.tuning),
         "tuned_on_this_set": recognition.tuned_on_this_set,
     }
     timing = recognition.timing

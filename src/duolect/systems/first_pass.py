@@ -23,6 +23,8 @@ from duolect.text import Units
 
 Lists = list[list[Hypothesis]]
 
+_MODELS = frozenset({"decoder", "speech_llm", "lm"})  # by whose distributions CTC's candidates can be chosen
+
 
 def run_first_pass(context: Context) -> Lists:
     """N-best lists, best first, one for each utterance of the batch; the terms inside the search are filled in."""
@@ -80,7 +82,7 @@ def _labels(context: Context) -> Lists:
         limits_B=limits,
         length_exponent=search.length_exponent,
         stop=search.stop,
-        candidates=search.candidates,
+        candidates=search.candidates if _MODELS.intersection(search.inside.active) else None,
         eos_id=units.eos_id,
         forbidden_ids=forbidden(units),
         ids=context.ids,

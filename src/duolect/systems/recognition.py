@@ -92,10 +92,15 @@ def run_batches(
 ) -> Run:
     """Recognise `sources`, longest first, in batches of at most `batch_seconds` of padded audio.
 
-    Audio that cannot be read is noted in `bad` and stops nothing. `warm_up`: the first batch is recognised once more,
+    Audio that cannot be read, or is longer than `max_seconds` or than a model's positions, is noted in `bad` and stops
+    nothing. `warm_up`: the first batch is recognised once more,
     beforehand and untimed. Peak memory is that of this call where the system can tell, else of the process.
     """
     run, done = Run(), 0
+    used = [parts[name] for name in search.parts()]
+    max_seconds = min([max_seconds, *(part.longest_seconds for part in used)])
+    if not all(part.padding_safe for part in used):
+        batch_seconds = 0.0  # one utterance at a time
     reset_peak_memory()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

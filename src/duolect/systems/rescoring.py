@@ -23,8 +23,8 @@ def add_terms(context: Context, lists: Sequence[Sequence[Candidate]], terms: Seq
     """The same hypotheses, in the same order, with `terms` filled in; scores are left as they are.
 
     A model that shares the units of the first pass gets its labels, any other the text in its own units. Where one text
-    of an utterance cannot be spelled in them, the term is left out of that utterance's whole list and flagged. A
-    probability of zero is `IMPOSSIBLE`, flagged "<term>_impossible".
+    of an utterance cannot be spelled in them, or is longer than the LM's positions, the term is left out of that
+    utterance's whole list and flagged. A probability of zero is `IMPOSSIBLE`, flagged "<term>_impossible".
     """
     result = [list(each) for each in lists]
     for term in terms:
@@ -56,20 +56,22 @@ def _spell(
 ) -> tuple[Spelled, list[list[tuple[str, ...]]]]:
     """Each hypothesis in the term's units; and for utterances where that failed, the flags of each hypothesis."""
     own, theirs = spelling_units(context.parts, context.search), term_units(context.parts, context.search, term)
-    if own.fingerprint == theirs.fingerprint:
-        return [[c.labels for c in each] for each in lists], [[] for _ in lists]
+    shared = own.fingerprint == theirs.fingerprint
+    positions = context.parts["language"].positions if term == "lm" else math.inf
     spelled: Spelled = []
     flags: list[list[tuple[str, ...]]] = []
     for candidates in lists:
-        row, bad = [], set()
+        row: list[tuple[int, ...]] = []
+        bad: dict[int, tuple[str, ...]] = {}
         for k, candidate in enumerate(candidates):
             try:
-                row.append(tuple(theirs.encode(candidate.text)))
+                row.append(candidate.labels if shared else tuple(theirs.encode(candidate.text)))
             except UnitsError:
-                bad.add(k)
-        left_out = f"{term}_left_out"
-        cannot = (f"{term}_cannot_spell", left_out)
-        flags.append([cannot if k in bad else (left_out,) for k in range(len(candidates))] if bad else [])
+                bad[k] = (f"{term}_cannot_spell",)
+            else:
+                if len(row[-1]) + 2 > positions:
+                    bad[k] = (f"{term}_too_long",)
+        flags.append([(*bad.get(k, ()), f"{term}_left_out") for k in range(len(candidates))] if bad else [])
         spelled.append([] if bad else row)
     return spelled, flags
 

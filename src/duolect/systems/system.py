@@ -76,11 +76,16 @@ class System:
             check_search(self.parts, self.search)
 
     @classmethod
+    def of(cls, parts: Mapping[str, Component]) -> System:
+        """A system of components by name, without a search."""
+        return cls(acoustic=parts.get("acoustic"), language=parts.get("language"), speech_llm=parts.get("speech_llm"))
+
+    @classmethod
     def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
         """Read a system folder. Raises SystemFolderError, ModelError or ConfigError naming the file at fault."""
         contents = read_folder(folder, device)
-        return cls(
-            **contents.parts,
+        return dataclasses.replace(
+            cls.of(contents.parts),
             search=contents.search,
             method=contents.method,
             tuned=contents.tuned,
@@ -108,7 +113,8 @@ class System:
 
     def to(self, device: str | torch.device) -> System:
         """The system on another device; its models are moved."""
-        return dataclasses.replace(self, **{name: part.to(device) for name, part in self.parts.items()})
+        moved = System.of({name: part.to(device) for name, part in self.parts.items()})
+        return dataclasses.replace(self, acoustic=moved.acoustic, language=moved.language, speech_llm=moved.speech_llm)
 
     def with_search(self, search: SearchConfig, method: str | None = None) -> System:
         """The same models under another search. Raises as `check_search` where they cannot run it."""
@@ -141,12 +147,14 @@ class System:
             return False
         return True
 
-    def tuned_on(self, set_hash: str) -> bool:
-        """Whether the scales now in use were chosen on the set with that hash (see `utterance_set_hash`)."""
-        search = self.search
-        return search is not None and any(
-            record.set_hash == set_hash and record.search.scales == search.scales for record in self.tuned.values()
-        )
+    @property
+    def tuning(self) -> TuningRecord | None:
+        """Where the scales now in use come from: the record with these scales, of this method where it has a name."""
+        search, records = self.search, self.tuned.values()
+        if search is None:
+            return None
+        able = (r for r in records if self.method in (None, r.method) and r.search.scales == search.scales)
+        return next(able, None)
 
     def fingerprint(self) -> str:
         """16 hex digits of models, units and search: what determines the hypotheses."""
@@ -199,7 +207,7 @@ class System:
             statistics=run.counts(),
             host_memory=run.host_memory,
             device_memory=run.device_memory,
-            tuned_on_this_set=self.tuned_on(utterance_set_hash(utterances)),
+            tuned_on_this_set=self.tuning is not None and self.tuning.set_hash == utterance_set_hash(utterances),
         )
 
     def transcribe(

@@ -8,7 +8,7 @@ that the lists hold what either of the terms would choose; the scales then go in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +135,7 @@ def term_table(
         errors.append([by_text[c.text] for c in candidates])
     return TermTable.build(
         terms,
-        [[c.terms for c in each] for each in lists],
+        [[_comparable(c.terms, terms) for c in each] for each in lists],
         errors,
         [[len(c.labels) + 1 for c in each] for each in lists],
         words,
@@ -144,7 +144,8 @@ def term_table(
 
 def with_scales(search: SearchConfig, result: GridResult) -> SearchConfig:
     """The search with the scales of a grid, each where the search adds that term (the prior: where it adds the LM)."""
-    inside, after = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0.0)
+    inside: dict[str, float] = {}
+    after: dict[str, float] = {}
     for term, scale in result.scales.items():
         leader = "lm" if term == "prior" and not search.scales.prior else term
         (after if getattr(search.after, leader) else inside)[term] = scale
@@ -179,6 +180,13 @@ def _lists(context: Context, searches: Sequence[SearchConfig], terms: Sequence[s
                 found.setdefault(candidate.labels, candidate)
     bare = [[dataclasses.replace(c, terms={}) for c in found.values()] for found in joined]
     return add_terms(context, bare, terms)
+
+
+def _comparable(values: Mapping[str, float], terms: Sequence[str]) -> Mapping[str, float]:
+    """Where the LM was left out of a list, the prior is too, as in `Scales.combine`."""
+    if "lm" in terms and "lm" not in values:
+        return {name: value for name, value in values.items() if name != "prior"}
+    return values
 
 
 def _signed(terms: Sequence[str], scales: Scales) -> np.ndarray:

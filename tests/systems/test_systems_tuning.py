@@ -1,0 +1,192 @@
+"""Rescoring in other units, tuning from n-best lists, and what the hypothesis files say of it."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from duolect.data import Utterance, write_manifest
+from duolect.errors import ConfigError, DuolectError, ManifestError
+from duolect.evaluation import read_run, score_file
+from duolect.search import sequence_scores
+from duolect.systems import (
+    Candidate,
+    GridConfig,
+    Scales,
+    SearchConfig,
+    System,
+    combine,
+    estimate_prior,
+    recognize_manifest,
+    tune,
+    utterance_set_hash,
+)
+from duolect.systems.grid import search_grid
+from duolect.systems.tuning import term_table
+from duolect.text import CharacterUnits
+
+RESCORE = SearchConfig(first_pass="frames", after=Scales(lm=0.5), beam=8, nbest=8)
+
+
+def test_another_spelling_is_scored_through_the_text(
+    system: System, make: dict[str, Callable], corpus: list[Utterance]
+) -> None:
+    other = make["language"](CharacterUnits("xyz hgfedcba"))
+    found = combine(acoustic=system, language=other, search=RESCORE).recognize(corpus, nbest=True)
+    for row in found.rows:
+        texts = [entry["text"] for entry in row.fields["nbest"]]
+        (expected,) = sequence_scores(
+            other.model, None, [[other.units.encode(t) for t in texts]], eos_id=other.units.eos_id
+        )
+        assert [e["terms"]["lm"] for e in row.fields["nbest"]] == pytest.approx(expected.tolist(), abs=1e-3)
+    assert found.statistics["lm.rows"] > 0
+
+
+def test_a_text_the_lm_cannot_spell_is_flagged_and_ranked_without_it(
+    system: System, make: dict[str, Callable], corpus: list[Utterance]
+) -> None:
+    narrow = combine(acoustic=system, language=make["language"](CharacterUnits("abc ")), search=RESCORE)
+    plain = system.with_search(dataclasses.replace(RESCORE, after=Scales())).recognize(corpus, nbest=True)
+    flagged = 0
+    for row, bare in zip(narrow.recognize(corpus, nbest=True).rows, plain.rows, strict=True):
+        nbest = row.fields["nbest"]
+        cannot = [bool(set(e["text"]) - set("abc ")) for e in nbest]
+        assert [("lm_cannot_spell" in e["flags"]) for e in nbest] == cannot
+        assert all(("lm_left_out" in e["flags"]) == any(cannot) == ("lm" not in e["terms"]) for e in nbest)
+        if any(cannot):
+            flagged += 1
+            assert [e["text"] for e in nbest] == [e["text"] for e in bare.fields["nbest"]]
+            assert row.score == pytest.approx(bare.score)
+    assert flagged
+
+
+def test_terms_that_share_units_are_the_same_inside_and_after(system: System, corpus: list[Utterance]) -> None:
+    inside = SearchConfig(first_pass="frames", inside=Scales(ctc=1.0, lm=0.4, prior=0.2), beam=12, nbest=12)
+    after = SearchConfig(first_pass="frames", after=Scales(lm=0.4, prior=0.2), beam=12, nbest=12)
+    for a, b in zip(
+        system.with_search(inside).recognize(corpus, nbest=True).rows,
+        system.with_search(after).recognize(corpus, nbest=True).rows,
+        strict=True,
+    ):
+        terms = {entry["text"]: entry["terms"] for entry in b.fields["nbest"]}
+        for entry in a.fields["nbest"]:
+            if entry["text"] in terms:
+                for term in ("lm", "prior"):
+                    assert entry["terms"][term] == pytest.approx(terms[entry["text"]][term], abs=1e-3)
+
+
+def test_an_estimated_prior_is_a_distribution(system: System, corpus: list[Utterance]) -> None:
+    assert system.acoustic is not None
+    log_prior_V = system.acoustic.log_prior_V
+    assert log_prior_V is not None
+    ordinary = [i for i in range(len(log_prior_V)) if i not in system.acoustic.units.special_ids]
+    assert float(log_prior_V[ordinary].exp().sum()) == pytest.approx(1.0, abs=1e-4)
+    again = estimate_prior(system.acoustic, corpus[::-1], batch_seconds=0.1)
+    assert torch.allclose(again.log_prior_V, log_prior_V, atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["attention+ctc", "ctc+lm-rescoring", "ctc+lm-labelwise", "speech-llm+ctc"])
+def test_tuning_lowers_the_error_of_its_lists_and_is_repeatable(
+    method: str, system: System, corpus: list[Utterance]
+) -> None:
+    tuned = tune(system, corpus, method, nbest=16)
+    record = tuned.record
+    assert record.oracle_wer <= tuned.wer <= tuned.wer_before
+    assert tuned.wer == min(point["wer"] for point in tuned.table)
+    assert len(tuned.table) >= 21
+    assert tuned.scales == record.search.scales
+    assert tuned.scales.ctc == 1.0
+    assert (record.utterances, record.set_hash) == (6, utterance_set_hash(corpus))
+    assert tune(system, corpus, method, nbest=16).record == record
+    assert tune(system, corpus[::-1], method, nbest=16, batch_seconds=1.0).record == record
+    retuned = tune(system.with_tuning(record), corpus, method, nbest=16).record
+    assert retuned == record
+    found = system.with_tuning(record).recognize(corpus)
+    assert len(found.rows) == 6
+    assert found.tuned_on_this_set
+
+
+def test_tuned_rescoring_has_the_error_rate_that_was_promised(
+    system: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    write_manifest(tmp_path / "dev.jsonl", corpus)
+    tuned = tune(system, corpus, "ctc+lm-rescoring", nbest=32)
+    exact = dataclasses.replace(tuned.record.search, beam=32, nbest=32)
+    full = dataclasses.replace(exact, labels_per_frame=16)
+    recognize_manifest(system.with_search(full), tmp_path / "dev.jsonl", tmp_path / "hyps.jsonl")
+    assert score_file(tmp_path / "hyps.jsonl").wer == pytest.approx(tuned.wer)
+
+
+def test_a_planted_optimum_is_found_from_candidates() -> None:
+    def candidate(text: str, ctc: float, lm: float) -> Candidate:
+        return Candidate(text, (1, 2), ctc, {"ctc": ctc, "lm": lm})
+
+    lists = [
+        [candidate("a bat", -2.0, -9.0), candidate("a cat", -4.0, -3.0)],  # right from λ = 1/3 on
+        [candidate("the dog", -3.0, -8.0), candidate("the hog", -8.0, -2.0)],  # right up to λ = 5/6
+        [candidate("A CAT!", -1.0, -1.0), candidate("no", -9.0, -9.0)],
+    ]
+    table = term_table(lists, ["a cat", "the dog", "a cat"], ("ctc", "lm"))
+    result = search_grid(table, anchor="ctc", axes=("lm",))
+    assert (result.errors, table.words) == (0, 6)
+    assert result.scales["lm"] == pytest.approx(0.4)
+
+
+def test_what_cannot_be_tuned_is_told(system: System, corpus: list[Utterance], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no scales to tune"):
+        tune(system, corpus, "ctc-greedy")
+    with pytest.raises(ConfigError, match="say which"):
+        tune(system, corpus)
+    lost = [dataclasses.replace(u, audio_filepath=tmp_path / "no.wav") for u in corpus]
+    with pytest.raises(ConfigError, match="none of the 6 utterances"):
+        tune(system, lost, "attention+ctc")
+    with pytest.raises(ConfigError, match="upper"):
+        GridConfig(upper=0.0)
+
+
+def test_a_set_is_known_whatever_its_order_and_ids(corpus: list[Utterance], tmp_path: Path) -> None:
+    renamed = [
+        dataclasses.replace(u, id=f"x{i}", audio_filepath=tmp_path / u.audio_filepath.name)
+        for i, u in enumerate(corpus)
+    ]
+    assert utterance_set_hash(renamed[::-1]) == utterance_set_hash(corpus)
+    assert utterance_set_hash(corpus[1:]) != utterance_set_hash(corpus)
+
+
+def test_the_hypothesis_file_says_what_made_it(system: System, corpus: list[Utterance], tmp_path: Path) -> None:
+    lost = dataclasses.replace(corpus[0], audio_filepath=tmp_path / "gone.wav", id="gone", text="gone")
+    write_manifest(tmp_path / "test.jsonl", [*corpus, lost])
+    searching = system.with_tuning(tune(system, [*corpus, lost], "ctc+lm-labelwise", nbest=8).record)
+    recognize_manifest(searching, tmp_path / "test.jsonl", tmp_path / "out" / "hyps.jsonl", name="tiny", nbest=True)
+    rows, record = read_run(tmp_path / "out" / "hyps.jsonl")
+    assert [r.id for r in rows] == [u.id for u in corpus]
+    assert record is not None
+    assert (record.system, record.method, record.beam) == ("tiny", "ctc+lm-labelwise", 16)
+    assert record.config_hash == searching.fingerprint()
+    assert record.threads == torch.get_num_threads()
+    assert "16 labels a frame" in (record.pruning or "")
+    assert "features to text" in record.region
+    assert record.wall_seconds > 0
+    assert record.search["tuned_on_this_set"] is True
+    assert record.search["tuning"]["method"] == "ctc+lm-labelwise"
+    assert all(row.fields["tuned_on_this_set"] for row in rows)
+    assert [s.id for s in record.skipped] == ["gone"]
+    assert score_file(tmp_path / "out" / "hyps.jsonl").skipped == 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["hyps.jsonl", "hyps.run.json"]
+
+
+def test_a_bad_manifest_or_output_stops_before_anything_is_written(
+    system: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    good = {"audio_filepath": str(corpus[0].audio_filepath), "duration": 0.9, "text": "a"}
+    (tmp_path / "bad.jsonl").write_text(json.dumps(good) + "\n{broken\n")
+    with pytest.raises(ManifestError, match=r"bad\.jsonl:2"):
+        recognize_manifest(system.with_method("ctc-greedy"), tmp_path / "bad.jsonl", tmp_path / "hyps.jsonl")
+    write_manifest(tmp_path / "good.jsonl", corpus[:1])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DuolectError, match="file"):
+        recognize_manifest(system.with_method("ctc-greedy"), tmp_path / "good.jsonl", tmp_path / "file" / "hyps.jsonl")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.jsonl", "file", "good.jsonl"]
