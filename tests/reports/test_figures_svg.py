@@ -92,6 +92,17 @@ def test_panels_show_loss_and_dev_values_over_time(curves: list[TrainingCurve]) 
     assert wer.lines[1].x == pytest.approx([2.5, 5.0])  # the clock of the loss lines at the same steps
 
 
+def test_of_many_dev_values_the_telling_ones_are_drawn() -> None:
+    dev = {"dev_ctc_ler": 0.3, "dev_ctc_wer": 0.5, "dev_loss": 2.0, "dev_ctc_6": 3.0, "dev_decoder": 2.5}
+    speech = TrainingCurve(name="am", records=[{"step": 1, "loss": 3.0}, {"step": 1, **dev}])
+    text = {"dev_loss": 2.0, "dev_perplexity_token": 7.0, "dev_perplexity_word": 90.0}
+    language = TrainingCurve(name="lm", records=[{"step": 1, **text}])
+    found = panels([speech, language])
+    assert [panel.title for panel in found] == ["Training loss", "Dev CTC WER %", "Dev perplexity word", "Dev loss"]
+    assert found[1].lines[0].y == [50.0]
+    assert [line.name for line in found[3].lines] == ["am", "lm"]
+
+
 def test_panels_fall_back_to_steps_and_keep_the_later_line() -> None:
     records = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.5}, {"step": 2, "loss": 2.0}, {"step": 3, "loss": None}]
     (panel,) = panels([TrainingCurve(name="a", records=records)])

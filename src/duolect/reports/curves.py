@@ -18,8 +18,9 @@ _CLOCKS = ("seconds", "time")
 _LOSSES = ("loss", "train/loss", "train_loss")
 _PREFIXES = ("dev/", "dev_")
 # Which dev values come first when there are more than fit.
-_PREFERRED = ("wer", "cer", "error", "perplexity", "ppl", "loss")
-_RATES = ("wer", "cer", "error")
+_PREFERRED = ("WER %", "CER %", "error", "perplexity word", "loss", "perplexity", "LER %")
+_RATES = {"wer", "cer", "ler", "error"}
+_SHORT = {"wer", "cer", "ler", "ctc", "lm", "llm"}
 _POINTS = 400
 
 
@@ -108,10 +109,9 @@ def _values(record: Mapping[str, Any]) -> list[tuple[str, float]]:
         prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
         if prefix is None or not _finite(value):
             continue
-        name = key.removeprefix(prefix)
-        rate = any(part in name.lower() for part in _RATES)
-        title = name.replace("_", " ").replace("/", " ")
-        title = title.upper() if title in ("wer", "cer", "ler", "ppl") else title
+        parts = key.removeprefix(prefix).replace("/", "_").split("_")
+        rate = not _RATES.isdisjoint(parts)
+        title = " ".join(part.upper() if part in _SHORT else part for part in parts)
         found.append((f"Dev {title} %" if rate else f"Dev {title}", 100 * float(value) if rate else float(value)))
     return found
 
@@ -119,7 +119,7 @@ def _values(record: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _importance(title: str) -> tuple[int, str]:
     if title == "Training loss":
         return -1, title
-    rank = next((n for n, part in enumerate(_PREFERRED) if part in title.lower()), len(_PREFERRED))
+    rank = next((n for n, part in enumerate(_PREFERRED) if part in title), len(_PREFERRED))
     return rank, title
 
 
