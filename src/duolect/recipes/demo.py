@@ -1,0 +1,108 @@
+"""The demo's three models: what two CPU cores can train from scratch in about ten minutes together.
+
+    duolect demo            # trains all three, tunes, recognises, compares
+    duolect train demo-acoustic --train corpus/train.jsonl --dev corpus/dev.jsonl --out runs/am
+
+They keep the structure of arXiv 2603.15045 (three strided convolutions, Conformer with CTC heads, attention decoder with
+an auxiliary loss; prefix speech LLM that starts from the acoustic model's encoder and from the language model) at about
+a hundredth of its size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from duolect.data import BatchConfig, SpecAugmentConfig
+from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
+from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.text import UnitsConfig
+from duolect.training import (
+    FROM_UNITS,
+    AcousticTask,
+    LanguageTask,
+    LoopConfig,
+    OptimiserConfig,
+    Recipe,
+    SpeechLLMTask,
+    UnitsFrom,
+    WarmupCosine,
+)
+
+ENCODER = ConformerConfig(
+    width=144,
+    layers=6,
+    heads=4,
+    kernel=15,
+    feed_forward=432,
+    dropout=0.05,
+    front_end=FrontEndConfig(channels=(8, 16, 24), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
+)
+LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
+BATCHES = BatchConfig(max_seconds=64.0, max_utterances=64, buckets=12, longest=20.0)
+
+
+def demo_acoustic(*, train: Path, dev: Path, steps: int = 1800, units: int = 500, seed: int = 1) -> Recipe:
+    """A Conformer with two CTC heads and a two-layer attention decoder."""
+    return Recipe(
+        task=AcousticTask(
+            model=AcousticConfig(
+                **FROM_UNITS,
+                vocabulary=1,
+                encoder=ENCODER,
+                ctc_layers=(3, 6),
+                decoder=DecoderConfig(width=144, layers=3, heads=4, dropout=0.1, auxiliary_layer=1),
+                spec_augment=SpecAugmentConfig(steps=(200, 600, 900)),
+            ),
+            units=UnitsConfig(kind="sentencepiece", size=units),
+            train=(str(train),),
+            dev=str(dev),
+            batches=BATCHES,
+        ),
+        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
+        loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
+    )
+
+
+def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int = 1000, seed: int = 1) -> Recipe:
+    """A Qwen2-architecture language model in the acoustic model's units."""
+    return Recipe(
+        task=LanguageTask(
+            model=LanguageConfig(**FROM_UNITS, llm=LLM),
+            units=UnitsFrom(folder=str(units)),
+            train=tuple(map(str, text)),
+            dev=str(dev),
+            max_tokens=3000,
+        ),
+        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        schedule=WarmupCosine(warmup=0.05, minimum=0.02),
+        loop=LoopConfig(steps=steps, evaluate_every=250, checkpoint_every=500, log_every=25, seed=seed),
+    )
+
+
+def demo_speech_llm(
+    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 900, seed: int = 1
+) -> Recipe:
+    """A prefix speech LLM: the acoustic model's encoder, two frames to a vector, the language model; all trained."""
+    return Recipe(
+        task=SpeechLLMTask(
+            model=SpeechLLMConfig(
+                **FROM_UNITS,
+                llm=LLM,
+                encoder=ENCODER,
+                adapter=ConcatLinearConfig(factor=2),
+                ctc_layers=(3, 6),
+                ctc_weight=0.5,
+                spec_augment=SpecAugmentConfig(steps=(0, 0, 0)),
+            ),
+            units=UnitsFrom(folder=str(language), component="language"),
+            train=(str(train),),
+            dev=str(dev),
+            batches=BATCHES,
+            initialise_encoder=str(acoustic),
+            initialise_llm=str(language),
+        ),
+        optimiser=OptimiserConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
+        loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
+    )
