@@ -15,7 +15,8 @@ from duolect.data import SpeechBatch
 from duolect.errors import TrainingError
 from duolect.evaluation import word_errors
 from duolect.models import LanguageModel, TextLogProb, text_log_prob
-from duolect.search.greedy import greedy
+from duolect.models.targets import ctc_labels
+from duolect.search import greedy
 from duolect.text import Units
 from duolect.training.distributed import Ranks
 
@@ -24,7 +25,7 @@ def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
     """Levenshtein distance of two label sequences."""
     from kaldialign import edit_distance as distance
 
-    return distance([str(i) for i in a], [str(i) for i in b])["total"]
+    return int(distance(list(a), list(b))["total"])
 
 
 def speech_evaluation(
@@ -62,9 +63,7 @@ def _batch_sums(model: Any, batch: SpeechBatch, units: Units) -> dict[str, float
         ids=batch.ids,
     )
     found = [list(best[0].labels) for best in hypotheses]
-    own = batch.ctc_labels_BN is None
-    labels_BN = batch.labels_BN if own else batch.ctc_labels_BN
-    lengths_B = batch.label_lengths_B if own else batch.ctc_label_lengths_B
+    labels_BN, lengths_B = ctc_labels(batch)
     wanted = [row[:end] for row, end in zip(labels_BN.tolist(), lengths_B.tolist(), strict=True)]
     errors = word_errors([units.decode(labels) for labels in wanted], [units.decode(labels) for labels in found])
     sums |= {

@@ -74,7 +74,7 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
     if isinstance(config, UnitsFrom):
         units = _units_of(config)
     else:
-        units = build_units(config, list(texts))
+        units = build_units(config, texts)
     with atomic_folder(folder) as partial:
         units.save(partial)
 

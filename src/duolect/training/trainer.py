@@ -40,8 +40,14 @@ class Batches(Protocol):
     """An endless source of batches that knows its place: after `load_state_dict` it gives the batch that came next."""
 
     def __iter__(self) -> Iterator[Any]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place after the batches given so far, as JSON values; "epoch" is shown in the log."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the place that `state_dict` named."""
+        ...
 
 
 class Trainer:
@@ -255,7 +261,9 @@ class Trainer:
 
     def report_dev(self, values: Mapping[str, float], **further: Any) -> None:
         """Write dev values to the log, the trackers and the console."""
-        self._write({"step": self.state.step, **further, **{f"dev_{k}": v for k, v in values.items()}})
+        self._clock_in()
+        where = {"step": self.state.step, "seconds": round(self.state.seconds, 3), **further}
+        self._write({**where, **{f"dev_{k}": v for k, v in values.items()}})
         self.reporter.say(
             f"step {self.state.step}: dev " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()) + _brackets(further)
         )
