@@ -79,7 +79,7 @@ def label_synchronous(
     limits_B: most labels of each utterance; at the limit only EOS is allowed, and is scored like any other.
     length_exponent: α ≥ 0; hypotheses are ranked by s/N^α, N counts labels and EOS.
     stop: "exact": an utterance ends when no live hypothesis can enter its n-best list within its limit;
-        "heuristic": when none could enter it with its present score and length.
+        "heuristic": when none would enter it with its present score and number of labels.
     candidates: scorers that cost by candidate (CTC) see only the best C labels of the others, and EOS; None, or
         C ≥ V, is exact.
     forbidden_ids: labels that never occur (BOS, padding, unknown).
@@ -246,10 +246,10 @@ def _bound(task: _Task, best_live_U: Tensor, count: int, limit_U: Tensor) -> Ten
     """The best ranking score (U,) that a live hypothesis of `count` labels can still reach.
 
     N = count + 1 … limit + 1 counts labels and EOS; each further label adds at most the scorers' largest gains (0 but
-    for the prior). The heuristic looks at the present score and N = count + 1 only, as `generate` does.
+    for the prior). The heuristic is that of `generate`: the present score at the present number of labels.
     """
     if task.stop == "heuristic":
-        return best_live_U / (count + 1) ** task.length_exponent
+        return best_live_U / count**task.length_exponent
     gain = sum(w.gain for w in task.scorers)
     lengths_N = torch.arange(count + 1, max(int(limit_U.max()), count) + 2, device=limit_U.device)
     reach_UN = (best_live_U[:, None] + gain * (lengths_N - (count + 1))) / lengths_N**task.length_exponent

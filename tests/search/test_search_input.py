@@ -1,0 +1,260 @@
+"""Impossible input is one named error (SEARCH, "What must hold" 8); rescoring, priors and combination by themselves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import Audio, TabularModel
+
+from duolect.errors import SearchError
+from duolect.search import (
+    AutoregressiveScorer,
+    CTCPrefixScorer,
+    Hypothesis,
+    PriorScorer,
+    SearchStatistics,
+    Weighted,
+    add_term,
+    combine,
+    count_prior,
+    frame_synchronous,
+    greedy,
+    label_synchronous,
+    rescore,
+    sequence_scores,
+    softmax_prior,
+)
+
+EOS = 0
+GOOD = torch.zeros(2, 5, 4).log_softmax(-1)
+LENGTHS = torch.tensor([5, 3])
+
+
+def frames(log_probs=GOOD, lengths=LENGTHS, **settings):
+    given = {"beam": 2, "nbest": 1, "eos_id": EOS, "ids": ["first", "second"], **settings}
+    return frame_synchronous(log_probs, lengths, **given)
+
+
+def labels(scorers=None, **settings):
+    scorers = [Weighted("lm", AutoregressiveScorer(TabularModel(3, 0)))] if scorers is None else scorers
+    given = {"beam": 2, "nbest": 1, "limits_B": [3, 3], "eos_id": EOS, "ids": ["first", "second"], **settings}
+    return label_synchronous(scorers, None, **given)
+
+
+def spoilt(value: float, frame: int = 2):
+    log_probs = GOOD.clone()
+    log_probs[1, frame, 1] = value
+    return log_probs
+
+
+@pytest.mark.parametrize("search", ["frames", "greedy", "prefix"])
+@pytest.mark.parametrize(
+    ("log_probs", "lengths", "message"),
+    [
+        (spoilt(math.nan), LENGTHS, "ctc: utterance second, frame 2 is NaN"),
+        (spoilt(math.inf), LENGTHS, "ctc: utterance second, frame 2 is \\+inf"),
+        (spoilt(0.0), LENGTHS, "ctc: utterance second, frame 2 is not normalised \\(log-sum-exp 0.5596"),
+        (GOOD, torch.tensor([5, 6]), "utterance second has length 6, but the tensor holds 5 frames"),
+        (GOOD, torch.tensor([-1, 3]), "utterance first has length -1"),
+        (GOOD, torch.tensor([5]), "lengths must be 2 integers"),
+        (GOOD, torch.tensor([5.0, 3.0]), "lengths must be 2 integers"),
+        (GOOD[..., :1], LENGTHS, "1 classes per frame"),
+        (GOOD.long(), LENGTHS, "float tensor"),
+        (GOOD[0], LENGTHS, "float tensor"),
+    ],
+)
+def test_bad_posteriors(search, log_probs, lengths, message) -> None:
+    ids = ["first", "second"] if len(log_probs) == 2 else None
+    searches = {
+        "frames": lambda: frames(log_probs, lengths, ids=ids),
+        "greedy": lambda: greedy(log_probs, lengths, eos_id=EOS, ids=ids),
+        "prefix": lambda: CTCPrefixScorer(log_probs, lengths, eos_id=EOS, ids=ids),
+    }
+    with pytest.raises(SearchError, match=message):
+        searches[search]()
+
+
+def test_padding_may_hold_anything() -> None:
+    assert frames(spoilt(math.nan, frame=4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam": 0}, "beam: 0 is not an integer ≥ 1"),
+        ({"nbest": 0}, "nbest: 0"),
+        ({"labels_per_frame": 0}, "labels_per_frame: 0"),
+        ({"merge": "mean"}, "merge: 'mean'"),
+        ({"ctc_weight": 0.0}, "CTC weight above 0"),
+        ({"ctc_weight": -1.0}, "weight 'ctc': -1.0"),
+        ({"ctc_weight": math.nan}, "weight 'ctc': nan"),
+        ({"eos_id": 3}, "label 3 is outside the vocabulary of 3"),
+        ({"forbidden_ids": [-1]}, "label -1 is outside"),
+        ({"ids": ["one"]}, "1 were given for 2 utterances"),
+        ({"lm": Weighted("ctc", AutoregressiveScorer(TabularModel(3, 0)))}, "names must differ"),
+        ({"lm": Weighted("lm", AutoregressiveScorer(TabularModel(5, 0)))}, "'lm' has 5 labels, but CTC has 3"),
+    ],
+)
+def test_bad_settings_over_frames(settings, message) -> None:
+    with pytest.raises(SearchError, match=message):
+        frames(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scorers": []}, "at least one must have a weight above 0"),
+        (
+            {"scorers": [Weighted("lm", AutoregressiveScorer(TabularModel(3, 0)), 0.0)]},
+            "at least one must have a weight",
+        ),
+        ({"beam": 0}, "beam: 0"),
+        ({"beam": True}, "beam: True"),
+        ({"nbest": -1}, "nbest: -1"),
+        ({"limits_B": [3, -1]}, "at least 0, found -1"),
+        ({"length_exponent": -0.5}, "length_exponent: -0.5"),
+        ({"length_exponent": math.nan}, "length_exponent: nan"),
+        ({"stop": "soon"}, "stop: 'soon'"),
+        ({"candidates": 0}, "candidates: 0"),
+        (
+            {"candidates": 2, "scorers": [Weighted("ctc", CTCPrefixScorer(GOOD, LENGTHS, eos_id=EOS))]},
+            "no other scorer",
+        ),
+        ({"eos_id": 7}, "label 7 is outside the vocabulary of 3"),
+        ({"forbidden_ids": [9]}, "label 9 is outside"),
+    ],
+)
+def test_bad_settings_over_labels(settings, message) -> None:
+    with pytest.raises(SearchError, match=message):
+        labels(**settings)
+
+
+def test_scorers_of_different_units() -> None:
+    with pytest.raises(SearchError, match="'lm' and 'ctc' do not share their labels: 5 and 3"):
+        labels(
+            [
+                Weighted("lm", AutoregressiveScorer(TabularModel(5, 0))),
+                Weighted("ctc", CTCPrefixScorer(GOOD, LENGTHS, eos_id=EOS)),
+            ]
+        )
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
+def test_bad_weights(weight) -> None:
+    with pytest.raises(SearchError, match="weight 'lm'"):
+        Weighted("lm", AutoregressiveScorer(TabularModel(3, 0)), weight)
+
+
+def test_the_prior_is_known_by_its_name() -> None:
+    prior = PriorScorer(torch.tensor([0.0, -1.0, -1.0]))
+    assert Weighted("prior", prior, 0.5).factor == -0.5
+    with pytest.raises(SearchError, match="named 'prior'"):
+        Weighted("lm", prior)
+    with pytest.raises(SearchError, match="finite"):
+        PriorScorer(torch.tensor([0.0, -math.inf]))
+
+
+class Broken(TabularModel):
+    """Says something impossible about utterance 1 after one label."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(3, 0)
+        self.value = value
+
+    def distribution(self, audio, history):
+        found = super().distribution(audio, history)
+        return torch.tensor([-1.0, self.value, -1.0]) if audio == 1 and len(history) == 1 else found
+
+
+@pytest.mark.parametrize(("value", "what"), [(math.nan, "NaN"), (math.inf, "\\+inf")])
+def test_nan_from_a_model_names_utterance_and_scorer(value, what) -> None:
+    broken = AutoregressiveScorer(Broken(value), Audio([0, 1]))
+    message = f"decoder: the model gave {what} for utterance second"
+    lm = Weighted("lm", AutoregressiveScorer(TabularModel(3, 0)))
+    with pytest.raises(SearchError, match=message):
+        labels([lm, Weighted("decoder", broken, 0.5)], nbest=9, beam=9)
+    with pytest.raises(SearchError, match=message):
+        frames(scorers=[Weighted("decoder", broken, 0.5)], lm=lm, beam=9)
+    with pytest.raises(SearchError, match=message):
+        sequence_scores(
+            broken.model, Audio([0, 1]), [[(1,)], [(1, 1)]], eos_id=EOS, ids=["first", "second"], name="decoder"
+        )
+
+
+def test_sequence_scores_do_not_depend_on_packing() -> None:
+    model = TabularModel(5, 1)
+    generator = torch.Generator().manual_seed(0)
+    nbest = [
+        [tuple(torch.randint(1, 5, (n,), generator=generator).tolist()) for n in sizes]
+        for sizes in ([3, 0, 9, 1, 3], [], [12, 2], [0])
+    ]
+    for audio in (Audio([4, 5, 6, 7]), None):
+        keys = audio.keys if audio else [0] * 4
+        for max_tokens in (1, 7, 40, 10_000):
+            found = sequence_scores(model, audio, nbest, eos_id=EOS, max_tokens=max_tokens)
+            for key, each, scores in zip(keys, nbest, found, strict=True):
+                expected = [model.sequence_score(key, a, EOS) for a in each]
+                assert scores.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_language_model_scores_equal_sequences_once() -> None:
+    statistics = SearchStatistics()
+    sequence_scores(TabularModel(5, 1), None, [[(1, 2), (3,)], [(1, 2)]], eos_id=EOS, statistics=statistics)
+    assert (statistics.forwards, statistics.rows, statistics.labels) == (1, 2, 3)
+    with pytest.raises(SearchError, match="label 5 is outside"):
+        sequence_scores(TabularModel(5, 1), None, [[(5,)]], eos_id=EOS)
+    with pytest.raises(SearchError, match="2 n-best lists for 1 utterances"):
+        sequence_scores(TabularModel(5, 1), Audio([0]), [[()], [()]], eos_id=EOS)
+
+
+def test_rescoring_ranks_by_the_weighted_sum() -> None:
+    nbest = [
+        [
+            Hypothesis(labels=(1,), score=-1.0, terms={"ctc": -1.0}),
+            Hypothesis(labels=(2, 2), score=-2.0, terms={"ctc": -2.0}),
+        ]
+    ]
+    nbest = add_term(nbest, "lm", [[-9.0, -1.0]])
+    nbest = add_term(nbest, "prior", [[-1.0, -4.0]])
+    assert [h.labels for h in nbest[0]] == [(1,), (2, 2)]
+    ranked = rescore(nbest, {"ctc": 1.0, "lm": 0.5, "prior": 0.25}, length_exponent=1.0)[0]
+    assert [(h.labels, h.score) for h in ranked] == [((2, 2), -1.5 / 3), ((1,), -5.25 / 2)]
+    with pytest.raises(SearchError, match="'speech_llm'"):
+        rescore(nbest, {"speech_llm": 1.0})
+
+
+def test_combine_takes_numbers_and_arrays() -> None:
+    assert combine({"ctc": -2.0, "prior": -3.0}, {"ctc": 1.0, "prior": 0.5}) == -0.5
+    assert combine({"ctc": -2.0, "lm": -math.inf}, {"ctc": 1.0, "lm": 0.0}) == -2.0
+    arrays = {"ctc": np.array([-1.0, -2.0]), "lm": np.array([-3.0, -4.0])}
+    assert combine(arrays, {"ctc": 2.0, "lm": 1.0}).tolist() == [-5.0, -8.0]
+
+
+def test_softmax_prior_is_the_mean_without_blank_and_padding() -> None:
+    generator = torch.Generator().manual_seed(1)
+    log_probs = torch.randn(2, 6, 6, generator=generator).log_softmax(-1)
+    log_probs[1, 4:] = math.nan
+    lengths = torch.tensor([6, 4])
+    prior = softmax_prior([(log_probs, lengths), (log_probs[:1], lengths[:1])], eos_id=0, forbidden_ids=[2])
+    frames_ = torch.cat([log_probs[0], log_probs[0], log_probs[1, :4]]).double().exp()[:, [1, 3, 4]].sum(0)
+    assert prior[[1, 3, 4]].tolist() == pytest.approx((frames_ / frames_.sum()).log().tolist(), abs=1e-5)
+    assert prior[[0, 2]].tolist() == [0.0, 0.0]
+    with pytest.raises(SearchError, match="no frames"):
+        softmax_prior([], eos_id=0)
+    with pytest.raises(SearchError, match="no frames"):
+        softmax_prior([(log_probs, torch.tensor([0, 0]))], eos_id=0)
+
+
+def test_count_prior_is_smoothed_and_has_no_special_labels() -> None:
+    prior = count_prior([[2, 2, 3], [2, 0]], 5, eos_id=0, forbidden_ids=[1], smoothing=0.3)
+    expected = [0.7 * n / 4 + 0.1 for n in (3, 1, 0)]
+    assert prior[2:].exp().tolist() == pytest.approx(expected, abs=1e-6)
+    assert prior[:2].tolist() == [0.0, 0.0]
+    assert count_prior([], 3, eos_id=0)[1:].exp().tolist() == pytest.approx([0.5, 0.5])
+    with pytest.raises(SearchError, match="smoothing"):
+        count_prior([[1]], 3, eos_id=0, smoothing=0.0)
+    with pytest.raises(SearchError, match="label 3 is outside"):
+        count_prior([[3]], 3, eos_id=0)
