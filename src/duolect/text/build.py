@@ -49,7 +49,8 @@ class UnitsConfig:
 def build_units(config: UnitsConfig, sentences: Iterable[str]) -> Units:
     """The units of `config`; characters and pieces are taken from `sentences` (normalised text).
 
-    Raises UnitsError when the text is empty or does not allow the wanted size, or the tokeniser cannot be loaded.
+    A text too small for `size` pieces gives fewer. Raises UnitsError when the text is empty, its characters alone need
+    more than `size`, or the tokeniser cannot be loaded.
     """
     if config.kind == "huggingface":
         assert config.source is not None

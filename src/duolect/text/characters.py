@@ -9,7 +9,7 @@ from pathlib import Path
 
 from duolect.errors import UnitsError
 from duolect.storage import write_json
-from duolect.text.units import UNITS_FILE, check_ids
+from duolect.text.units import UNITS_FILE, check_ids, require_utf8
 
 
 class CharacterUnits:
@@ -26,6 +26,7 @@ class CharacterUnits:
         for character in self.characters:
             if not isinstance(character, str) or len(character) != 1:
                 raise UnitsError(f"Character units are made of single characters, not {character!r}.")
+            require_utf8(character)
         if not self.characters:
             raise UnitsError("Character units need at least one character; is the training text empty?")
         self._ids = {character: i for i, character in enumerate(self.characters, start=2)}
@@ -65,6 +66,7 @@ class CharacterUnits:
 
     def starts_word(self, label: int) -> bool:
         """True for the space alone: what comes before it is whole."""
+        check_ids((label,), self.size)
         return self._ids.get(" ") == label
 
     def save(self, folder: str | os.PathLike[str]) -> None:

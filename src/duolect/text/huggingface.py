@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from tokenizers import Tokenizer
 
 from duolect.errors import UnitsError
 from duolect.storage import atomic_file, write_json
-from duolect.text.units import UNITS_FILE, check_ids
+from duolect.text.units import UNITS_FILE, check_ids, require_utf8
 
 TOKENIZER_FILE = "tokenizer.json"
 _SETTINGS = ("eos_id", "bos_id", "unknown_id", "special_ids", "lowercase")
@@ -88,13 +90,14 @@ class HuggingFaceUnits:
 
     def _find_anchor(self) -> int:
         """A label with text, after which others can be seen with or without a space before them."""
-        for text in ("a", "e", "0", *sorted(self._tokenizer.get_vocab())):
+        vocabulary = (token for i in range(self.size) if (token := self._tokenizer.id_to_token(i)))
+        for text in itertools.chain(("a", "e", "0"), vocabulary):
             for label in reversed(self._tokenizer.encode(text, add_special_tokens=False).ids):
                 if label not in self.special_ids and self._text([label]).strip():
                     return label
         raise UnitsError("The tokeniser has no token with text.")
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Over the serialised tokeniser and the settings."""
         text = f"huggingface {self._serialised} {sorted(self._settings.items())}"
@@ -107,6 +110,7 @@ class HuggingFaceUnits:
         """The tokeniser's ids, without BOS and EOS. Raises UnitsError naming a character it has no token for."""
         if self._lowercase:
             text = text.lower()
+        require_utf8(text)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids
         for label, (start, _) in zip(ids, encoding.offsets, strict=True):
@@ -125,6 +129,7 @@ class HuggingFaceUnits:
     def starts_word(self, label: int) -> bool:
         """True where the token's text begins with white space when it follows another: "Ġthe", "▁the", not "##s"."""
         if label not in self._starts:
+            check_ids((label,), self.size)
             before, both = self._text([self._anchor]), self._text([self._anchor, label])
             self._starts[label] = label not in self.special_ids and both[len(before) :][:1].isspace()
         return self._starts[label]

@@ -15,7 +15,7 @@ import sentencepiece
 
 from duolect.errors import UnitsError
 from duolect.storage import atomic_file, write_json
-from duolect.text.units import UNITS_FILE, check_ids
+from duolect.text.units import UNITS_FILE, check_ids, require_utf8
 
 MODEL_FILE = "pieces.model"
 _SPACE = "\u2581"  # SentencePiece writes a space as this character
@@ -75,6 +75,7 @@ class SentencePieceUnits:
 
     def encode(self, text: str) -> list[int]:
         """The best segmentation. Raises UnitsError naming a character that is in no piece."""
+        require_utf8(text)
         ids = self._processor.encode(" ".join(text.split()))
         if self._unknown in ids or _SPACE in text:
             known = set(self.pieces)
@@ -93,6 +94,7 @@ class SentencePieceUnits:
 
     def starts_word(self, label: int) -> bool:
         """True for pieces with the space before a word, the space alone included."""
+        check_ids((label,), self.size)
         return self.pieces[label].startswith(_SPACE)
 
     def save(self, folder: str | os.PathLike[str]) -> None:

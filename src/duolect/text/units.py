@@ -87,3 +87,11 @@ def check_ids(ids: Sequence[int], size: int) -> None:
     for label in ids:
         if not 0 <= label < size:
             raise UnitsError(f"The label {label} is outside the units; expected ids from 0 to {size - 1}.")
+
+
+def require_utf8(text: str) -> None:
+    """Raise UnitsError for half a surrogate pair, which JSON can write but no library can spell."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UnitsError(f"The character {text[error.start]!r} in {text[:60]!r} is not valid Unicode text.") from None
