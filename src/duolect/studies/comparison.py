@@ -1,0 +1,116 @@
+"""Tune on dev, recognise test, score: the same steps for every system of a comparison, each done once.
+
+What stands is taken up again: scales tuned for the same models on the same dev set, and hypotheses made by the same
+models and search from the same manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from duolect.data import load_manifest
+from duolect.errors import DuolectError
+from duolect.evaluation import RunRecord, read_run
+from duolect.reports import SystemResult, system_result
+from duolect.storage import file_hash
+from duolect.systems import METHODS, System, TuningRecord, load, recognize_manifest, tune, utterance_set_hash
+
+
+def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path, console: Console) -> System:
+    """`system` with the scales of every method of `methods` that has some, tuned on the manifest `dev`.
+
+    It is saved in `folder` after each method; records there that belong to these models and this set are kept.
+    """
+    utterances = load_manifest(dev)
+    kept = _records(system, folder, utterance_set_hash(utterances))
+    for name in methods:
+        if not METHODS[name].tuned:
+            continue
+        if name in kept:
+            system = system.with_tuning(kept[name])
+            continue
+        with _bar(console, f"tuning {name}") as advance:
+            found = tune(system, utterances, name, set_name=str(dev), progress=advance)
+        system = system.with_tuning(found.record)
+        scales = "  ".join(f"{term} {getattr(found.scales, term):.2f}" for term in found.scales.active)
+        console.print(
+            f"  {name}: {scales}; WER on the dev lists {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %",
+            highlight=False,
+        )
+        system.save(folder)
+    if not kept or not (folder / "system.json").exists():
+        system.save(folder)
+    return dataclasses.replace(system, folder=folder)
+
+
+def recognized(
+    system: System, method: str, manifest: Path, out: Path, console: Console, *, command: str, date: str
+) -> RunRecord:
+    """Hypotheses of one method for a manifest in `out`, made now unless they stand; how they were made."""
+    system = system.with_method(method)
+    if out.exists():
+        try:
+            _, record = read_run(out)
+        except DuolectError:
+            record = None
+        if record and (record.config_hash, record.manifest_hash) == (system.fingerprint(), file_hash(manifest)):
+            return record
+    with _bar(console, f"recognising {method}") as advance:
+        recognize_manifest(
+            system, manifest, out, name=method, warm_up=True, progress=advance, command=command, date=date
+        )
+    _, record = read_run(out)
+    assert record is not None  # just written
+    return record
+
+
+def results(
+    system: System, methods: Sequence[str], manifest: Path, folder: Path, console: Console, *, command: str, date: str
+) -> list[SystemResult]:
+    """One line of the table for each method; the first one is the baseline of the paired tests."""
+    lines: list[SystemResult] = []
+    for name in methods:
+        out = folder / f"{name}.jsonl"
+        record = recognized(system, name, manifest, out, console, command=command, date=date)
+        rows, _ = read_run(out)
+        baseline = lines[0].score if lines else None
+        lines.append(system_result(name, rows, record, description=METHODS[name].description, baseline=baseline))
+        score = lines[-1].score
+        console.print(f"  {name}: WER {100 * score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False)
+    return lines
+
+
+def _records(system: System, folder: Path, set_hash: str) -> Mapping[str, TuningRecord]:
+    if not (folder / "system.json").exists():
+        return {}
+    try:
+        saved = load(folder)
+    except DuolectError:
+        return {}
+    if {n: p.fingerprint() for n, p in saved.parts.items()} != {n: p.fingerprint() for n, p in system.parts.items()}:
+        return {}
+    return {name: record for name, record in saved.tuned.items() if record.set_hash == set_hash}
+
+
+class _bar:
+    """A progress bar for one pass over a set; plain silence where there is no terminal."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=console, transient=True)
+        self.console, self.title = console, title
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self.progress.start()
+        task = self.progress.add_task(self.title, total=None)
+        if not self.console.is_terminal:
+            self.console.print(f"{self.title} ...", highlight=False)
+        return lambda done, total: self.progress.update(task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
