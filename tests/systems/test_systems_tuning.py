@@ -63,6 +63,28 @@ def test_a_text_the_lm_cannot_spell_is_flagged_and_ranked_without_it(
     assert flagged
 
 
+def test_a_text_longer_than_the_lm_reads_is_flagged(
+    system: System, make: dict[str, Callable], units: CharacterUnits, corpus: list[Utterance]
+) -> None:
+    short = make["language"](units)
+    short.model.llm.model.config.max_position_embeddings = 8
+    for row in combine(acoustic=system, language=short, search=RESCORE).recognize(corpus, nbest=True).rows:
+        nbest = row.fields["nbest"]
+        assert [("lm_too_long" in e["flags"]) for e in nbest] == [e["labels"] + 2 > 8 for e in nbest]
+        assert ("lm" in row.terms) == all(e["labels"] + 2 <= 8 for e in nbest)
+
+
+def test_audio_beyond_the_positions_of_a_speech_llm_is_skipped(
+    make: dict[str, Callable], units: CharacterUnits, corpus: list[Utterance]
+) -> None:
+    short = make["speech_llm"](units)
+    short.model.llm.model.config.max_position_embeddings = 16
+    found = System(speech_llm=short).with_method("speech-llm").recognize(corpus)
+    assert found.rows
+    assert [s.id for s in found.skipped] == ["u2", "u4"]
+    assert all("recognised in one piece" in s.reason for s in found.skipped)
+
+
 def test_terms_that_share_units_are_the_same_inside_and_after(system: System, corpus: list[Utterance]) -> None:
     inside = SearchConfig(first_pass="frames", inside=Scales(ctc=1.0, lm=0.4, prior=0.2), beam=12, nbest=12)
     after = SearchConfig(first_pass="frames", after=Scales(lm=0.4, prior=0.2), beam=12, nbest=12)

@@ -34,9 +34,11 @@ def _posteriors(
     component: Component, utterances: Sequence[Utterance], batch_seconds: float, layer: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     device = next(component.model.parameters()).device
-    with torch.inference_mode():
-        for sources in plan([utterance_source(i, u) for i, u in enumerate(utterances)], batch_seconds):
-            batch, _ = read_batch(sources, LONGEST_SECONDS)
-            if batch is not None:
-                encoded = component.model.encode(batch.samples_BN.to(device), batch.lengths_B.to(device))
-                yield component.model.ctc_log_probs(encoded, layer), encoded.lengths_B
+    for sources in plan([utterance_source(i, u) for i, u in enumerate(utterances)], batch_seconds):
+        batch, _ = read_batch(sources, LONGEST_SECONDS)
+        if batch is None:
+            continue
+        with torch.no_grad():  # closed again before the generator yields
+            encoded = component.model.encode(batch.samples_BN.to(device), batch.lengths_B.to(device))
+            log_probs_BTW = component.model.ctc_log_probs(encoded, layer)
+        yield log_probs_BTW, encoded.lengths_B

@@ -16,6 +16,8 @@ from duolect.systems.rows import Candidate
 IMPOSSIBLE = -1e6
 """What stands in a file for the logarithm of a probability of zero: finite, and lower than any real score."""
 
+DISTRIBUTIONS = 1 << 26  # numbers held at once in the distributions of one forward over whole sequences (256 MB)
+
 Spelled = list[list[tuple[int, ...]]]
 
 
@@ -99,6 +101,7 @@ def _sequence_scores(context: Context, term: str, model: Any, encoded: Any, spel
         model,
         encoded,
         spelled,
+        max_tokens=max(64, min(4096, DISTRIBUTIONS // model.vocabulary)),
         eos_id=term_units(context.parts, context.search, term).eos_id,
         ids=context.ids,
         name=term,

@@ -33,6 +33,7 @@ from duolect.systems.system import BATCH_SECONDS, System
 from duolect.text import normalise
 
 NBEST = 64
+LABELS_PER_FRAME = 16  # of the lists of CTC alone, where the search itself names no number
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _list_searches(search: SearchConfig, nbest: int) -> list[SearchConfig]:
         nbest=nbest,
         length_exponent=0.0,
         stop="exact",
+        labels_per_frame=search.labels_per_frame or LABELS_PER_FRAME,
         merge="sum",
         exact_ctc=True,
     )
