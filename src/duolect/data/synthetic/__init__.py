@@ -4,7 +4,7 @@ from duolect.data.synthetic.config import Size, SoundConfig, SyntheticConfig, sy
 from duolect.data.synthetic.corpus import Corpus, make_corpus
 from duolect.data.synthetic.domains import ALL_TEMPLATES, DEV_TEMPLATES, TEST_TEMPLATES, TRAINING_TEMPLATES
 from duolect.data.synthetic.grammar import Sentence, Template, sample_sentences
-from duolect.data.synthetic.homophones import HOMOPHONES, sound_alikes
+from duolect.data.synthetic.homophones import HOMOPHONES, NEAR_HOMOPHONES, sound_alikes
 from duolect.data.synthetic.lexicon import LEXICON
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "DEV_TEMPLATES",
     "HOMOPHONES",
     "LEXICON",
+    "NEAR_HOMOPHONES",
     "TEST_TEMPLATES",
     "TRAINING_TEMPLATES",
     "Corpus",

@@ -1,8 +1,15 @@
 """Words that sound alike, or nearly so: what a recogniser can only tell apart by their context."""
 
-HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
-    tuple(line.split())
-    for line in """
+from collections.abc import Iterable
+
+from duolect.data.synthetic.entries import listed
+
+
+def _groups(lines: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(listed(line) for line in lines.strip().splitlines())
+
+
+HOMOPHONES = _groups("""
     for four fore
     their there they're
     write right rite
@@ -35,7 +42,6 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     waits weights
     weigh way
     weighs ways
-    weighed wade
     waist waste
     would wood
     threw through
@@ -53,7 +59,6 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     made maid
     main mane
     peace piece
-    pieces peaces
     principal principle
     rain reign
     role roll
@@ -68,23 +73,18 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     red read
     aunt ant
     be bee
-    bees bs
     boar bore
     heir air
     horse hoarse
     hare hair
-    mare mayor
     ball bawl
     bell belle
-    bow beau
     pail pale
     pain pane
-    heel heal heels
     toe tow
     toes tows
     towed toad
     eye i aye
-    eyes ice
     sore saw soar
     sauce source
     tea tee
@@ -102,9 +102,7 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     beet beat
     knead need
     dough doe
-    brew bruise
     sew so sow
-    grown groan
     war wore
     court caught
     hall haul
@@ -114,12 +112,9 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     inn in
     quay key
     creek creak
-    wait weight
     great grate
     grey gray
-    idle idol
     patient patients
-    patience patients
     guest guessed
     tailor taylor
     nun none
@@ -127,7 +122,6 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     past passed
     led lead
     bred bread
-    fined find
     seen scene
     straight strait
     stairs stares
@@ -139,19 +133,14 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     hire higher
     flew flu flue
     piece peace
-    scene seen
     who's whose
     it's its
     you're your
     you yew
     we wee
-    he'll heal
-    i'd eyed
     i'll isle aisle
     rose rows
-    rows rose
     mark marc
-    bill bil
     jim gym
     phil fill
     finn fin
@@ -159,11 +148,7 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     neil kneel
     barry berry
     harry hairy
-    mary merry marry
-    claire clare
-    dawn don
     art aren't
-    sue sew
     ray re
     greece grease
     wales whales wails
@@ -172,14 +157,22 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     rome roam
     nice niece
     dew due do
-    sleet sleek
     missed mist
     died dyed
     paws pause
     herd heard
     ring wring
     rap wrap
-    ad add
+    heel heal he'll
+    idle idol
+""")
+
+# Apart in careful speech, or in some accents.
+NEAR_HOMOPHONES = _groups("""
+    brew bruise
+    bow beau
+    mary merry marry
+    dawn don
     an anne
     and end
     then than
@@ -192,6 +185,9 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     bag back
     cap cup
     coat court
+    great grade
+    mare mayor
+    we're were where
     thirteen thirty
     fourteen forty
     fifteen fifty
@@ -199,16 +195,20 @@ HOMOPHONES: tuple[tuple[str, ...], ...] = tuple(
     seventeen seventy
     eighteen eighty
     nineteen ninety
-    """.strip().splitlines()
-)
+""")
 
 
-def sound_alikes(word: str) -> frozenset[str]:
-    """The other words that `word` may be mistaken for by ear alone; empty for an unmistakable word."""
-    return _ALIKE.get(word, frozenset())
+def _alike(groups: Iterable[tuple[str, ...]]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for group in groups:
+        for word in group:
+            found[word] = found.get(word, frozenset()) | (frozenset(group) - {word})
+    return found
 
 
-_ALIKE: dict[str, frozenset[str]] = {}
-for _group in HOMOPHONES:
-    for _word in _group:
-        _ALIKE[_word] = _ALIKE.get(_word, frozenset()) | (frozenset(_group) - {_word})
+_STRICT, _LOOSE = _alike(HOMOPHONES), _alike(HOMOPHONES + NEAR_HOMOPHONES)
+
+
+def sound_alikes(word: str, near: bool = False) -> frozenset[str]:
+    """The other words that sound like `word`, with `near` also those nearly alike; empty for an unmistakable word."""
+    return (_LOOSE if near else _STRICT).get(word, frozenset())
