@@ -1,8 +1,8 @@
 """Speech by espeak-ng, from the library that the `espeakng-loader` wheel carries; nothing is installed on the system.
 
-The library keeps hidden state (the phase of its vocal flutter, breath noise from the C library's `rand`) through which
-each utterance would depend on those before. So it is loaded anew for each one, which costs about 4 ms: the same text
-and voice give the same samples in any order and any process.
+The library keeps hidden state (the phase of its vocal flutter, the random numbers of breath and aspiration) through
+which each utterance would depend on those before. So it is loaded and seeded anew for each one, which costs about 1 ms:
+the same text and voice give the same samples in any order and any process.
 """
 
 from __future__ import annotations
@@ -61,28 +61,31 @@ class Voice:
 def speak(text: str, voice: Voice | None = None) -> np.ndarray:
     """The samples, float32 (N,) at 16 kHz in [-1, 1], of `text` read in `voice`.
 
-    Raises AudioError for an unknown voice or when the library gives no sound for the text.
+    Raises AudioError for an unknown voice, and when the text has nothing to say: it is empty, or punctuation alone.
     """
+    voice = voice or Voice()
+    file = _voice_file(voice)
     with _engine() as engine:
-        engine.choose(voice or Voice())
+        engine.choose(file, voice)
         samples = engine.synthesise(text)
-    if not len(samples):
+    if not samples.any():
         raise AudioError(f"espeak-ng gave no sound for the text {text[:60]!r}.")
     return soxr.resample(samples.astype(np.float32) / 32768, engine.rate, SAMPLE_RATE, quality="HQ").astype(np.float32)
 
 
 def phonemes(text: str, voice: Voice | None = None) -> str:
     """The pronunciation of `text` in IPA, words apart by spaces. Raises AudioError for an unknown voice."""
+    voice = voice or Voice()
+    file = _voice_file(voice)
     with _engine() as engine:
-        engine.choose(voice or Voice())
+        engine.choose(file, voice)
         return engine.phonemes(text)
 
 
 @lru_cache(maxsize=1)
 def languages() -> tuple[str, ...]:
     """All languages and accents of the library, such as "en-gb" and "de", sorted."""
-    with _engine() as engine:
-        return tuple(sorted(engine.voices))
+    return tuple(sorted(_voice_files()))
 
 
 def voices(language: str) -> list[str]:
@@ -96,10 +99,32 @@ def variants() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in (_data_path() / "voices" / "!v").iterdir() if path.is_file()))
 
 
+def _bytes(text: str) -> bytes:
+    return text.replace("\0", " ").encode(errors="replace") + b"\0"
+
+
 def _data_path() -> Path:
     import espeakng_loader
 
     return Path(espeakng_loader.get_data_path())
+
+
+@lru_cache(maxsize=1)
+def _voice_files() -> dict[str, str]:
+    """Language to voice file, listed once: it takes as long as an utterance."""
+    with _engine() as engine:
+        return engine.list_voices()
+
+
+def _voice_file(voice: Voice) -> str:
+    """What the library takes: files, not languages; "en-gb" with the quality f3 is "gmw/en+f3" to it."""
+    if voice.name not in _voice_files():
+        raise AudioError(f"espeak-ng has no voice {voice.full_name!r}; duolect.audio.voices('en') lists some.")
+    if voice.variant is None:
+        return _voice_files()[voice.name]
+    if voice.variant not in variants():
+        raise AudioError(f"espeak-ng has no voice variant {voice.variant!r}; duolect.audio.variants() lists them.")
+    return f"{_voice_files()[voice.name]}+{voice.variant}"
 
 
 class _VoiceEntry(ctypes.Structure):
@@ -122,10 +147,10 @@ class _Engine:
         self.rate: int = self.library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DONT_EXIT)
         if self.rate <= 0:
             raise AudioError("espeak-ng could not be started; is the package espeakng-loader whole?")
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # seeded by the clock otherwise; breath is made of it
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self.callback = prototype(self._collect)  # kept: the library holds only its address
         self.library.espeak_SetSynthCallback(self.callback)
-        self.voices = self.list_voices()
 
     def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: int | None) -> int:
         if samples and count > 0:
@@ -139,15 +164,9 @@ class _Engine:
             found.setdefault(language, entry.contents.identifier.decode())
         return found
 
-    def choose(self, voice: Voice) -> None:
-        if voice.variant is not None and voice.variant not in variants():
-            raise AudioError(f"espeak-ng has no voice variant {voice.variant!r}; duolect.audio.variants() lists them.")
-        # The library takes files, not languages: "en-gb" is "gmw/en" to it.
-        file = self.voices.get(voice.name, "")
-        if voice.variant:
-            file += f"+{voice.variant}"
-        if voice.name not in self.voices or self.library.espeak_SetVoiceByName(file.encode()) != 0:
-            raise AudioError(f"espeak-ng has no voice {voice.full_name!r}; duolect.audio.voices('en') lists some.")
+    def choose(self, file: str, voice: Voice) -> None:
+        if self.library.espeak_SetVoiceByName(file.encode()) != 0:
+            raise AudioError(f"espeak-ng cannot load the voice {voice.full_name!r} from its file {file!r}.")
         values = {
             "rate": voice.rate,
             "volume": 100,
@@ -159,7 +178,7 @@ class _Engine:
             self.library.espeak_SetParameter(_PARAMETERS[name], value, 0)
 
     def synthesise(self, text: str) -> np.ndarray:
-        data = text.encode() + b"\0"
+        data = _bytes(text)
         self.chunks = []
         status = self.library.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 1, 0, _UTF8, None, None)
         self.library.espeak_Synchronize()
@@ -168,7 +187,7 @@ class _Engine:
         return np.concatenate(self.chunks) if self.chunks else np.zeros(0, dtype=np.int16)
 
     def phonemes(self, text: str) -> str:
-        pointer = ctypes.c_char_p(text.encode())
+        pointer = ctypes.c_char_p(_bytes(text))
         address = ctypes.cast(pointer, ctypes.c_void_p)
         parts = []
         while address.value:
