@@ -30,6 +30,7 @@ class _Task:
     scorers: Sequence[Weighted]
     beam: int
     nbest: int
+    limits: frozenset[int]
     limits_B: Tensor
     eos_id: int
     forbidden_V: Tensor
@@ -103,6 +104,7 @@ def label_synchronous(
             scorers=scorers,
             beam=beam,
             nbest=nbest,
+            limits=frozenset(limits),
             limits_B=torch.tensor(limits, device=device),
             eos_id=eos_id,
             forbidden_V=forbidden_V,
@@ -128,11 +130,12 @@ def _step(task: _Task, rows: _Rows, finished: _Finished) -> _Rows | None:
     """One label for every row: EOS ones finish, the best others live on; None when no utterance is live."""
     count = rows.labels_RN.shape[1]
     totals_RC, labels_RC, parts, pending = _scores(task, rows)
-    is_eos_RC = labels_RC == task.eos_id
-    at_limit_R = task.limits_B[rows.utterance_R] == count
-    wanted_eos_R = is_eos_RC.gather(1, totals_RC.argmax(1, keepdim=True))[:, 0]
-    truncated_R = at_limit_R & ~wanted_eos_R
-    totals_RC = totals_RC.masked_fill(at_limit_R[:, None] & ~is_eos_RC, -torch.inf)
+    truncated_R = torch.zeros_like(rows.utterance_R, dtype=torch.bool)
+    if count in task.limits:
+        is_eos_RC = labels_RC == task.eos_id
+        at_limit_R = task.limits_B[rows.utterance_R] == count
+        truncated_R = at_limit_R & ~is_eos_RC.gather(1, totals_RC.argmax(1, keepdim=True))[:, 0]
+        totals_RC = totals_RC.masked_fill(at_limit_R[:, None] & ~is_eos_RC, -torch.inf)
 
     utterance_U, score_UJ, row_UJ, column_UJ = _best_continuations(rows.utterance_R, totals_RC, 2 * task.beam)
     valid_UJ = score_UJ > -torch.inf
