@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -152,7 +153,7 @@ class _Search:
         for part_BtW in self.frames_BTW.split(max(_CHUNK // max(batch * width, 1), 1), 1):
             part_BtV = part_BtW[..., :-1].index_fill(2, torch.tensor(special, device=part_BtW.device), -torch.inf)
             if self.width < vocabulary:
-                labels_BtC = part_BtV.topk(self.width, -1, sorted=False).indices.sort(-1).values
+                labels_BtC = _largest(part_BtV, self.width).sort(-1).values
                 labels.append(labels_BtC)
                 part_BtV = part_BtV.gather(2, labels_BtC)
             scores.append(part_BtV)
@@ -383,6 +384,13 @@ class _Search:
         if not steps:
             return [[[]] * node_BN.shape[1]] * len(node_BN)
         return torch.stack(steps[::-1], -1).tolist()
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """Indices of the `count` largest along the last axis, in no order; NumPy's selection is twice as fast on a CPU."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(np.argpartition(scores.numpy(), -count, axis=-1)[..., -count:])
+    return scores.topk(count, -1, sorted=False).indices
 
 
 def _reranked(
