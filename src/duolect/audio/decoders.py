@@ -1,0 +1,167 @@
+"""Opening sound files and taking mono samples from anywhere in them: by libsndfile, else by torchcodec."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+
+from duolect.errors import AudioError
+
+_BLOCK_VALUES = 1 << 20  # read at once, all channels together, so that many channels need little memory
+# libsndfile's log says what a header promised and what the file has room for; "RIFF" and "FORM", the outermost sizes of
+# wav and aiff, are left out, since some writers never fill them in.
+_PROMISE = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_STREAMED = 0x7FFF_F000  # sizes from here on stand for "not known yet" where a header was written before the sound
+_SLACK_BYTES = 8
+_LONGEST_OGG_PAGE = 65_307
+
+
+class Sound(Protocol):
+    """An open sound file."""
+
+    rate: int
+    channels: int
+    frames: int
+    """Samples per channel; for torchcodec as the container says, which may be a little off."""
+
+    def read(self, start: int, stop: int | None) -> np.ndarray:
+        """Frames `start` to `stop` (None, or beyond the end: to the end) as mono float32 (N,), mean of the channels.
+
+        Raises AudioError where the sound cannot be decoded or breaks off.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def open_sound(path: Path) -> Generator[Sound]:
+    """Open a sound file. Raises AudioError when it is missing, empty, not audio, truncated, or has no samples."""
+    _check_file(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(soundfile.SoundFile(str(path)))
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
+            sound: Sound = _TorchcodecSound(path, error)
+        else:
+            sound = _LibsndfileSound(path, file)
+        if sound.frames == 0:
+            raise AudioError(f"{path}: the audio file has no samples.")
+        yield sound
+
+
+class _LibsndfileSound:
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self.path, self.file = path, file
+        self.rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.frames: int = file.frames
+        complete, before_last = _last_page(path) if file.format == "OGG" else (True, 0)
+        # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
+        self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
+        if not complete or _breaks_promise(file.extra_info):
+            raise AudioError(f"{path}: is truncated; it breaks off after {self.frames / self.rate:.3f} s.")
+
+    def read(self, start: int, stop: int | None) -> np.ndarray:
+        stop = self.frames if stop is None else min(stop, self.frames)
+        blocks, at = [], min(start, self.last_seek)
+        try:
+            if at:
+                self.file.seek(at)
+            while at < stop:
+                wanted = min(stop - at, max(1, _BLOCK_VALUES // self.channels))
+                block = self.file.read(wanted, dtype="float32", always_2d=True)
+                blocks.append(block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float32))
+                at += len(block)
+                if len(block) < wanted:
+                    raise AudioError(f"{self.path}: is truncated; it breaks off after {at / self.rate:.3f} s.")
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"{self.path}: is truncated or damaged; from {at / self.rate:.3f} s on it cannot be decoded "
+                f"({_reason(error)})."
+            ) from error
+        samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+        return samples[start - min(start, self.last_seek) :]
+
+
+class _TorchcodecSound:
+    def __init__(self, path: Path, cause: Exception) -> None:
+        self.path = path
+        try:
+            # Imported by name: it is an extra, and without FFmpeg's libraries its import fails with a RuntimeError.
+            decoders: Any = importlib.import_module("torchcodec.decoders")
+        except (ImportError, OSError, RuntimeError) as error:
+            raise AudioError(
+                f"{path}: is not audio that libsndfile reads ({_reason(cause)}); if it is m4a, aac or video, install "
+                "duolect[codecs] and FFmpeg."
+            ) from error
+        try:
+            self.decoder = decoders.AudioDecoder(str(path))
+        except (RuntimeError, ValueError) as error:
+            raise AudioError(f"{path}: is not an audio file ({_reason(cause)}).") from error
+        metadata = self.decoder.metadata
+        self.rate: int = metadata.sample_rate
+        self.channels: int = metadata.num_channels
+        self.frames: int = round((metadata.duration_seconds_from_header or 0.0) * self.rate) or len(self.read(0, None))
+
+    def read(self, start: int, stop: int | None) -> np.ndarray:
+        end = None if stop is None else stop / self.rate
+        try:
+            heard = self.decoder.get_samples_played_in_range(start / self.rate, end)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise AudioError(
+                f"{self.path}: cannot be decoded from {start / self.rate:.3f} s on ({_reason(error)})."
+            ) from error
+        samples = heard.data.float().mean(dim=0).numpy()
+        # Streams may begin later than the file; that time is silent.
+        late = round(heard.pts_seconds * self.rate) - start
+        return np.pad(samples, (max(0, late), 0))
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise AudioError(f"{path}: is a folder, not an audio file.")
+        with open(path, "rb") as handle:
+            if not handle.read(1):
+                raise AudioError(f"{path}: the audio file is empty (0 bytes).")
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: there is no such audio file.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise AudioError(f"{path}: the audio file cannot be read ({_reason(error)}).") from error
+
+
+def _breaks_promise(log: str) -> bool:
+    """Whether the header promises more sound than the file has, going by libsndfile's log."""
+    sizes = ((int(promised), int(there)) for promised, there in _PROMISE.findall(log))
+    return any(there + _SLACK_BYTES < promised < _STREAMED for promised, there in sizes)
+
+
+def _last_page(path: Path) -> tuple[bool, int]:
+    """Whether an Ogg file's last page is whole and carries the flag "end of stream", and the frames that end before it.
+
+    libsndfile is silent where a file is cut off. The frames are 0 where no page of the same stream comes before.
+    """
+    with open(path, "rb") as handle:
+        handle.seek(max(0, path.stat().st_size - 2 * _LONGEST_OGG_PAGE))
+        tail = handle.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + 27:
+        return False, 0
+    segments = tail[page + 26]
+    whole = page + 27 + segments + sum(tail[page + 27 : page + 27 + segments])
+    complete = bool(tail[page + 5] & 4) and len(tail) >= whole
+    before = tail.rfind(b"OggS", 0, page)
+    if before < 0 or tail[before + 14 : before + 18] != tail[page + 14 : page + 18]:
+        return complete, 0
+    return complete, max(0, int.from_bytes(tail[before + 6 : before + 14], "little", signed=True))
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    return " ".join(str(text).split()).rstrip(".")[:160]
