@@ -1,4 +1,4 @@
-"""CTC prefix scores: enumeration, a float64 recursion as it is written, F.ctc_loss (SEARCH, "What must hold" 2)."""
+"""CTC prefix scores: enumeration, a float64 recursion as it is written, F.ctc_loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def after(scorer: CTCPrefixScorer, utterances: int, labels: list[tuple[int, ...]
 
 
 def recursion(log_probs_TW: Tensor, labels: tuple[int, ...]) -> tuple[Tensor, float]:
-    """The equations of SEARCH in float64, frame by frame: (log ψ(h·c) for all c with EOS in its column, log ψ(h))."""
+    """The recursion as it is written, in float64: log ψ(h·c) for all c (EOS in its column), log ψ(h)."""
     y = log_probs_TW.double()
     frames, blank = len(y), y.shape[1] - 1
     ninf = torch.tensor(-math.inf, dtype=torch.float64)

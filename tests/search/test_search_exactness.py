@@ -1,4 +1,4 @@
-"""Every search with an unlimited beam finds the best of all sequences (SEARCH, "What must hold" 1)."""
+"""Every search with an unlimited beam finds the best of all sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Impossible input is one named error (SEARCH, "What must hold" 8); rescoring, priors and combination by themselves."""
+"""Impossible input is one named error; rescoring, priors and combination by themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label-synchronous search: peers, invariances, stopping, the label limit (SEARCH, "What must hold" 3, 4, 6, 7)."""
+"""Label-synchronous search: peers, invariances, stopping, the label limit."""
 
 from __future__ import annotations
 

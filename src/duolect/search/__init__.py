@@ -1,4 +1,4 @@
-"""Search: from frame posteriors and model scores to n-best lists of label sequences (SEARCH in the README's map)."""
+"""Search: from frame posteriors and model scores to n-best lists of label sequences."""
 
 from duolect.search.ctc_prefix import CTCPrefixScorer, ctc_full_sum
 from duolect.search.frame_sync import frame_synchronous

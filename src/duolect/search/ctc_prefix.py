@@ -1,6 +1,14 @@
 """Exact CTC prefix scores for a whole beam, and the full sum of given label sequences.
 
-The recursions of SEARCH ("CTC prefix scorer") with two rearrangements that change no value:
+With y_t(c) the posterior of c at frame t, g_b and g_n the mass of alignments of h that end in blank and in its last
+label (g_b(∅, t) = Π_{i≤t} y_i(blank), g_n(∅, t) = 0), and ψ(h) the mass of all sequences that begin with h
+(Graves 2012; Watanabe et al. 2017; arXiv 2603.15045, joint recognition with CTC):
+
+    φ_t        = g_b(h, t−1) + [last(h) ≠ c]·g_n(h, t−1)
+    g_n(h·c, t) = (g_n(h·c, t−1) + φ_t)·y_t(c)           ψ(h·c)   = Σ_t φ_t·y_t(c)
+    g_b(h·c, t) = (g_b(h·c, t−1) + g_n(h·c, t−1))·y_t(blank)   ψ(h·EOS) = g_n(h, T) + g_b(h, T)
+
+Two rearrangements that change no value make it fast:
 * φ_t depends on the hypothesis, not on the candidate (only a repeated label has its own), so ψ(h·c) = Σ_t φ_t·y_t(c)
   for all labels is one matrix product per utterance, and the recursion over t runs only for labels that were chosen;
 * that recursion, g_t = (g_{t−1} + b_t)·a_t, is a log-cumulative-sum-exp after dividing by Π a: no Python loop over t.

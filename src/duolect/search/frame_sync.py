@@ -1,4 +1,6 @@
-"""Frame-synchronous prefix beam search: CTC alone, or with label-wise scorers (SEARCH, "Frame-synchronous search").
+"""Frame-synchronous prefix beam search: CTC alone, or with scorers that have their say label by label, before pruning.
+
+(Graves & Jaitly 2014; Hannun et al. 2014; label-wise shallow fusion as in arXiv 2603.15045.)
 
 Every beam entry is a label sequence with two masses, of the alignments that end in blank and in its last label, so a
 repeated label is right. One loop over frames; all utterances and hypotheses advance together; no loop over hypotheses.

@@ -1,7 +1,12 @@
 """Label-synchronous beam search: every step adds one label to every live hypothesis of every utterance.
 
 Serves the attention decoder, the speech LLM and any weighted set of scorers, CTC prefix scores among them
-(SEARCH, "Label-synchronous search").
+(arXiv 2603.15045, joint recognition):
+
+    s(h·c) = s(h) + Σ λ_i·log p_i(c | h)
+
+From the best 2K candidates of an utterance, EOS ones among the first K finish; the best K others live on. At the label
+limit only EOS is allowed and is scored like any other label: the search space is all sequences of at most that length.
 
 Legend: B utterances of the call · U utterances still live · R rows (live hypotheses by utterance, best first) ·
 V labels (EOS included) · C candidates · J ranked continuations of an utterance (at most 2·beam) · M scorers · N labels.

@@ -17,7 +17,7 @@ _FLOOR = 1e-10
 def softmax_prior(
     posteriors: Iterable[tuple[Tensor, Tensor]], *, eos_id: int, forbidden_ids: Iterable[int] = ()
 ) -> Tensor:
-    """Mean CTC softmax over the frames of training utterances, blank removed, renormalised (SEARCH, "Prior").
+    """Mean CTC softmax over the frames of training utterances, blank removed, renormalised.
 
     posteriors: pairs (log_probs_BTW, lengths_B). Returns log p_prior (V,) float32; EOS and forbidden labels have 0
     (they are no acoustic labels), labels below 1e-10 are raised to it. Raises SearchError when there are no frames.

@@ -50,7 +50,7 @@ class SearchStatistics:
 
 
 def combine(terms: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
-    """Weighted sum Σ λ_i·term_i, the prior subtracted: the objective of every system (SEARCH: "One objective").
+    """Weighted sum Σ λ_i·term_i, the prior subtracted: the objective of every system.
 
     terms: name → value; floats, NumPy arrays or tensors of one shape (tuning passes arrays over a whole n-best file).
     weights: name → λ ≥ 0; terms without a weight take no part, a weight of 0 takes its term out (even a −inf).

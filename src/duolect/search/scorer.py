@@ -3,9 +3,11 @@
 Legend: B utterances · R rows (hypotheses of all utterances) · C candidates · N labels · V labels (EOS included).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +15,9 @@ from torch import Tensor
 from duolect.errors import SearchError
 from duolect.search.checks import check_weight
 from duolect.search.result import SUBTRACTED, SearchStatistics, signed
+
+if TYPE_CHECKING:
+    from duolect.models import Autoregressive
 
 
 class Scorer(Protocol):
@@ -83,12 +88,12 @@ class AutoregressiveState:
 class AutoregressiveScorer:
     """An attention decoder, a language model or a speech LLM as a scorer.
 
-    model: speaks the protocol of `duolect.models.autoregressive` (start, step, select).
+    model: speaks the protocol of `duolect.models.autoregressive`; its start, step and select are used.
     encoded: what this model attends to, where that is not what the search passes on (two encoders in one search).
     statistics counts the model's forwards since the scorer was made.
     """
 
-    model: Any
+    model: Autoregressive
     encoded: Any = None
     statistics: SearchStatistics = field(default_factory=SearchStatistics)
     vocabulary: int = 0
