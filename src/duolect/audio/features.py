@@ -6,6 +6,7 @@ B utterances · N samples · T frames · F mel bins
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from duolect.errors import ConfigError
 
 SAMPLE_RATE = 16_000
 WHISPER_SAMPLES = 30 * SAMPLE_RATE
+_FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE = 1 << 10, 1 << 18
 _KALDI_LOW_HZ, _KALDI_PREEMPHASIS = 20.0, 0.97
 
 
@@ -70,15 +72,17 @@ class LogMel(nn.Module):
     def __init__(self, config: FeatureConfig | None = None) -> None:
         super().__init__()
         self.config = config or FeatureConfig()
-        size = self.config.window
-        if self.config.kind == "kaldi":
-            window = torch.hann_window(size, periodic=False, dtype=torch.float64) ** 0.85
-            bands = _htk_bands(self.config.fft, self.config.mels)
-        else:
-            window = torch.hann_window(size, dtype=torch.float64)
-            bands = _slaney_bands(self.config.fft, self.config.mels)
-        self.register_buffer("window", window.float(), persistent=False)
-        self.register_buffer("bands_FM", bands.float(), persistent=False)
+        window, bands_FM = _tables(self.config)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("bands_FM", bands_FM, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogMel:
+        """Follow a model to its device, but stay in float32 when it becomes bfloat16."""
+        super()._apply(fn, recurse)
+        if self.window.dtype != torch.float32:
+            device = self.window.device
+            self.window, self.bands_FM = (table.to(device) for table in _tables(self.config))
+        return self
 
     def frame_count(self, samples: Tensor) -> Tensor:
         """Frames of utterances of so many samples (an integer tensor), as `forward` makes them."""
@@ -111,7 +115,11 @@ class LogMel(nn.Module):
         return features_BTF.masked_fill(~mask_BT1, 0.0), frames_B
 
     def _mel(self, samples_BN: Tensor, lengths_B: Tensor, frames: int) -> Tensor:
-        return self._power(self._windows(samples_BN, lengths_B, frames)) @ self.bands_FM.T
+        """Mel energies (B, frames, F), in stretches of time that stay in a CPU's cache, or bound a GPU's memory."""
+        windows_BTN = self._windows(samples_BN, lengths_B, frames)
+        most = _FRAMES_AT_ONCE_CPU if samples_BN.device.type == "cpu" else _FRAMES_AT_ONCE
+        stretch = max(1, most // len(samples_BN))
+        return torch.cat([self._power(part) @ self.bands_FM.T for part in windows_BTN.split(stretch, dim=1)], dim=1)
 
     def _whisper(self, samples_BN: Tensor, lengths_B: Tensor, frames_B: Tensor) -> Tensor:
         """The maximum is taken over every frame of the 30 s window whose samples reach into the sound."""
@@ -131,7 +139,7 @@ class LogMel(nn.Module):
             left = size // 2 - shift // 2
         else:
             left = size // 2
-        samples_BN = _mirror_edges(samples_BN, lengths_B, left, frames * shift + size, self.config.kind)
+        samples_BN = _mirror_edges(samples_BN, lengths_B, left, frames * shift + size, size, self.config.kind)
         return samples_BN.unfold(1, size, shift)[:, :frames]
 
     def _power(self, windows_BTN: Tensor) -> Tensor:
@@ -143,23 +151,27 @@ class LogMel(nn.Module):
         return spectrum.real.square() + spectrum.imag.square()
 
 
-def _mirror_edges(samples_BN: Tensor, lengths_B: Tensor, left: int, total: int, kind: str) -> Tensor:
-    """Samples (B, total) that begin `left` before the sound, mirrored at its start and at its true end.
+def _mirror_edges(samples_BN: Tensor, lengths_B: Tensor, left: int, total: int, reach: int, kind: str) -> Tensor:
+    """Samples (B, total) that begin `left` before the sound, mirrored there and for `reach` samples after its true end.
 
     Kaldi repeats the sample at the edge, the others do not; Whisper has silence after the end, up to 30 s.
     """
-    index_1N = torch.arange(-left, total - left, device=samples_BN.device)[None]
+    count, longest = samples_BN.shape
     length_B1 = lengths_B[:, None].clamp(min=1)
-    if kind == "kaldi":
-        position_BN = torch.remainder(index_1N, 2 * length_B1)
-        position_BN = torch.where(position_BN >= length_B1, 2 * length_B1 - 1 - position_BN, position_BN)
-    else:
-        edge_B1 = length_B1.clamp(min=WHISPER_SAMPLES) if kind == "whisper" else length_B1
-        period_B1 = (2 * edge_B1 - 2).clamp(min=1)
-        position_BN = torch.remainder(index_1N, period_B1)
-        position_BN = torch.where(position_BN >= edge_B1, period_B1 - position_BN, position_BN)
-    picked_BN = samples_BN.gather(1, position_BN.clamp(max=samples_BN.shape[1] - 1))
-    return picked_BN * (position_BN < length_B1)
+    edge_B1 = length_B1.clamp(min=WHISPER_SAMPLES) if kind == "whisper" else length_B1
+    before = torch.arange(-left, 0, device=samples_BN.device).expand(count, left)
+    after = edge_B1 + torch.arange(reach, device=samples_BN.device)
+    outside_BR = torch.cat((before, after), dim=1)
+    period_B1 = 2 * edge_B1 if kind == "kaldi" else (2 * edge_B1 - 2).clamp(min=1)
+    source_BR = torch.remainder(outside_BR, period_B1)
+    mirrored_BR = period_B1 - source_BR - (1 if kind == "kaldi" else 0)
+    source_BR = torch.where(source_BR >= edge_B1, mirrored_BR, source_BR)
+    values_BR = samples_BN.gather(1, source_BR.clamp(max=longest - 1)).masked_fill(source_BR >= length_B1, 0.0)
+    wide_BN = samples_BN.new_zeros(count, max(total, left + longest) + 1)
+    wide_BN[:, left : left + longest] = samples_BN
+    # Edges that no window reaches all go to the last column, which is cut off.
+    wide_BN.scatter_(1, (outside_BR + left).clamp(max=wide_BN.shape[1] - 1), values_BR)
+    return wide_BN[:, :total]
 
 
 def _normalise(features_BTF: Tensor, mask_BT1: Tensor, how: str) -> Tensor:
@@ -172,6 +184,15 @@ def _normalise(features_BTF: Tensor, mask_BT1: Tensor, how: str) -> Tensor:
     centred = (features_BTF - mean) * mask
     variance = centred.square().sum(over, keepdim=True) / count
     return centred / (variance + 1e-5).sqrt()
+
+
+def _tables(config: FeatureConfig) -> tuple[Tensor, Tensor]:
+    """The window (N,) and the mel bands (F, fft/2 + 1), computed in float64."""
+    if config.kind == "kaldi":
+        window = torch.hann_window(config.window, periodic=False, dtype=torch.float64) ** 0.85
+        return window.float(), _htk_bands(config.fft, config.mels).float()
+    window = torch.hann_window(config.window, dtype=torch.float64)
+    return window.float(), _slaney_bands(config.fft, config.mels).float()
 
 
 def _triangles(edges: Tensor, scale: Tensor) -> Tensor:
