@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.nn import functional
 
 from duolect.errors import ConfigError
 
+Kind = Literal["log10", "kaldi", "whisper"]
+Normalisation = Literal["none", "utterance", "per_feature"]
+_KINDS, _NORMALISATIONS = get_args(Kind), get_args(Normalisation)
 SAMPLE_RATE = 16_000
 WHISPER_SAMPLES = 30 * SAMPLE_RATE
 _FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE = 1 << 10, 1 << 18
@@ -36,14 +39,17 @@ class FeatureConfig:
     variance 1 over the valid frames: "utterance" over all bins together, "per_feature" for each bin, or "none".
     """
 
-    kind: Literal["log10", "kaldi", "whisper"] = "log10"
+    kind: Kind = "log10"
     mels: int = 80
     window_ms: float = 25.0
     shift_ms: float = 10.0
     fft: int = 512
-    normalisation: Literal["none", "utterance", "per_feature"] = "none"
+    normalisation: Normalisation = "none"
 
     def __post_init__(self) -> None:
+        for name, known in (("kind", _KINDS), ("normalisation", _NORMALISATIONS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"features: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
         for name in ("mels", "window_ms", "shift_ms"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"features: {name} must be positive, not {getattr(self, name)}.")
