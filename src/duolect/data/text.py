@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duolect.data.manifest import read_manifest
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import BatchStream, stable_seed
 from duolect.errors import ConfigError, ManifestError, UnitsError
@@ -56,7 +57,7 @@ class TextBatch:
 def read_text(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     """The sentences of text files, one a line, without the white space round them; blank lines are passed over.
 
-    Files are UTF-8, or gzip of that where the name ends in .gz.
+    Files are UTF-8, or gzip of that where the name ends in .gz. Of a manifest (.jsonl) the texts are taken.
     Raises ManifestError naming the file that cannot be read, or file and line of what is not UTF-8.
     """
     for file in files:
@@ -65,6 +66,9 @@ def read_text(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if path.suffix == ".jsonl":
+        yield from ((u.line, text) for u in read_manifest(path) if (text := u.text.strip()))
+        return
     line = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as handle:

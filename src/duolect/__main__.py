@@ -1,0 +1,5 @@
+"""`python -m duolect` is `duolect`."""
+
+from duolect.cli import main
+
+raise SystemExit(main())

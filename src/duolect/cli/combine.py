@@ -1,0 +1,48 @@
+"""`duolect combine`: trained models and a search as one system folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from duolect.cli.arguments import NameOption, PathOption, parse, require_writable, system_folder
+from duolect.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combine:
+    """Join trained models and a search into one system folder.
+
+    Each model is taken from a run folder or a system folder; weights are linked rather than copied where the file
+    system allows it. Untuned scales are the method's; `duolect tune` finds better ones.
+    """
+
+    acoustic: PathOption = None
+    """Where the acoustic model comes from."""
+    language: PathOption = None
+    """Where the language model comes from."""
+    speech_llm: PathOption = None
+    """Where the speech LLM comes from."""
+    method: NameOption = None
+    """The search: ctc-greedy, ctc-beam, attention, attention+ctc, ctc+lm-rescoring, ctc+lm-labelwise, speech-llm,
+    speech-llm+ctc; by default the first of ctc+lm-rescoring, attention+ctc, attention, speech-llm and ctc-greedy that
+    the models can run."""
+    out: Path
+    """The system folder to write."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; see `Combine`."""
+    asked = parse("combine", Combine, arguments)
+    acoustic, language, speech_llm = (
+        None if path is None else system_folder(path) for path in (asked.acoustic, asked.language, asked.speech_llm)
+    )
+    if acoustic is language is speech_llm is None:
+        raise ConfigError("no model is given; name at least one of --acoustic, --language and --speech-llm.")
+    require_writable(asked.out, folder=True)
+    from duolect.systems import combine
+
+    system = combine(acoustic=acoustic, language=language, speech_llm=speech_llm, search=asked.method)
+    system.save(asked.out)
+    print(f"{asked.out}: {', '.join(system.parts)}; method {system.method}; able to run {', '.join(system.methods())}")
+    return 0

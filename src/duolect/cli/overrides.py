@@ -1,0 +1,117 @@
+"""Arguments that reach any field of a recipe: `--loop.steps 100 --task.batches.max-seconds 80`.
+
+A value is JSON where it is JSON (numbers, true, null, [1, 2], {"kind": …}), else text; several values make a list.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from duolect.errors import ConfigError
+
+if TYPE_CHECKING:
+    from duolect.training import Recipe
+
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option as typed: its name without dashes, with underscores, and the values that follow it."""
+
+    name: str
+    values: tuple[str, ...]
+    tokens: tuple[str, ...]
+
+
+def options(arguments: Sequence[str]) -> list[Option]:
+    """Group arguments by option. Raises ConfigError for a value before the first option."""
+    groups: list[list[str]] = []
+    for argument in arguments:
+        if argument.startswith("--") or argument == "-h":
+            groups.append([argument])
+        elif groups:
+            groups[-1].append(argument)
+        else:
+            raise ConfigError(f"{argument!r} belongs to no option; options begin with two dashes.")
+    return [_option(group) for group in groups]
+
+
+def _option(tokens: list[str]) -> Option:
+    name, equals, value = tokens[0].partition("=")
+    values = [value, *tokens[1:]] if equals else tokens[1:]
+    return Option(name.lstrip("-").replace("-", "_"), tuple(values), tuple(tokens))
+
+
+def is_override(option: Option, taken: Iterable[str]) -> bool:
+    """Whether it names a field of the recipe; `taken`: the names that mean something else."""
+    from duolect.training import Recipe
+
+    return "." in option.name or (option.name in {f.name for f in fields(Recipe)} and option.name not in taken)
+
+
+def override(recipe: Recipe, given: Iterable[Option]) -> Recipe:
+    """The recipe with these fields changed. Raises ConfigError naming the field that is unknown or does not fit."""
+    from duolect.configs import from_json, to_json
+    from duolect.training import Recipe as Whole
+
+    settings = to_json(recipe)
+    for option in given:
+        _set(settings, option)
+    return from_json(Whole, settings, "recipe")
+
+
+def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every field of a recipe's JSON form."""
+    if isinstance(settings, dict) and settings:
+        for key, value in settings.items():
+            yield from flat(value, f"{path}.{key}" if path else key)
+    else:
+        yield path, settings
+
+
+def _set(settings: dict[str, Any], option: Option) -> None:
+    if not option.values:
+        raise ConfigError(f"--{option.name}: a value is missing.")
+    *path, last = option.name.split(".")
+    place: Any = settings
+    for number, key in enumerate(path):
+        _require_field(place, key, ".".join(path[:number]))
+        place = place[key]
+    _require_field(place, last, ".".join(path))
+    place[last] = _value(option, place[last])
+
+
+def _require_field(place: Any, key: str, where: str) -> None:
+    what = where or "a recipe"
+    if not isinstance(place, dict):
+        raise ConfigError(
+            f"--{where}.{key}: {what} is {json.dumps(place)} and has no fields; give it whole, as JSON, first."
+        )
+    # The keys of dictionaries of numbers and of empty objects are the user's own.
+    if key not in place and (not place or any(isinstance(value, str | dict | list | None) for value in place.values())):
+        near = difflib.get_close_matches(key, place, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(place)}."
+        raise ConfigError(f"--{where}{'.' if where else ''}{key}: {what} has no field {key!r}; {hint}")
+
+
+def _value(option: Option, before: Any) -> Any:
+    values = [_parsed(value, before) for value in option.values]
+    if len(values) == 1:
+        return values if isinstance(before, list) and not isinstance(values[0], list) else values[0]
+    return values
+
+
+def _parsed(text: str, before: Any) -> Any:
+    if isinstance(before, str) or (isinstance(before, list) and before and isinstance(before[0], str)):
+        return json.loads(text) if text.startswith("[") and text.endswith("]") else text
+    if text in _PYTHON:
+        return _PYTHON[text]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

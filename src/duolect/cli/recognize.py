@@ -1,0 +1,121 @@
+"""`duolect recognize`: hypotheses of a system for a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from duolect.cli.arguments import (
+    Device,
+    ManifestPath,
+    NameOption,
+    NumberOption,
+    SystemPath,
+    command_line,
+    load_system,
+    parse,
+    progress_bar,
+    require_writable,
+    say,
+)
+from duolect.errors import ConfigError, ScoringError
+
+if TYPE_CHECKING:
+    from duolect.systems import Recognition, System
+
+
+@dataclass(frozen=True)
+class Recognize:
+    """Recognise every utterance of a manifest and write one JSON line for each, and how they were made beside them.
+
+    OUT gets id, reference, text, score, terms and flags; OUT with the suffix .run.json the system, search, device,
+    times and what was skipped. The exit status is 1 where an utterance could not be recognised.
+    """
+
+    system: SystemPath
+    """System folder, or the run folder of a finished training."""
+    manifest: ManifestPath
+    """JSON lines with audio_filepath, duration and text."""
+    out: Annotated[Path, tyro.conf.arg(metavar="HYPS.jsonl")]
+    """The hypothesis file to write."""
+    method: NameOption = None
+    """A named method (default: the system's own), with its tuned scales where it has some."""
+    beam: NumberOption = None
+    """Hypotheses kept by the search."""
+    nbest: NumberOption = None
+    """Hypotheses that the first pass hands on (and rescoring sees), all written to OUT; at most the beam."""
+    batch_seconds: float = 60.0
+    """Seconds of audio recognised at once, padding included."""
+    max_seconds: float = 120.0
+    """Longer utterances are skipped; cut them at pauses first."""
+    warm_up: bool = False
+    """Recognise the first batch once beforehand, untimed, so that the speed is that of a running system."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; see `Recognize`."""
+    asked = parse("recognize", Recognize, arguments)
+    require_writable(asked.out)
+    from duolect.data import load_manifest
+    from duolect.systems import recognize_manifest
+
+    load_manifest(asked.manifest)  # a bad line is found before the models are loaded
+    system = _widened(load_system(asked.system, asked.device, asked.method), asked.beam, asked.nbest)
+    with progress_bar(f"recognising with {system.method or asked.system}") as progress:
+        recognition = recognize_manifest(
+            system,
+            asked.manifest,
+            asked.out,
+            batch_seconds=asked.batch_seconds,
+            max_seconds=asked.max_seconds,
+            nbest=asked.nbest is not None,
+            warm_up=asked.warm_up,
+            progress=progress,
+            command=command_line("recognize", arguments),
+            date=date.today().isoformat(),
+        )
+    for skipped in recognition.skipped:
+        say(f"skipped {skipped.id}: {skipped.reason}")
+    if recognition.tuned_on_this_set:
+        say("The scales were tuned on this very set; its error rate says nothing about other data.")
+    print(f"{asked.out}: {_summary(recognition)}")
+    return 1 if recognition.skipped else 0
+
+
+def _widened(system: System, beam: int | None, nbest: int | None) -> System:
+    if (beam is None and nbest is None) or system.search is None:
+        return system
+    search = system.search
+    if search.first_pass == "greedy":
+        raise ConfigError(f"--beam and --nbest are for methods with a beam; {system.method or 'this one'} is greedy.")
+    width = search.beam if beam is None else beam
+    kept = (width if search.nbest == search.beam else min(search.nbest, width)) if nbest is None else nbest
+    return system.with_search(dataclasses.replace(search, beam=width, nbest=kept), system.method)
+
+
+def _summary(recognition: Recognition) -> str:
+    from duolect.evaluation import score_run
+
+    parts = [f"{len(recognition.rows)} utterances"]
+    if recognition.skipped:
+        parts.append(f"{len(recognition.skipped)} skipped")
+    try:
+        score = score_run(recognition.rows, skipped=recognition.skipped)
+    except ScoringError:  # no reference to score against
+        pass
+    else:
+        errors, interval = score.errors, score.interval
+        bounds = f" [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
+        counts = f"{errors.substitutions} sub, {errors.deletions} del, {errors.insertions} ins"
+        parts.append(f"WER {100 * score.wer:.2f} %{bounds} ({counts} of {errors.words} words)")
+    timing = recognition.timing
+    if timing.wall_seconds > 0:
+        parts.append(f"RTFx {timing.rtfx:.1f} ({timing.audio_seconds:.0f} s of audio in {timing.wall_seconds:.1f} s)")
+    return "; ".join(parts)

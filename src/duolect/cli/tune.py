@@ -1,0 +1,84 @@
+"""`duolect tune`: a system's scales, on a development set only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from duolect.cli.arguments import (
+    Device,
+    ManifestPath,
+    NameOption,
+    PathOption,
+    SystemPath,
+    load_system,
+    parse,
+    progress_bar,
+    require_writable,
+    say,
+    system_folder,
+)
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Find the scales of a system's search on a development set and keep them, with their provenance, in its folder.
+
+    Never tune on the set that is to be reported: recognising it afterwards is marked in the results.
+    """
+
+    system: SystemPath
+    """System folder, or the run folder of a finished training."""
+    manifest: ManifestPath
+    """The development set."""
+    method: NameOption = None
+    """The method whose scales are tuned (default: the system's own)."""
+    out: PathOption = None
+    """Write the tuned system to this folder and leave SYSTEM as it is."""
+    nbest: int = 64
+    """Hypotheses of each list that the scales are chosen on."""
+    batch_seconds: float = 60.0
+    """Seconds of audio recognised at once, padding included."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    normaliser: Literal["plain", "none"] = "plain"
+    """Applied to both sides before words are compared."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; see `Tune`."""
+    asked = parse("tune", Tune, arguments)
+    out = asked.out or system_folder(asked.system)
+    require_writable(out, folder=True)
+    from duolect.data import load_manifest
+    from duolect.systems import tune
+
+    utterances = load_manifest(asked.manifest)
+    system = load_system(asked.system, asked.device)
+    with progress_bar(f"tuning {asked.method or system.method}") as progress:
+        found = tune(
+            system,
+            utterances,
+            asked.method,
+            set_name=str(asked.manifest),
+            nbest=asked.nbest,
+            batch_seconds=asked.batch_seconds,
+            normaliser=asked.normaliser,
+            progress=progress,
+        )
+    record, tuned = found.record, system.with_tuning(found.record)
+    if system.method is not None and system.method != record.method:
+        tuned = tuned.with_method(system.method)  # what is tuned beside it is used where --method names it
+    tuned.save(out)
+    scales = "  ".join(f"{term} {getattr(found.scales, term):.3g}" for term in found.scales.active)
+    print(f"{record.method}: {scales}")
+    print(
+        f"WER on the n-best lists of {record.utterances} utterances: {100 * found.wer_before:.2f} % before,"
+        f" {100 * found.wer:.2f} % after ({100 * record.oracle_wer:.2f} % at best)"
+    )
+    print(f"written to {out}")
+    if record.at_edge:
+        say("The best scales lie at the edge of the grid; better ones may lie beyond it.")
+    if found.skipped:
+        say(f"{found.skipped} utterances could not be recognised and were left out.")
+    return 0

@@ -1,0 +1,247 @@
+"""Recipes for a few hours of one's own speech, on a CPU or one GPU.
+
+    duolect train small-acoustic --train train.jsonl --dev dev.jsonl --out runs/am
+    duolect train small-language --text text/*.txt --dev dev.jsonl --units runs/am --out runs/lm
+    duolect train small-speech-llm --train train.jsonl --dev dev.jsonl --acoustic runs/am --language runs/lm
+
+The structure is that of arXiv 2603.15045, narrower. The language side may also start from a pre-trained LLM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from duolect.configs import from_json
+from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
+from duolect.errors import ConfigError
+from duolect.models import (
+    AcousticConfig,
+    DecoderConfig,
+    LanguageConfig,
+    LLMConfig,
+    LoraSettings,
+    SpeechLLMConfig,
+)
+from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.storage import read_json
+from duolect.text import UnitsConfig, load_units
+from duolect.training import (
+    FROM_UNITS,
+    AcousticTask,
+    LanguageTask,
+    LoopConfig,
+    OptimiserConfig,
+    Recipe,
+    SpeechLLMTask,
+    UnitsFrom,
+    WarmupCosine,
+)
+from duolect.training.parts import component_folder
+
+Config = TypeVar("Config")
+
+ENCODER = ConformerConfig(
+    width=192,
+    layers=8,
+    heads=4,
+    kernel=15,
+    feed_forward=768,
+    dropout=0.1,
+    front_end=FrontEndConfig(channels=(16, 24, 32), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
+)
+LORA = LoraSettings(rank=32, alpha=32.0, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj"))
+_WAVES = WaveAugmentConfig(speed=(0.9, 1.0, 1.1), noise_snr=(5.0, 30.0), noise_probability=0.3)
+
+
+def small_acoustic(
+    *,
+    train: tuple[Path, ...],
+    dev: Path,
+    steps: int = 6000,
+    units: int = 500,
+    max_seconds: float = 120.0,
+    seed: int = 1,
+) -> Recipe:
+    """A Conformer of 192 x 8 with CTC at layers 4 and 8 and an attention decoder, for a few hours of speech.
+
+    Speed perturbation, noise and SpecAugment make the most of little sound. Units are SentencePiece pieces trained on
+    the transcripts.
+
+    Args:
+        train: Manifests to train on.
+        dev: Manifest to measure on; the best checkpoint on it is kept.
+        steps: Optimiser steps.
+        units: Pieces of the label units; a few hundred for an hour of speech, a few thousand for hundreds.
+        max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
+        seed: Of weights, order and augmentation.
+    """
+    return Recipe(
+        task=AcousticTask(
+            model=AcousticConfig(
+                **FROM_UNITS,
+                vocabulary=1,
+                encoder=ENCODER,
+                ctc_layers=(4, 8),
+                decoder=DecoderConfig(width=192, layers=4, heads=4, dropout=0.1, auxiliary_layer=2),
+                spec_augment=_spec_augment(steps),
+            ),
+            units=UnitsConfig(kind="sentencepiece", size=units),
+            train=tuple(map(str, train)),
+            dev=str(dev),
+            batches=_batches(max_seconds),
+            wave_augment=_WAVES,
+        ),
+        optimiser=OptimiserConfig(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
+        loop=_loop(steps, seed, every=10),
+    )
+
+
+def small_language(
+    *,
+    text: tuple[Path, ...],
+    dev: Path,
+    units: Path | None = None,
+    llm: str | None = None,
+    replace_embeddings: bool = False,
+    finetune: Literal["full", "lora"] = "full",
+    steps: int = 4000,
+    lr: float | None = None,
+    seed: int = 1,
+) -> Recipe:
+    """A language model: a small Qwen2 in the acoustic model's units, or a pre-trained LLM fine-tuned.
+
+    Three kinds: with UNITS alone, a model of 256 x 6 from scratch; with LLM alone, that LLM in its own units (it can
+    rescore, but not take part in a search over other units); with both and REPLACE_EMBEDDINGS, that LLM with new
+    embeddings for the acoustic model's units (arXiv 2603.15045, section on label units).
+
+    Args:
+        text: Text files, one sentence a line (.gz too), or manifests (.jsonl), whose texts are taken.
+        dev: Text file or manifest to measure perplexity on.
+        units: Run or system folder whose label units to speak, usually the acoustic model's.
+        llm: Folder or hub name of a Hugging Face causal LM to start from.
+        replace_embeddings: Give LLM new embeddings for UNITS.
+        finetune: What of LLM is trained: all of it, or low-rank additions.
+        steps: Optimiser steps.
+        lr: Peak learning rate (default: 2e-3 from scratch, 1e-4 with new embeddings or low-rank additions, 2e-5 else).
+        seed: Of weights, order and dropout.
+    """
+    if llm is None:
+        if units is None:
+            raise ConfigError("small-language: name --units (a run folder whose units to speak), --llm, or both.")
+        if replace_embeddings or finetune != "full":
+            raise ConfigError(
+                "small-language: --replace-embeddings and --finetune belong to --llm, which is not given."
+            )
+    elif replace_embeddings != (units is not None):
+        raise ConfigError(
+            "small-language: --replace-embeddings goes with --units, whose labels the LLM then speaks; "
+            "without both it keeps its own tokeniser."
+        )
+    if llm is None:
+        network = LLMConfig(
+            vocabulary=1, width=256, layers=6, heads=4, intermediate=768, max_positions=1024, dropout=0.1
+        )
+    else:
+        network = LLMConfig(vocabulary=1, source=llm, replace_embeddings=replace_embeddings)
+    gentle = 1e-4 if replace_embeddings or finetune == "lora" else 2e-5
+    return Recipe(
+        task=LanguageTask(
+            model=LanguageConfig(
+                **FROM_UNITS, llm=network, finetune=finetune, lora=LORA if finetune == "lora" else None
+            ),
+            units=UnitsConfig(kind="huggingface", source=llm) if units is None else UnitsFrom(folder=str(units)),
+            train=tuple(map(str, text)),
+            dev=str(dev),
+            max_tokens=4000 if llm is None else 2000,
+        ),
+        optimiser=OptimiserConfig(lr=lr or (2e-3 if llm is None else gentle), betas=(0.9, 0.98), weight_decay=0.05),
+        schedule=WarmupCosine(warmup=0.05, minimum=0.02),
+        loop=_loop(steps, seed, every=10),
+    )
+
+
+def small_speech_llm(
+    *,
+    train: tuple[Path, ...],
+    dev: Path,
+    acoustic: Path,
+    language: Path,
+    finetune: Literal["full", "frozen", "lora"] = "full",
+    concatenate: int = 2,
+    steps: int = 4000,
+    lr: float = 5e-4,
+    max_seconds: float = 120.0,
+    seed: int = 1,
+) -> Recipe:
+    """A prefix speech LLM from a trained acoustic model's encoder and a trained language model.
+
+    Encoder, features and LLM are as in those two, whatever their sizes. The CTC heads speak the LLM's units, so that
+    both can search together; where those are the acoustic model's too, its heads are taken over.
+
+    Args:
+        train: Manifests to train on.
+        dev: Manifest to measure on; the best checkpoint on it is kept.
+        acoustic: Run or system folder of the acoustic model.
+        language: Run or system folder of the language model.
+        finetune: What of the LLM is trained: all, nothing, or low-rank additions. The encoder is always trained.
+        concatenate: Encoder frames that are put side by side for one position of the LLM.
+        steps: Optimiser steps.
+        lr: Peak learning rate.
+        max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
+        seed: Of new weights, order and augmentation.
+    """
+    sound = _stored(acoustic, "acoustic", AcousticConfig)
+    network = _stored(language, "language", LanguageConfig)
+    units = load_units(component_folder(str(language), "language") / "units")
+    return Recipe(
+        task=SpeechLLMTask(
+            model=SpeechLLMConfig(
+                **FROM_UNITS,
+                llm=dataclasses.replace(network.llm, vocabulary=units.size),
+                features=sound.features,
+                encoder=sound.encoder,
+                adapter=ConcatLinearConfig(factor=concatenate),
+                ctc_layers=sound.ctc_layers,
+                ctc_weight=0.5,
+                spec_augment=SpecAugmentConfig(steps=(0, 0, 0)),
+                finetune=finetune,
+                lora=LORA if finetune == "lora" else None,
+            ),
+            units=UnitsFrom(folder=str(language), component="language"),
+            train=tuple(map(str, train)),
+            dev=str(dev),
+            batches=_batches(max_seconds),
+            wave_augment=_WAVES,
+            initialise_encoder=str(acoustic),
+            initialise_llm=str(language),
+        ),
+        optimiser=OptimiserConfig(lr=lr, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
+        loop=_loop(steps, seed, every=10),
+    )
+
+
+def _stored(folder: Path, component: str, kind: type[Config]) -> Config:
+    file = component_folder(str(folder), component) / "config.json"
+    stored: Any = read_json(file)
+    if not isinstance(stored, dict) or stored.get("kind") != component:
+        raise ConfigError(f"{file}: is not the config of a model of kind {component!r}.")
+    return from_json(kind, stored.get("config"), str(file))
+
+
+def _spec_augment(steps: int) -> SpecAugmentConfig:
+    """The paper's three switches, at the same places of a shorter run."""
+    return SpecAugmentConfig(steps=(steps // 20, steps // 7, steps // 4))
+
+
+def _batches(max_seconds: float) -> BatchConfig:
+    return BatchConfig(max_seconds=max_seconds, max_utterances=64, buckets=15, longest=20.0)
+
+
+def _loop(steps: int, seed: int, *, every: int) -> LoopConfig:
+    """`every`: so many evaluations and checkpoints over the run."""
+    between = max(1, steps // every)
+    return LoopConfig(steps=steps, evaluate_every=between, checkpoint_every=between, log_every=25, seed=seed)
