@@ -213,7 +213,7 @@ def qwen_speech_llm(
             dev=str(dev),
             batches=_batches(500.0 / accumulate),
             prompt_before="USER: " if prompt else "",
-            prompt_after=" Transcribe speech to text. ASSISTANT: " if prompt else "",
+            prompt_after="Transcribe speech to text. ASSISTANT: " if prompt else "",
             initialise_encoder=str(acoustic),
         ),
         optimiser=OptimiserConfig(lr=lr, weight_decay=0.01),

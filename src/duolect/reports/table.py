@@ -72,7 +72,10 @@ def memory_text(size: int | None) -> str:
 
 
 def columns(comparison: Comparison) -> list[Column]:
-    """The table's columns; the best WER, RTFx and memory are marked, all of them where several are equal."""
+    """The table's columns; the best WER, RTFx and memory are marked, all of them where several are equal.
+
+    Speed and memory are left out where they are known of no system.
+    """
     systems = comparison.systems
     several = len(systems) > 1
 
@@ -99,15 +102,18 @@ def columns(comparison: Comparison) -> list[Column]:
         errors = system.score.errors
         return f"{errors.substitutions}/{errors.deletions}/{errors.insertions}"
 
-    return [
+    found = [
         plain("System", lambda s: s.name),
         marked("WER %", lambda s: s.score.wer, lambda s: percent(s.score.wer), low=True),
         plain("95 % interval", lambda s: interval_text(s.score.interval)),
         plain("Sub/Del/Ins", split),
         plain("p", paired),
-        marked("RTFx", lambda s: s.timing.rtfx, lambda s: rtfx_text(s.timing.rtfx), low=False),
-        marked("Peak memory", memory, lambda s: memory_text(s.peak_memory), low=True),
     ]
+    if _timed(comparison):
+        found.append(marked("RTFx", lambda s: s.timing.rtfx, lambda s: rtfx_text(s.timing.rtfx), low=False))
+    if any(system.peak_memory is not None for system in systems):
+        found.append(marked("Peak memory", memory, lambda s: memory_text(s.peak_memory), low=True))
+    return found
 
 
 def legend(comparison: Comparison) -> list[str]:
@@ -128,11 +134,12 @@ def legend(comparison: Comparison) -> list[str]:
         )
     settings = [text for key in _SPOKEN_OF if (text := _setting(comparison, key))]
     region = _each(comparison, lambda s: s.timing.region or "not stated")
-    lines.append(
-        f"RTFx: seconds of audio per second of work; timed region: {region}"
-        + "".join(f"; {text}" for text in settings)
-        + "."
-    )
+    if _timed(comparison):
+        lines.append(
+            f"RTFx: seconds of audio per second of work; timed region: {region}"
+            + "".join(f"; {text}" for text in settings)
+            + "."
+        )
     if any(system.peak_memory is not None for system in comparison.systems):
         kind = _setting(comparison, "memory", named=False)
         lines.append(f"Peak memory: largest amount held while recognising{f' ({kind})' if kind else ''}.")
@@ -193,6 +200,10 @@ def markdown_table(comparison: Comparison) -> str:
         cells = [f"**{c}**" if column.cells[n].best else c for c, column in zip(cells, found, strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(f"{_escape_markdown(line)}  " for line in legend(comparison))]).rstrip() + "\n"
+
+
+def _timed(comparison: Comparison) -> bool:
+    return any(math.isfinite(system.timing.rtfx) for system in comparison.systems)
 
 
 def _natural_width(wanted: Sequence[Column]) -> int:
