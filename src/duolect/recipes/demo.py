@@ -34,14 +34,14 @@ ENCODER = ConformerConfig(
     heads=4,
     kernel=15,
     feed_forward=432,
-    dropout=0.05,
+    dropout=0.03,
     front_end=FrontEndConfig(channels=(8, 16, 24), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
 LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
-BATCHES = BatchConfig(max_seconds=64.0, max_utterances=64, buckets=12, longest=20.0)
+BATCHES = BatchConfig(max_seconds=16.0, max_utterances=16, buckets=12, longest=20.0)
 
 
-def demo_acoustic(*, train: Path, dev: Path, steps: int = 1800, units: int = 500, seed: int = 1) -> Recipe:
+def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:
     """A Conformer with two CTC heads and a two-layer attention decoder."""
     return Recipe(
         task=AcousticTask(
@@ -51,14 +51,14 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 1800, units: int = 500
                 encoder=ENCODER,
                 ctc_layers=(3, 6),
                 decoder=DecoderConfig(width=144, layers=3, heads=4, dropout=0.1, auxiliary_layer=1),
-                spec_augment=SpecAugmentConfig(steps=(200, 600, 900)),
+                spec_augment=SpecAugmentConfig(steps=(600, 100_000, 100_000), time_width=10),
             ),
             units=UnitsConfig(kind="sentencepiece", size=units),
             train=(str(train),),
             dev=str(dev),
             batches=BATCHES,
         ),
-        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        optimiser=OptimiserConfig(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
         schedule=WarmupCosine(warmup=0.1, minimum=0.02),
         loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
     )

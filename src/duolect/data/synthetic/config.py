@@ -19,11 +19,11 @@ class SoundConfig:
     """
 
     noise_weights: tuple[float, float, float, float] = (0.2, 0.3, 0.15, 0.35)
-    snr_db: tuple[float, float] = (3.0, 25.0)
-    room_share: float = 0.5
+    snr_db: tuple[float, float] = (6.0, 30.0)
+    room_share: float = 0.4
     rt60: tuple[float, float] = (0.15, 0.6)
     direct_db: tuple[float, float] = (0.0, 9.0)
-    telephone_share: float = 0.12
+    telephone_share: float = 0.1
     telephone_band: tuple[float, float] = (300.0, 3400.0)
     level_db: tuple[float, float] = (1.0, 20.0)
     pause: tuple[float, float] = (0.05, 0.3)
@@ -58,7 +58,7 @@ class SyntheticConfig:
     babble_tracks: int = 6
     babble_seconds: float = 12.0
     sound: SoundConfig = field(default_factory=SoundConfig)
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         for name in ("train", "dev", "test", "lm_sentences", "babble_tracks"):
