@@ -1,14 +1,15 @@
 """The command line: one file a command, which parses, calls and prints; nothing is decided here.
 
-`duolect COMMAND --help` shows each command's arguments. A fault of the input prints one sentence and
-exits with 2; anything else is a bug and keeps its traceback.
+`duolect COMMAND --help` shows each command's arguments. A fault of the input prints one sentence and exits with 2;
+anything else is a bug and keeps its traceback. A new command is a module with `run(arguments) -> int`, the exit status,
+and a line in `COMMANDS`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Protocol
 
 from duolect import __version__
 from duolect.errors import DuolectError
@@ -26,14 +27,6 @@ COMMANDS = {
 }
 
 
-class Command(Protocol):
-    """What a module of this room offers: `run(arguments)`, the exit status as its result."""
-
-    def run(self, arguments: list[str]) -> int | None:
-        """Parse `arguments` (without the command's name), do the work, print."""
-        ...
-
-
 def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  duolect {name:<{width}}  {what}" for name, what in COMMANDS.items()]
@@ -49,8 +42,30 @@ def _overview() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit status (0 fine, 1 partly failed, 2 the input is at fault)."""
+    """Run one command and return the exit status.
+
+    0: all went well · 1: a part of the input failed · 2: the input is at fault · 130: interrupted · 141: nobody reads
+    the output any more.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except DuolectError as error:
+        return _complain(arguments, str(error), 2)
+    except KeyboardInterrupt:
+        return _complain(arguments, "interrupted.", 130)
+    except BrokenPipeError:
+        # What is left in the buffer must not be written to the closed pipe when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(arguments, f"{place}{error.strerror or error}.", 2)
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0
@@ -61,14 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"duolect: there is no command {name!r}.\n{_overview()}", file=sys.stderr)
         return 2
-    try:
-        return importlib.import_module(f"duolect.cli.{name}").run(rest) or 0
-    except DuolectError as error:
-        print(f"duolect {name}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"duolect {name}: interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stderr.close()
-        return 141
+    return importlib.import_module(f"duolect.cli.{name}").run(rest) or 0
+
+
+def _complain(arguments: list[str], sentence: str, status: int) -> int:
+    print(f"duolect {arguments[0]}: {sentence}", file=sys.stderr)
+    return status

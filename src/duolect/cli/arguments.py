@@ -38,9 +38,9 @@ def parse(command: str, target: Callable[..., Parsed], arguments: Sequence[str],
     return tyro.cli(target, prog=f"duolect {command}", args=list(arguments), config=settings, **options)
 
 
-def console() -> Console:
+def console(*, quiet: bool = False) -> Console:
     """Where progress and messages go: standard error, so that results on standard output can be piped."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+    return Console(stderr=True, quiet=quiet, width=None if sys.stderr.isatty() else 120)
 
 
 def say(message: str) -> None:

@@ -73,12 +73,13 @@ def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
     require_writable(out / "recipe.json")
     from duolect.training import TrainingInterrupted, train_recipe
 
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
     try:
-        system = train_recipe(recipe, out, device=device, console=console())
+        system = train_recipe(recipe, out, device=device, console=console(quiet=not first))
     except TrainingInterrupted as interrupted:
         say(f"duolect train: {interrupted}")
         return 130
-    if os.environ.get("RANK", "0") == "0":
+    if first:
         print(f"system: {system}")
     return 0
 
@@ -208,7 +209,7 @@ def _fault(path: Path, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     place = f"{path}:{lines[-1]}" if lines else str(path)
-    return f"{place}: the recipe fails with {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{place}: the recipe fails with {type(error).__name__}: {' '.join(str(error).split())}."
 
 
 def _shown(value: Any) -> str:

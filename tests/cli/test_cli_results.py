@@ -1,0 +1,111 @@
+"""From trained runs to results: combine, tune, recognize, score, transcribe; and the demo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import Call
+
+from duolect.data.synthetic import Corpus
+from duolect.evaluation import read_run, score_file
+from duolect.systems import System
+
+
+def test_combine_names_the_method_and_what_it_can_run(runs: Path, tmp_path: Path, call: Call) -> None:
+    result = call("combine", "--acoustic", runs / "am", "--language", runs / "lm", "--out", tmp_path / "system")
+    assert result.status == 0
+    assert "method ctc+lm-rescoring; able to run ctc-greedy, ctc-beam, attention," in result.out
+    assert System.load(tmp_path / "system").method == "ctc+lm-rescoring"
+
+
+def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "tuned"
+    result = call("tune", system, corpus.dev, "--method", "ctc+lm-labelwise", "--nbest", 4, "--out", out)
+    assert result.status == 0, result.err
+    assert "ctc+lm-labelwise: ctc 1" in result.out
+    assert "% before" in result.out
+    tuned = System.load(out)
+    assert tuned.method == "attention+ctc"
+    assert tuned.tuned["ctc+lm-labelwise"].set_name == str(corpus.dev)
+    assert not System.load(system).tuned
+    assert call("tune", out, corpus.dev, "--nbest", 2).status == 0
+    assert set(System.load(out).tuned) == {"ctc+lm-labelwise", "attention+ctc"}
+    on_dev = call("recognize", out, corpus.dev, "--out", tmp_path / "dev.jsonl")
+    assert "tuned on this very set" in on_dev.err
+    assert "no scales to tune" in call("tune", out, corpus.dev, "--method", "ctc-greedy").sentence()
+
+
+def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    greedy, beam = tmp_path / "greedy.jsonl", tmp_path / "beam.jsonl"
+    first = call("recognize", runs / "am", corpus.test, "--method", "ctc-greedy", "--out", greedy)
+    assert first.status == 0, first.err
+    score = score_file(greedy)
+    assert f"8 utterances; WER {100 * score.wer:.2f} %" in first.out
+    assert "RTFx" in first.out
+    options = ("--method", "ctc-beam", "--beam", 6, "--nbest", 3, "--batch-seconds", 9, "--warm-up")
+    assert call("recognize", system, corpus.test, *options, "--out", beam).status == 0
+    rows, record = read_run(beam)
+    assert record is not None
+    assert (record.beam, record.method, record.batch) == (6, "ctc-beam", "9 s of padded audio")
+    assert record.command is not None
+    assert record.command.startswith("duolect recognize ")
+    assert all(1 <= len(row.fields["nbest"]) <= 3 for row in rows)
+
+    table = call("score", greedy, beam, "--manifest", corpus.test).out
+    assert f"{100 * score.wer:.2f}" in table
+    assert "baseline" in table
+    by = call("score", greedy, beam, "--by", "seen_template", "--markdown").out
+    assert "### seen_template: True" in by
+    assert by.count("| greedy |") == 1 + len({row.fields["seen_template"] for row in rows})
+    assert by.count("RTFx |") == 1  # of a part no speed is known
+    assert "has a field 'corpus'; known are" in call("score", greedy, "--by", "corpus").sentence()
+    assert "in the manifest" in call("score", greedy, "--manifest", corpus.dev).sentence()
+
+
+def test_a_greedy_method_has_no_beam(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    given = ("--method", "ctc-greedy", "--beam", 4, "--out", tmp_path / "h.jsonl")
+    assert "greedy" in call("recognize", system, corpus.test, *given).sentence()
+    given = ("--method", "ctc-beam", "--beam", 2, "--nbest", 4, "--out", tmp_path / "h.jsonl")
+    assert "nbest is 4, but a beam of 2" in call("recognize", system, corpus.test, *given).sentence()
+
+
+def test_score_without_the_sidecar(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    rows = [{"id": "a", "reference": "one two", "text": "one too"}, {"id": "b", "reference": "three", "text": "three"}]
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hyps.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = call("score", tmp_path / "x" / "hyps.jsonl", tmp_path / "y" / "hyps.jsonl")
+    assert result.status == 0
+    assert "33.33" in result.out
+    assert "RTFx" not in result.out
+
+
+def test_transcribe(runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    files = sorted((corpus.folder / "audio" / "test").iterdir())[:2]
+    alone = call("transcribe", files[0], "--system", runs / "sllm", "--method", "ctc-greedy")
+    assert alone.status == 0
+    several = call("transcribe", *files, tmp_path / "no.wav", "--system", runs / "sllm", "--method", "ctc-greedy")
+    assert several.status == 1
+    assert several.out.splitlines()[0] == f"{files[0]}: {alone.out}".rstrip("\n")
+    assert len(several.out.splitlines()) == 2
+    assert f"{tmp_path / 'no.wav'}: there is no such audio file." in several.err
+    given = call("transcribe", files[0], tmp_path / "no.wav", "--system", runs / "am", "--json")
+    good, bad = map(json.loads, given.out.splitlines())
+    assert set(good) == {"file", "text", "score", "terms", "flags", "duration"}
+    assert set(bad) == {"file", "error"}
+    assert "no audio file is given" in call("transcribe", "--system", runs / "am").sentence()
+
+
+@pytest.mark.slow
+def test_the_demo_goes_from_sound_to_report(corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    shutil.copytree(corpus.folder, tmp_path / "demo" / "corpus")
+    given = ("demo", "--size", "tiny", "--steps", 1, 1, 1, "--out", tmp_path / "demo")
+    result = call(*given)
+    assert result.status == 0, result.err
+    report = (tmp_path / "demo" / "report.html").read_text()
+    for method in ("ctc-greedy", "ctc+lm-labelwise", "speech-llm+ctc"):
+        assert method in result.out
+        assert method in report
