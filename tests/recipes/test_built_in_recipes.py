@@ -1,0 +1,199 @@
+"""Every built-in recipe builds its model; the paper's ones with the paper's sizes, on the meta device."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from duolect.configs import from_json, to_json
+from duolect.errors import ConfigError
+from duolect.models import AcousticConfig, LanguageConfig, LLMConfig, build_model, count_parameters, save_model
+from duolect.recipes import RECIPES, find_recipe
+from duolect.text import CharacterUnits
+from duolect.training import AcousticTask, LanguageTask, Recipe, SpeechLLMTask
+from duolect.training.parts import make_model
+
+DATA = {"train": (Path("train.jsonl"),), "dev": Path("dev.jsonl")}
+TEXT = {"text": (Path("lm.txt"),), "dev": Path("dev.txt")}
+
+
+class Units:
+    """Stands for any units of a given size."""
+
+    kind, special_ids, fingerprint = "stand-in", frozenset({0}), "none"
+
+    def __init__(self, size: int, eos_id: int = 0) -> None:
+        self.size, self.eos_id, self.bos_id = size, eos_id, eos_id
+
+    def encode(self, text: str) -> list[int]:
+        """One label a word."""
+        return [1] * len(text.split())
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The architecture of Qwen2-0.5B, without weights."""
+    folder = tmp_path_factory.mktemp("qwen")
+    sizes = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14}
+    sizes |= {"num_key_value_heads": 2, "vocab_size": 151_936, "max_position_embeddings": 131_072}
+    settings = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "tie_word_embeddings": True, **sizes}
+    (folder / "config.json").write_text(json.dumps(settings))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Component folders of a small acoustic and a small language model, of unusual sizes."""
+    folder, units = tmp_path_factory.mktemp("trained"), CharacterUnits("abcdef ")
+    for name in ("acoustic", "language"):
+        if name == "acoustic":
+            recipe = find_recipe("small-acoustic")(**DATA)
+            assert isinstance(recipe.task, AcousticTask)
+            encoder = dataclasses.replace(recipe.task.model.encoder, width=16, layers=3, feed_forward=24)
+            decoder = dataclasses.replace(recipe.task.model.decoder, width=16)
+            model = dataclasses.replace(recipe.task.model, encoder=encoder, ctc_layers=(1, 3), decoder=decoder)
+            task = dataclasses.replace(recipe.task, model=model)
+        else:
+            recipe = find_recipe("small-language")(**TEXT, units=folder)
+            assert isinstance(recipe.task, LanguageTask)
+            llm = LLMConfig(vocabulary=1, width=24, layers=1, heads=2)
+            task = dataclasses.replace(recipe.task, model=dataclasses.replace(recipe.task.model, llm=llm))
+        save_model(make_model(task, units, None), folder / name)
+        units.save(folder / name / "units")
+    return {name: folder / name for name in ("acoustic", "language")}
+
+
+def millions(recipe: Recipe, units: Units) -> dict[str, tuple[float, float]]:
+    """Part → parameters and trained ones, in millions, of the model on the meta device."""
+    with torch.device("meta"):
+        counts = count_parameters(make_model(recipe.task, cast(Any, units), None))
+    return {part: (total / 1e6, trained / 1e6) for part, (total, trained) in counts.items()}
+
+
+def without_weights(recipe: Recipe) -> Recipe:
+    """The same recipe, its LLM's weights random and no model to start from."""
+    task = recipe.task
+    assert not isinstance(task, AcousticTask)
+    llm = dataclasses.replace(task.model.llm, pretrained=False)
+    task = dataclasses.replace(task, model=dataclasses.replace(task.model, llm=llm))  # ty: ignore[invalid-argument-type]
+    if isinstance(task, SpeechLLMTask):
+        task = dataclasses.replace(task, initialise_encoder=None, initialise_llm=None)
+    return dataclasses.replace(recipe, task=task)
+
+
+@pytest.mark.parametrize("name", ["paper-librispeech-acoustic", "paper-loquacious-acoustic"])
+def test_the_papers_acoustic_model_has_561_million_parameters(name: str) -> None:
+    recipe = find_recipe(name)(**DATA)
+    counts = millions(recipe, Units(10_240))
+    assert counts["total"][0] == pytest.approx(561, abs=0.5)
+    assert counts["encoder"][0] == pytest.approx(402, rel=0.02)
+    task = recipe.task
+    assert isinstance(task, AcousticTask)
+    assert task.model.decoder is not None
+    assert (task.model.ctc_layers, task.model.decoder.auxiliary_layer) == ((4, 10, 16), 3)
+    assert task.model.encoder.front_end.downsampling == 6
+    assert (task.batches.max_seconds, task.batches.max_utterances, task.batches.longest) == (1000, 200, 19.5)
+    assert (recipe.optimiser.eps, recipe.optimiser.weight_decay, recipe.loop.clip_norm) == (1e-16, 0.01, 5.0)
+    peak = recipe.optimiser.lr
+    rates = [
+        peak * recipe.schedule.factor(round(part * recipe.loop.steps), recipe.loop.steps) for part in (0, 0.45, 0.9, 1)
+    ]
+    assert rates == pytest.approx([5e-6, 5e-4, 5e-6, 5e-7])
+    speeds = (0.7, 0.8, 0.9, 1.0, 1.1)
+    assert (task.wave_augment.speed if task.wave_augment else None) == (speeds if "librispeech" in name else None)
+    assert recipe.loop.steps == (345_600 if "librispeech" in name else 1_800_000)
+
+
+def test_smaller_batches_accumulate_to_the_same_step() -> None:
+    recipe = find_recipe("paper-librispeech-acoustic")(**DATA, accumulate=4)
+    assert isinstance(recipe.task, AcousticTask)
+    assert recipe.task.batches.max_seconds * recipe.loop.accumulate == 1000
+    assert recipe.loop.steps == 345_600
+
+
+def test_the_papers_language_model(qwen: str) -> None:
+    own = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen))
+    assert millions(own, Units(151_646, 151_643))["total"] == pytest.approx((494.0, 494.0), rel=0.01)
+    replaced = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, units=Path("runs/am")))
+    fresh = millions(replaced, Units(10_240))["total"]
+    assert fresh == pytest.approx((367.1, 367.1), rel=0.01)  # 151,936 rows of 896 less, 10,240 more
+    low = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, lora=True))
+    total, trained = millions(low, Units(151_646, 151_643))["total"]
+    assert trained < 0.08 * total
+
+
+def test_the_papers_speech_llm(qwen: str) -> None:
+    recipe = without_weights(find_recipe("paper-speech-llm")(**DATA, acoustic=Path("runs/am"), llm=qwen))
+    counts = millions(recipe, Units(151_646, 151_643))
+    assert counts["llm"] == pytest.approx((494 + 21.6, 21.6), rel=0.01)
+    assert counts["adapter"][0] == pytest.approx((2 * 1024 + 1) * 896 / 1e6)
+    assert counts["encoder"][0] == counts["encoder"][1]
+    assert counts["ctc"][0] == pytest.approx(1025 * 151_647 / 1e6)
+
+
+def test_the_small_acoustic_model_has_ten_million_parameters() -> None:
+    assert millions(find_recipe("small-acoustic")(**DATA), Units(500))["total"][0] == pytest.approx(10, abs=0.5)
+
+
+def test_the_small_language_model_starts_from_nothing_or_from_an_llm(qwen: str) -> None:
+    recipe = find_recipe("small-language")
+    assert millions(recipe(**TEXT, units=Path("am")), Units(500))["total"][0] == pytest.approx(5.2, abs=0.1)
+    tuned = recipe(**TEXT, llm=qwen, finetune="lora")
+    assert isinstance(tuned.task, LanguageTask)
+    assert (tuned.task.units.kind, tuned.optimiser.lr) == ("huggingface", 1e-4)
+    replaced = recipe(**TEXT, llm=qwen, units=Path("am"), replace_embeddings=True)
+    assert isinstance(replaced.task, LanguageTask)
+    assert replaced.task.model.llm.replace_embeddings
+    for given in ({}, {"llm": qwen, "units": Path("am")}, {"llm": qwen, "replace_embeddings": True}):
+        with pytest.raises(ConfigError, match="small-language: "):
+            recipe(**TEXT, **given)
+    with pytest.raises(ConfigError, match="belong to --llm"):
+        recipe(**TEXT, units=Path("am"), finetune="lora")
+
+
+def test_the_small_speech_llm_takes_the_sizes_of_its_parts(trained: dict[str, Path]) -> None:
+    recipe = find_recipe("small-speech-llm")(**DATA, **trained, finetune="lora")
+    assert isinstance(recipe.task, SpeechLLMTask)
+    model = recipe.task.model
+    assert (model.encoder.width, model.encoder.layers, model.ctc_layers, model.llm.width) == (16, 3, (1, 3), 24)
+    assert make_model(recipe.task, CharacterUnits("abcdef "), None)  # the weights of both fit
+    with pytest.raises(ConfigError, match="is not the config of a model of kind 'acoustic'"):
+        find_recipe("small-speech-llm")(**DATA, acoustic=trained["language"], language=trained["language"])
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("demo")])
+def test_the_demos_models_build(name: str, trained: dict[str, Path]) -> None:
+    given = {
+        "demo-acoustic": {"train": Path("t"), "dev": Path("d")},
+        "demo-language": {**TEXT, "units": trained["acoustic"]},
+        "demo-speech-llm": {"train": Path("t"), "dev": Path("d"), **trained},
+    }[name]
+    recipe = find_recipe(name)(**given)
+    if isinstance(recipe.task, SpeechLLMTask):
+        recipe = without_weights(recipe)
+    assert 0.5 < millions(recipe, Units(500))["total"][0] < 6
+
+
+def test_every_recipe_survives_json(trained: dict[str, Path], qwen: str) -> None:
+    for name, function in RECIPES.items():
+        given = dict(TEXT if name.endswith("language") else DATA)
+        if name.startswith("demo") and "train" in given:
+            given["train"] = Path("t")
+        if name == "small-language" or name == "demo-language":
+            given["units"] = Path("am")
+        elif name.endswith("speech-llm"):
+            given |= {"acoustic": trained["acoustic"]} | ({} if "paper" in name else {"language": trained["language"]})
+        recipe = function(**given)
+        assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
+        assert (function.__doc__ or "").strip().splitlines()[0].endswith(".")
+
+
+def test_configs_of_both_kinds_are_found_by_their_folder(trained: dict[str, Path]) -> None:
+    for name, kind in (("acoustic", AcousticConfig), ("language", LanguageConfig)):
+        stored = json.loads((trained[name] / "config.json").read_text())
+        assert build_model(from_json(kind, stored["config"]))
