@@ -125,7 +125,7 @@ def test_a_bad_manifest_line_stops_before_any_work(
         assert f"{manifest}:2: " in sentence
         assert said in sentence
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "run" / "system").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_empty_and_missing_manifests(runs: Path, tmp_path: Path, call: Call) -> None:

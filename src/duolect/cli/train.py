@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import shutil
 import sys
 import traceback
 import typing
@@ -73,12 +74,17 @@ def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
     require_writable(out / "recipe.json")
     from duolect.training import TrainingInterrupted, train_recipe
 
+    fresh = not out.exists()
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
     try:
         system = train_recipe(recipe, out, device=device, console=console(quiet=not first))
     except TrainingInterrupted as interrupted:
         say(f"duolect train: {interrupted}")
         return 130
+    except DuolectError:
+        if fresh and first and not any((out / "checkpoints").glob("step-*")):
+            shutil.rmtree(out, ignore_errors=True)  # else its recipe would refuse the corrected one
+        raise
     if first:
         print(f"system: {system}")
     return 0
