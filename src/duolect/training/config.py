@@ -17,18 +17,21 @@ def require(condition: bool, what: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW. The paper: lr 5e-4 at the peak, eps 1e-16, weight decay 1e-2 (not on embeddings), norm clipped at 5.
+    """AdamW, or Muon for the weight matrices with AdamW for the rest (`training.muon`).
+
+    The paper: AdamW, lr 5e-4 at the peak, eps 1e-16, weight decay 1e-2 (not on embeddings), norm clipped at 5.
 
     `lr` is the learning rate at the schedule's peak; the schedule gives a factor for each step.
     Biases, norm weights and embeddings are never decayed. `learning_rate_scales` maps regular expressions, searched
     for in parameter names, to factors of the learning rate; the first one that fits counts.
     """
 
-    kind: Literal["adamw"] = "adamw"
+    kind: Literal["adamw", "muon"] = "adamw"
     lr: float = 5e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01
+    momentum: float = 0.95  # Muon's
     learning_rate_scales: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -36,6 +39,7 @@ class OptimiserConfig:
         require(
             all(0 <= beta < 1 for beta in self.betas), f"optimiser: betas must lie in [0, 1), not {list(self.betas)}."
         )
+        require(0 <= self.momentum < 1, f"optimiser: momentum must lie in [0, 1), not {self.momentum}.")
         require(self.eps > 0, f"optimiser: eps must be above 0, not {self.eps}.")
         require(self.weight_decay >= 0, f"optimiser: weight_decay must be 0 or more, not {self.weight_decay}.")
         for pattern, scale in self.learning_rate_scales.items():

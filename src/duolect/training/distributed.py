@@ -42,6 +42,8 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
     """
     if loop.threads is not None:
         torch.set_num_threads(loop.threads)
+    # Without a GPU accelerate overlooks torchrun's processes unless it is told that the CPU is meant.
+    cpu = cpu or not torch.accelerator.is_available()
     # A process may train several models in turn, each in its own precision; accelerate's state outlives a run.
     AcceleratorState._reset_state()
     state = PartialState(cpu=cpu)

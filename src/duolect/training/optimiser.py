@@ -10,6 +10,7 @@ from torch import nn
 
 from duolect.errors import TrainingError
 from duolect.training.config import OptimiserConfig
+from duolect.training.muon import MuonWithAdamW, is_hidden_matrix
 
 
 def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -29,32 +30,35 @@ def undecayed(model: nn.Module) -> set[str]:
 
 
 def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
-    """Parameter groups with `weight_decay` and `scale` (of the learning rate), in a fixed order.
+    """Parameter groups with `muon`, `weight_decay` and `scale` (of the learning rate), in a fixed order.
 
     Raises TrainingError when nothing is trainable, or a pattern of `learning_rate_scales` fits no trainable parameter.
     """
     free = undecayed(model)
-    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    found: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     unused = set(config.learning_rate_scales)
     for name, parameter in trainable(model):
         fits = [pattern for pattern in config.learning_rate_scales if re.search(pattern, name)]
         unused.difference_update(fits)
         scale = config.learning_rate_scales[fits[0]] if fits else 1.0
-        found.setdefault((0.0 if name in free else config.weight_decay, scale), []).append(parameter)
+        muon = config.kind == "muon" and is_hidden_matrix(name, parameter, embeddings)
+        found.setdefault((muon, 0.0 if name in free else config.weight_decay, scale), []).append(parameter)
     if not found:
         raise TrainingError("The model has no trainable parameter, so there is nothing to train.")
     if unused:
         raise TrainingError(
             f"optimiser: learning_rate_scales: the pattern {sorted(unused)[0]!r} fits no trainable parameter's name."
         )
-    return [{"params": found[key], "weight_decay": key[0], "scale": key[1]} for key in sorted(found)]
+    return [{"params": found[key], "muon": key[0], "weight_decay": key[1], "scale": key[2]} for key in sorted(found)]
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """AdamW over `parameter_groups`, one kernel for all parameters."""
-    return torch.optim.AdamW(
-        parameter_groups(model, config), lr=config.lr, betas=config.betas, eps=config.eps, fused=True
-    )
+    """The optimiser `config` asks for, over `parameter_groups`."""
+    groups = parameter_groups(model, config)
+    if config.kind == "muon":
+        return MuonWithAdamW(groups, lr=config.lr, momentum=config.momentum, betas=config.betas, eps=config.eps)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
