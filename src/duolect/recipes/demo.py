@@ -30,15 +30,15 @@ from duolect.training import (
 
 ENCODER = ConformerConfig(
     width=144,
-    layers=6,
+    layers=5,
     heads=4,
     kernel=15,
     feed_forward=432,
     dropout=0.03,
-    front_end=FrontEndConfig(channels=(8, 16, 24), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
+    front_end=FrontEndConfig(channels=(8, 16, 16), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
 LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
-BATCHES = BatchConfig(max_seconds=16.0, max_utterances=16, buckets=12, longest=20.0)
+BATCHES = BatchConfig(max_seconds=32.0, max_utterances=24, buckets=12, longest=20.0)
 
 
 def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:
@@ -49,7 +49,7 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256
                 **FROM_UNITS,
                 vocabulary=1,
                 encoder=ENCODER,
-                ctc_layers=(3, 6),
+                ctc_layers=(3, 5),
                 decoder=DecoderConfig(width=144, layers=3, heads=4, dropout=0.1, auxiliary_layer=1),
                 spec_augment=SpecAugmentConfig(steps=(600, 100_000, 100_000), time_width=10),
             ),
@@ -58,7 +58,7 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256
             dev=str(dev),
             batches=BATCHES,
         ),
-        optimiser=OptimiserConfig(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        optimiser=OptimiserConfig(kind="muon", lr=2.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
         schedule=WarmupCosine(warmup=0.1, minimum=0.02),
         loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
     )
@@ -91,7 +91,7 @@ def demo_speech_llm(
                 llm=LLM,
                 encoder=ENCODER,
                 adapter=ConcatLinearConfig(factor=2),
-                ctc_layers=(3, 6),
+                ctc_layers=(3, 5),
                 ctc_weight=0.5,
                 spec_augment=SpecAugmentConfig(steps=(0, 0, 0)),
             ),
