@@ -149,6 +149,22 @@ def test_a_finite_pass_can_be_repeated() -> None:
     assert list(finished) == []
 
 
+def test_a_curriculum_begins_with_the_shortest_and_ends_with_all() -> None:
+    utterances = _utterances([1.0 + 0.1 * ((7 * i) % 40) for i in range(40)])
+    batches = SpeechBatches(utterances, BatchConfig(max_seconds=6.0, curriculum=0.25), seed=3)
+    sizes = [sum(map(len, batches.epoch_batches(epoch))) for epoch in range(8)]
+    assert sizes == [10, 13, 17, 22, 29, 38, 40, 40]
+    first = {u.id for batch in batches.epoch_batches(0) for u in batch}
+    assert first == {u.id for u in sorted(utterances, key=lambda u: u.duration)[:10]}
+    assert [list(b) for b in batches.epoch_batches(1)] == [list(b) for b in batches.epoch_batches(1)]
+    resumed = SpeechBatches(utterances, batches.config, seed=3)
+    start = iter(batches)
+    seen = [next(start) for _ in range(9)]
+    resumed.load_state_dict(batches.state_dict())
+    assert next(iter(resumed)) == next(start)
+    assert len(seen) == 9
+
+
 def test_misfits_are_listed() -> None:
     batches = SpeechBatches(_utterances([0.01, 5.0, 50.0]), BatchConfig(shortest=0.1, longest=20.0), epochs=1)
     assert _ids(list(batches)) == [["u1"]]

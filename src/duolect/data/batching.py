@@ -19,6 +19,9 @@ from duolect.errors import ConfigError, ManifestError
 # No bucket but the first holds utterances more than this factor apart, so that padding stays below it.
 _WIDEST = 1.25
 
+GROWTH = 1.3
+"""How much larger a curriculum's epoch is than the one before."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
@@ -27,6 +30,8 @@ class BatchConfig:
     A batch holds at most `max_seconds` of sound, padding included, and `max_utterances` utterances (an utterance longer
     than `max_seconds` is a batch alone). Utterances are batched within about `buckets` duration buckets of equal total
     duration (fewer for small sets; more where durations spread widely). With `shuffle` each epoch has its own order.
+    `curriculum` begins with easy ones, for then CTC finds its alignments much sooner (SortaGrad, arXiv 1512.02595):
+    the first epoch has only that share of the utterances, the shortest, and each next one GROWTH times as many.
     Utterances shorter than `shortest` or longer than `longest` seconds are left out and listed.
     The paper has 1000 s, 200 utterances and 19.5 s. Durations are the manifest's; speed factors change them later.
     """
@@ -37,6 +42,7 @@ class BatchConfig:
     shuffle: bool = True
     shortest: float = 0.0
     longest: float | None = None
+    curriculum: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_seconds <= 0:
@@ -44,6 +50,10 @@ class BatchConfig:
         for name in ("max_utterances", "buckets"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"batches: {name} must be at least 1, not {getattr(self, name)}.")
+        if self.curriculum is not None and not 0 < self.curriculum <= 1:
+            raise ConfigError(f"batches: curriculum must be a share above 0 and at most 1, not {self.curriculum}.")
+        if self.curriculum is not None and not self.shuffle:
+            raise ConfigError("batches: a curriculum is for training; with shuffle off every utterance is due.")
         if self.shortest < 0 or (self.longest is not None and self.longest <= self.shortest):
             raise ConfigError(f"batches: 0 <= shortest < longest must hold, not {self.shortest} and {self.longest}.")
 
@@ -91,6 +101,8 @@ class SpeechBatches(BatchStream[list[Utterance]]):
             raise ManifestError(f"No utterance is left to batch: {len(self.left_out)} were left out{first}.")
         if len({u.id for u in self.utterances}) < len(self.utterances):
             raise ManifestError("Two utterances to batch have the same id; ids must differ.")
+        if config.curriculum:
+            self.utterances.sort(key=lambda u: (u.duration, u.id))
         self._edges = edges = _bucket_edges([u.duration for u in self.utterances], config)
         # Every utterance counts as long as its bucket allows: a batch is full when one more such would not fit. With
         # real durations lhotse would look at the longest so far, and the next, longer one could overfill the batch.
@@ -110,7 +122,7 @@ class SpeechBatches(BatchStream[list[Utterance]]):
         from lhotse.dataset.sampling.dynamic_bucketing import DynamicBucketer
 
         seed = stable_seed(self.seed, epoch if self.config.shuffle else 0)
-        items = self._items
+        items = self._items[: self._due(epoch)] if self.config.curriculum else self._items
         if self.config.shuffle:
             order = np.random.Generator(np.random.PCG64(seed)).permutation(len(items))
             items = [items[i] for i in order.tolist()]
@@ -130,6 +142,11 @@ class SpeechBatches(BatchStream[list[Utterance]]):
         )
         for batch in bucketer:
             yield [self.utterances[item.index] for item in cast("Any", batch)]
+
+    def _due(self, epoch: int) -> int:
+        """How many of the shortest utterances take part in an epoch."""
+        share = (self.config.curriculum or 1.0) * GROWTH ** min(epoch, 1000)
+        return min(len(self._items), math.ceil(share * len(self._items)))
 
     def _buffer_size(self) -> int:
         """Utterances looked ahead at: enough for two batches in each bucket."""

@@ -38,7 +38,7 @@ ENCODER = ConformerConfig(
     front_end=FrontEndConfig(channels=(8, 16, 16), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
 LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
-BATCHES = BatchConfig(max_seconds=32.0, max_utterances=24, buckets=12, longest=20.0)
+BATCHES = BatchConfig(max_seconds=32.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.15)
 
 
 def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:

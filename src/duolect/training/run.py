@@ -147,7 +147,7 @@ def _speech_sources(
 
     train = SpeechBatches(data.train, task.batches, loop.seed, ranks.rank, ranks.size)
     # Dev is measured on all of dev: what is too long to train on is recognised all the same.
-    everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None)
+    everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None, curriculum=None)
     dev = SpeechBatches(data.dev, everything, loop.seed, ranks.rank, ranks.size, epochs=1)
     own, ctc = units
     return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
