@@ -52,7 +52,7 @@ def estimate_prior(
     The blank is removed and the rest renormalised; EOS and special labels have 0. The model must be in evaluation mode.
     """
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
-    config = dataclasses.replace(batches, shuffle=False)
+    config = dataclasses.replace(batches, shuffle=False, curriculum=None)
     sample = SpeechBatches([utterances[i] for i in sorted(drawn.tolist())], config, seed, epochs=1)
     loader = SpeechLoader(sample, None, workers=workers)
     return softmax_prior(ctc_posteriors(model, loader), eos_id=units.eos_id, forbidden_ids=units.special_ids)
