@@ -99,7 +99,8 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     tagged = {k: a for a in others if dataclasses.is_dataclass(a) for k in _kinds(a)}
     if isinstance(value, Mapping) and len(others) > 1 and tagged:
         if value.get("kind") not in tagged:
-            raise ConfigError(f"{where}: kind must be one of {', '.join(map(repr, tagged))}, not {value.get('kind')!r}.")
+            known = ", ".join(map(repr, tagged))
+            raise ConfigError(f"{where}: kind must be one of {known}, not {value.get('kind')!r}.")
         return from_json(tagged[value["kind"]], value, where)  # type: ignore[arg-type]
     for argument in others[:-1]:
         try:

@@ -3,9 +3,10 @@
     duolect demo            # trains all three, tunes, recognises, compares
     duolect train demo-acoustic --train corpus/train.jsonl --dev corpus/dev.jsonl --out runs/am
 
-They keep the structure of arXiv 2603.15045 (three strided convolutions, Conformer with CTC heads, attention decoder with
-an auxiliary loss; prefix speech LLM that starts from the acoustic model's encoder and from the language model) at about
-a hundredth of its size.
+They keep the structure of arXiv 2603.15045 (three strided convolutions, Conformer with CTC heads, attention decoder
+with an auxiliary loss; prefix speech LLM that starts from the acoustic model's encoder and the language model) at less
+than a hundredth of its size. What is different makes the most of few minutes: Muon instead of AdamW, and a curriculum
+that begins with the shortest utterances.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ BATCHES = BatchConfig(max_seconds=32.0, max_utterances=24, buckets=12, longest=2
 
 
 def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:
-    """A Conformer with two CTC heads and a two-layer attention decoder."""
+    """A Conformer of five layers with two CTC heads, and an attention decoder of three."""
     return Recipe(
         task=AcousticTask(
             model=AcousticConfig(
