@@ -18,7 +18,7 @@ from duolect.data.batching import BatchConfig, SpeechBatches
 from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
 from duolect.data.manifest import Utterance
 from duolect.data.skips import SkipLog, Skipped
-from duolect.errors import AudioError, DuolectError
+from duolect.errors import AudioError, DuolectError, ManifestError
 
 Make = Callable[..., list[Utterance]]
 CONFIG = BatchConfig(max_seconds=1.5, buckets=3)
@@ -234,6 +234,10 @@ def test_the_skip_log_counts_each_once(tmp_path: Path) -> None:
     log.write(tmp_path / "skipped.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "skipped.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[1] == {"id": "b", "file": "b.wav", "reason": "wörse"}
+    assert list(SkipLog.read(tmp_path / "skipped.jsonl")) == list(log)
+    (tmp_path / "torn.jsonl").write_text('{"id": "b"}\n')
+    with pytest.raises(ManifestError, match=r"torn\.jsonl:1: .*id, file and reason"):
+        SkipLog.read(tmp_path / "torn.jsonl")
     SkipLog().write(tmp_path / "skipped.jsonl")
     assert (tmp_path / "skipped.jsonl").read_bytes() == b""
 

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -76,7 +77,11 @@ def test_killed_and_resumed_with_prefetching_workers_equals_uninterrupted(corpus
 
 
 def test_two_processes_equal_one_that_accumulates_with_the_real_model(corpus: Path, tmp_path: Path) -> None:
-    """SpecAugment and noise are on: seeded by utterance, they do not depend on the process."""
+    """SpecAugment and noise are on: seeded by utterance, they do not depend on the process. What one cannot read is
+    noted whichever process meets it, and the second one shows nothing."""
+    corpus = make_corpus(tmp_path / "corpus")
+    for number in range(4):
+        (corpus / f"{number}.wav").write_bytes(b"not audio")
     _train(acoustic_recipe(corpus, dropout=0.0, steps=4, accumulate=2), tmp_path / "one")
     done = torchrun(corpus, tmp_path / "two", script="training_corpus.py")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -89,6 +94,10 @@ def test_two_processes_equal_one_that_accumulates_with_the_real_model(corpus: Pa
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
     assert (tmp_path / "two" / "system" / "system.json").exists()
+    listed = [sorted((tmp_path / run / "skipped.jsonl").read_text().splitlines()) for run in ("one", "two")]
+    assert len(listed[0]) == 4
+    assert listed[1] == listed[0]
+    assert done.stderr.count("step 4/4") == 1
 
 
 def test_an_acoustic_run_ends_in_a_system_with_its_prior(runs: Path) -> None:
@@ -178,9 +187,19 @@ def test_a_corpus_without_its_audio_stops_at_once(corpus: Path, tmp_path: Path) 
 def test_a_bad_utterance_is_skipped_and_listed(corpus: Path, tmp_path: Path) -> None:
     broken = make_corpus(tmp_path / "broken")
     (broken / "3.wav").write_bytes(b"not audio")
-    train_recipe(acoustic_recipe(broken, steps=6), tmp_path / "run", device="cpu")
-    listed = [json.loads(line) for line in (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()]
+    run = tmp_path / "run"
+    train_recipe(acoustic_recipe(broken, steps=6), run, device="cpu")
+    listed = [json.loads(line) for line in (run / "skipped.jsonl").read_text().splitlines()]
     assert [entry["id"] for entry in listed] == ["u3"]
+    # A later part of an interrupted run adds to the list.
+    earlier = json.dumps({"id": "before", "file": "gone.wav", "reason": "there is no such file."})
+    (run / "skipped.jsonl").write_text(earlier + "\n")
+    (run / "summary.json").unlink()
+    (run / "system" / "system.json").unlink()
+    shutil.rmtree(run / "checkpoints")
+    train_recipe(read_recipe(run), run, device="cpu")
+    listed = [json.loads(line) for line in (run / "skipped.jsonl").read_text().splitlines()]
+    assert [entry["id"] for entry in listed] == ["before", "u3"]
 
 
 def test_missing_models_to_start_from_are_one_sentence(corpus: Path, tmp_path: Path) -> None:

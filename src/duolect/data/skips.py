@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from duolect.data.manifest import Utterance
+from duolect.errors import ManifestError
 from duolect.storage import atomic_file
 
 
@@ -26,6 +27,18 @@ class SkipLog:
     def __init__(self, entries: Iterable[Skipped] = ()) -> None:
         self._entries: dict[tuple[str, str], Skipped] = {}
         self.extend(entries)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> SkipLog:
+        """What `write` wrote. Raises ManifestError naming file and line of what is no such entry."""
+        log = cls()
+        with open(path, encoding="utf-8") as handle:
+            for number, line in enumerate(handle, start=1):
+                try:
+                    log.extend([Skipped(**json.loads(line))])
+                except (ValueError, TypeError) as error:
+                    raise ManifestError(f"{path}:{number}: is no entry with id, file and reason ({error}).") from error
+        return log
 
     def extend(self, entries: Iterable[Skipped]) -> None:
         """Note utterances that were left out."""

@@ -77,11 +77,14 @@ class Window:
 
 
 class Reporter:
-    """Shows a run on a console: one live line on a terminal, one plain line for each log line elsewhere."""
+    """Shows a run on a console: one live line on a terminal, one plain line for each log line elsewhere.
+
+    `quiet`: nothing is shown (the processes of a run other than the first).
+    """
 
     def __init__(self, steps: int, start: int, *, quiet: bool = False, console: Console | None = None) -> None:
-        self.steps, self.start = steps, start
-        self.console = console or Console(stderr=True, quiet=quiet)
+        self.steps, self.start, self.quiet = steps, start, quiet
+        self.console = console or Console(stderr=True)
         self.begin = time.perf_counter()
         self.bar: Progress | None = None
         if self.console.is_terminal and not quiet:
@@ -106,7 +109,8 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print one line above the live line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if not self.quiet:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Stop the live line."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from duolect.configs import to_json
 from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig
 from duolect.errors import TrainingError
-from duolect.models import Model
+from duolect.models import Model, count_parameters
 from duolect.text import Units, load_units
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
@@ -26,7 +26,7 @@ from duolect.training.export import estimate_prior, export_system
 from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable
 from duolect.training.randomness import seed_everything
 from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
-from duolect.training.trainer import Batches, Evaluate, Trainer
+from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
 
 
 def train_recipe(
@@ -78,16 +78,31 @@ def train_recipe(
         accelerator=accelerator,
         console=console,
     )
+    together = True
     try:
         trainer.run()
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        together = False  # the other processes may be anywhere, and cannot be waited for
+        raise
     finally:
-        if ranks.rank == 0 and len(skipped):
-            skipped.write(folder / "skipped.jsonl")
-            console.print(skipped.summary(), highlight=False, markup=False, soft_wrap=True)
+        _report_skipped(skipped, folder, ranks, together, console)
     if ranks.rank == 0:
         export_system(folder, model.eval(), _prior(recipe, data.train, model, ctc_units or units))
     accelerator.wait_for_everyone()
     return folder / "system"
+
+
+def _report_skipped(skipped: SkipLog, folder: Path, ranks: Ranks, together: bool, console: Console) -> None:
+    """Add to skipped.jsonl what the processes left out: all of them, or the first one alone unless `together`."""
+    parts = ranks.gather(list(skipped)) if together else [list(skipped)]
+    now, path = SkipLog(entry for part in parts for entry in part), folder / "skipped.jsonl"
+    if ranks.rank != 0 or not len(now):
+        return
+    console.print(now.summary(), highlight=False, markup=False, soft_wrap=True)
+    before = SkipLog.read(path) if path.exists() else ()
+    SkipLog([*before, *now]).write(path)
 
 
 @dataclass(frozen=True)
@@ -162,8 +177,7 @@ def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Uni
 
 
 def _describe(recipe: Recipe, model: Model, units: Units) -> str:
-    total = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total, trained = count_parameters(model)["total"]
     part = "" if trained == total else f", {trained / 1e6:.2f} M of them trained"
     name = recipe.task.kind.replace("_", " ")
     return f"{name}: {total / 1e6:.2f} M parameters{part}, {units.size} {units.kind} units, {recipe.loop.steps} steps"
