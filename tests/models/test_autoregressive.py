@@ -130,12 +130,55 @@ def test_the_decoder_keeps_the_audio_once_per_utterance(models: Any, batch: Any)
         assert decoder.select(beams, torch.tensor([1, 9])).cross[0][0].shape[0] == 2  # utterance 1 has ended
 
 
-def test_columns_that_no_row_uses_are_dropped(models: Any) -> None:
+def test_a_step_runs_only_the_rows_that_grow_and_only_as_wide_as_they_are(models: Any) -> None:
+    model, shapes = models["language"], []
+    with torch.inference_mode():
+        _, state = model.start(None, 3)
+        with model.llm.model.model.register_forward_pre_hook(
+            lambda _, arguments, keywords: shapes.append(tuple(keywords["attention_mask"].shape)), with_kwargs=True
+        ):
+            for counts in ([3, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 2]):
+                log_probs_RNV, state = model.step(state, torch.full((3, 3), 4), torch.tensor(counts))
+                assert [bool(each.any()) for each in log_probs_RNV] == [count > 0 for count in counts]
+    assert shapes == [(2, 1, 3, 4), (1, 1, 3, 3), (1, 1, 3, 3)]
+    assert state.slots_RL.tolist() == [[1, 2, 3, 4], [1, 5, 6, 0], [1, 7, 8, 0]]  # BOS stands once
+    assert model.select(state, torch.tensor([2, 1])).slots_RL.shape == (2, 3)
+
+
+def test_the_pool_keeps_what_its_rows_use_and_old_states_stay_usable(models: Any) -> None:
+    model = models["language"]
+    generator = torch.Generator().manual_seed(5)
+    with torch.inference_mode():
+        _, state = model.start(None, 6)
+        labels: list[list[int]] = [[] for _ in range(6)]
+        states = []
+        for _ in range(40):
+            chosen = torch.randint(0, 6, (6,), generator=generator)
+            label_R1 = torch.randint(2, model.vocabulary, (6, 1), generator=generator)
+            labels = [[*labels[r], label] for r, label in zip(chosen.tolist(), label_R1[:, 0].tolist(), strict=True)]
+            log_probs_R1V, state = model.step(model.select(state, chosen), label_R1)
+            states.append((state, labels))
+        _compare(model, None, [(0, each) for each in labels], log_probs_R1V[:, 0])
+        live = len(state.slots_RL.unique())
+        assert live < 80 < 6 * 40  # of 240 computed positions: hypotheses have ancestors in common
+        assert len(state.pool.layers[0][0]) < 3 * live
+        for old, spoken in states[::13]:
+            log_probs_R1V, _ = model.step(old, torch.full((6, 1), 3))
+            _compare(model, None, [(0, [*each, 3]) for each in spoken], log_probs_R1V[:, 0])
+
+
+def test_a_state_may_leave_inference_mode_and_broken_rows_harm_no_other(models: Any) -> None:
     model = models["language"]
     with torch.inference_mode():
-        _, state = model.start(None, 2)
-        _, state = model.step(state, torch.tensor([[2, 3, 4], [2, 3, 4]]), torch.tensor([3, 1]))
-        assert state.valid_RL.shape[1] == 4
-        shorter = model.select(state, torch.tensor([1]))
-    assert shorter.valid_RL.shape[1] == 2
-    assert shorter.dense
+        _, state = model.start(None, 3)
+        _, state = model.step(state, torch.full((3, 2), 4), torch.tensor([1, 2, 2]))
+        keys, _ = state.pool.layers[0]
+        keys[state.slots_RL[2, 1:]] = torch.nan
+    with torch.no_grad():
+        log_probs_R1V, _ = model.step(state, torch.full((3, 1), 3))
+        assert log_probs_R1V[2].isnan().all()
+        _compare(model, None, [(0, [4, 3]), (0, [4, 4, 3])], log_probs_R1V[:2, 0])
+    log_probs_R1V, _ = model.step(state, torch.full((3, 1), 3))
+    assert log_probs_R1V[0].requires_grad  # nothing stands in the way of gradients
+    log_probs_R1V[0].sum().backward()
+    model.zero_grad()

@@ -1,6 +1,7 @@
 """Any Hugging Face causal LLM over embedded sequences, with or without a cache, rows of different length together.
 
-B utterances · S positions · R rows · N labels · L cached positions · X = L + N · E LLM width · V labels.
+B utterances · S positions · R rows · P rows that grow · N labels · G labels consumed over all rows · L cached positions
+of the longest row · X those after a step · E LLM width · V labels.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.errors import ModelError
-from duolect.models import cache as caches
 from duolect.nn.dropout import Dropout
-from duolect.nn.masks import key_bias, length_mask, step_mask
+from duolect.nn.masks import key_bias, length_mask
 
 if TYPE_CHECKING:
-    from transformers import Cache, PreTrainedModel
+    from transformers import PreTrainedModel
+
+    from duolect.models.cache import KeyValuePool
 
 
 @dataclass(frozen=True)
 class CausalState:
-    """What has been consumed by each row: keys and values, which of them count, and the next position."""
+    """What each row has consumed: where in the pool the keys and values of its positions are, and how many it has."""
 
-    cache: Cache
-    valid_RL: Tensor
+    pool: KeyValuePool
+    slots_RL: Tensor  # 0 beyond a row's positions
     positions_R: Tensor
-    dense: bool  # all of valid_RL is True: no mask needed
 
     def __len__(self) -> int:
         return len(self.positions_R)
@@ -81,47 +82,60 @@ class CausalLLM(nn.Module):
 
     def prefill(self, embedded_RSE: Tensor, lengths_R: Tensor) -> tuple[Tensor, CausalState]:
         """Consume right-padded prefixes of at least one position: (last states (R, E), state)."""
-        positions = embedded_RSE.shape[1]
-        self._check_positions(positions)
-        cache = caches.new_cache(self.model.config)
+        from transformers import DynamicCache
+
+        from duolect.models.cache import KeyValuePool
+
+        self._check_positions(embedded_RSE.shape[1])
+        cache = DynamicCache(config=self.model.config)
         states_RSE = self._run(embedded_RSE, past_key_values=cache, use_cache=True)
-        valid_RL = length_mask(lengths_R, positions)
         last_RE = states_RSE[torch.arange(len(lengths_R), device=lengths_R.device), lengths_R - 1]
-        return last_RE, CausalState(cache, valid_RL, lengths_R, bool(valid_RL.all()))
+        return last_RE, CausalState(*KeyValuePool.of(cache, lengths_R), lengths_R)
 
     def step(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None) -> tuple[Tensor, CausalState]:
-        """Row r consumes its first counts_R[r] labels (None: all): (states (R, N, E), state)."""
+        """Row r consumes its first counts_R[r] labels (None: all): (log p (R, N, V), 0 beyond a row's count; state).
+
+        Only rows that consume a label take part in the forward.
+        """
+        from duolect.models.cache import StepCache
+
         rows, labels = labels_RN.shape
-        if not labels_RN.numel():  # no row left, or no label: more than some LLMs can reshape
-            return torch.zeros(rows, labels, self.width, device=labels_RN.device, dtype=self.dtype), state
-        dense = state.dense and (counts_R is None or bool((counts_R == labels).all()))
+        device = labels_RN.device
         if counts_R is None:
-            counts_R = torch.full((rows,), labels, device=labels_RN.device)
-        mask_RNX, valid_RX = step_mask(state.valid_RL, counts_R, labels)
-        embedded_RNE = self.embed(labels_RN)
-        positions_RN = state.positions_R[:, None] + torch.arange(labels, device=labels_RN.device)
-        cache = caches.fork(state.cache)
-        states_RNE = self._run(
-            embedded_RNE,
+            counts_R = torch.full((rows,), labels, device=device)
+        new_RN = length_mask(counts_R, labels)
+        row_G, label_G = new_RN.nonzero(as_tuple=True)
+        log_probs_RNV = torch.zeros(rows, labels, self.vocabulary, dtype=torch.float32, device=device)
+        if not len(row_G):
+            return log_probs_RNV, state
+        positions_R = state.positions_R + counts_R
+        pool, slots_RL = state.pool.with_room(len(row_G), state.slots_RL)
+        new = pool.reserve(len(row_G))
+        growing_P = counts_R.nonzero()[:, 0]
+        width = int(positions_R[growing_P].max())
+        slots_RX = slots_RL.new_zeros(rows, max(width, slots_RL.shape[1]))
+        slots_RX[:, : slots_RL.shape[1]] = slots_RL
+        slots_RX[row_G, state.positions_R[row_G] + label_G] = torch.arange(new.start, new.stop, device=device)
+        # A padded label stands where the last one of its row does, within the positions that the LLM has.
+        positions_PN = state.positions_R[growing_P, None] + torch.arange(labels, device=device)
+        positions_PN = torch.minimum(positions_PN, positions_R[growing_P, None] - 1)
+        seen_PNX = torch.arange(width, device=device) <= positions_PN[..., None]
+        cache = StepCache(pool, slots_RX[growing_P, :width], new, new_RN[growing_P])
+        states_PNE = self._run(
+            self.embed(labels_RN[growing_P]),
             past_key_values=cache,
             use_cache=True,
-            # A padded label stays within the positions of its row, for LLMs with a table of positions.
-            position_ids=torch.minimum(positions_RN, (state.positions_R + counts_R.clamp(min=1) - 1)[:, None]),
-            attention_mask=None if dense else key_bias(mask_RNX, embedded_RNE.dtype).unsqueeze(1),
+            position_ids=positions_PN,
+            attention_mask=key_bias(seen_PNX, self.dtype).unsqueeze(1),
         )
-        return states_RNE, CausalState(cache, valid_RX, state.positions_R + counts_R, dense)
+        log_probs_RNV[row_G, label_G] = self.log_probs(states_PNE.flatten(0, 1)[cache.index_G])
+        return log_probs_RNV, CausalState(pool, slots_RX, positions_R)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
-        """The rows `rows_R`; positions that count in none of them are dropped."""
-        valid_RL, columns_L, dense = state.valid_RL[rows_R], None, state.dense
-        if not dense:
-            used_L = valid_RL.any(0)
-            if not bool(used_L.all()):
-                valid_RL, columns_L = valid_RL[:, used_L], used_L
-            dense = bool(valid_RL.all())
-        unchanged = len(rows_R) == len(state) and torch.equal(rows_R, torch.arange(len(state), device=rows_R.device))
-        cache = caches.pick(state.cache, None if unchanged else rows_R, columns_L)
-        return CausalState(cache, valid_RL, state.positions_R[rows_R], dense)
+        """The rows `rows_R`; copies no keys or values."""
+        positions_R = state.positions_R[rows_R]
+        width = int(positions_R.max()) if len(rows_R) else 0
+        return CausalState(state.pool, state.slots_RL[rows_R, :width], positions_R)
 
     def _run(self, embedded: Tensor, **arguments: Any) -> Tensor:
         decoder = getattr(self.model, self.model.base_model_prefix)

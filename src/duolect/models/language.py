@@ -71,8 +71,7 @@ class LanguageModel(nn.Module):
 
     def step(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, CausalState]:
         """See `Autoregressive.step`."""
-        states_RNE, state = self.llm.step(state, labels_RN, counts_R)
-        return self.llm.log_probs(states_RNE), state
+        return self.llm.step(state, labels_RN, counts_R)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """See `Autoregressive.select`."""

@@ -47,7 +47,7 @@ class PrefixInterface(nn.Module):
     def step(
         self, llm: CausalLLM, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None
     ) -> tuple[Tensor, CausalState]:
-        """States (R, N, E) after each label."""
+        """Log p (R, N, V) after each label; see `Autoregressive.step`."""
         return llm.step(state, labels_RN, counts_R)
 
     def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:

@@ -133,8 +133,7 @@ class SpeechLLM(nn.Module):
 
     def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
         """See `Autoregressive.step`."""
-        states_RNE, state = self.interface.step(self.llm, state, labels_RN, counts_R)
-        return self.llm.log_probs(states_RNE), state
+        return self.interface.step(self.llm, state, labels_RN, counts_R)
 
     def select(self, state: Any, rows_R: Tensor) -> Any:
         """See `Autoregressive.select`."""
