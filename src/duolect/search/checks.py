@@ -19,7 +19,7 @@ def utterance_names(ids: Sequence[str] | None, count: int) -> list[str]:
     if ids is None:
         return [str(i) for i in range(count)]
     if len(ids) != count:
-        raise SearchError(f"ids: {len(ids)} were given for {count} utterances")
+        raise SearchError(f"ids: {len(ids)} were given for {count} utterances.")
     return list(ids)
 
 
@@ -34,18 +34,18 @@ def check_log_probs(
     if log_probs_BTW.dim() != 3 or not log_probs_BTW.is_floating_point():
         shape = "×".join(map(str, log_probs_BTW.shape))
         raise SearchError(
-            f"{name}: log-probabilities must be a float tensor (B, T, V+1), not {shape} {log_probs_BTW.dtype}"
+            f"{name}: log-probabilities must be a float tensor (B, T, V+1), not {shape} {log_probs_BTW.dtype}."
         )
     batch, frames, width = log_probs_BTW.shape
     if width < 2 or (labels and width != labels + 1):
         wanted = f"{labels + 1} (the labels and blank)" if labels else "at least 2 (a label and blank)"
-        raise SearchError(f"{name}: {width} classes per frame, expected {wanted}")
+        raise SearchError(f"{name}: {width} classes per frame, expected {wanted}.")
     if lengths_B.shape != (batch,) or lengths_B.is_floating_point():
-        raise SearchError(f"{name}: lengths must be {batch} integers, one per utterance")
+        raise SearchError(f"{name}: lengths must be {batch} integers, one per utterance.")
     for utterance, length in zip(ids, lengths_B.tolist(), strict=True):
         if not 0 <= length <= frames:
             raise SearchError(
-                f"{name}: utterance {utterance} has length {length}, but the tensor holds {frames} frames"
+                f"{name}: utterance {utterance} has length {length}, but the tensor holds {frames} frames."
             )
     valid_BT = torch.arange(frames, device=log_probs_BTW.device) < lengths_B.to(log_probs_BTW.device)[:, None]
     sums_BT = log_probs_BTW.float().logsumexp(-1)
@@ -59,7 +59,7 @@ def check_log_probs(
             what = "is +inf"
         else:
             what = f"is not normalised (log-sum-exp {float(sums_BT[row, frame]):.4g}, expected 0)"
-        raise SearchError(f"{name}: utterance {ids[row]}, frame {frame} {what}")
+        raise SearchError(f"{name}: utterance {ids[row]}, frame {frame} {what}.")
 
 
 def check_scores(scores: Tensor, utterance_R: Tensor, *, ids: Sequence[str], name: str) -> None:
@@ -70,23 +70,23 @@ def check_scores(scores: Tensor, utterance_R: Tensor, *, ids: Sequence[str], nam
     if bad_R.any():
         row = int(bad_R.nonzero()[0])
         what = "NaN" if scores[row].isnan().any() else "+inf"
-        raise SearchError(f"{name}: the model gave {what} for utterance {ids[int(utterance_R[row])]}")
+        raise SearchError(f"{name}: the model gave {what} for utterance {ids[int(utterance_R[row])]}.")
 
 
 def check_weight(name: str, weight: float) -> None:
     """A scale must be a finite number ≥ 0 (the prior is subtracted by its name, not by a negative scale)."""
     if not (math.isfinite(weight) and weight >= 0.0):
-        raise SearchError(f"weight {name!r}: {weight} is not a finite number ≥ 0")
+        raise SearchError(f"weight {name!r}: {weight} is not a finite number ≥ 0.")
 
 
 def check_count(name: str, value: int, *, least: int = 1) -> None:
     """A size (beam, n-best, candidates): an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SearchError(f"{name}: {value!r} is not an integer ≥ {least}")
+        raise SearchError(f"{name}: {value!r} is not an integer ≥ {least}.")
 
 
 def check_labels(name: str, labels: Iterable[int], vocabulary: int) -> None:
     """Label ids must lie in 0 … vocabulary − 1."""
     for label in labels:
         if not 0 <= label < vocabulary:
-            raise SearchError(f"{name}: label {label} is outside the vocabulary of {vocabulary}")
+            raise SearchError(f"{name}: label {label} is outside the vocabulary of {vocabulary}.")

@@ -106,7 +106,7 @@ class CTCPrefixScorer:
         """The empty sequence of each utterance: g_b(∅, t) = Π_{i≤t} y_i(blank), g_n = 0, ψ = 1."""
         frames = self._frames
         if rows != len(frames.lengths_B):
-            raise SearchError(f"ctc: posteriors of {len(frames.lengths_B)} utterances for a search over {rows}")
+            raise SearchError(f"ctc: posteriors of {len(frames.lengths_B)} utterances for a search over {rows}.")
         blank_RT = _cut(torch.cat([frames.blank_sums_BT.new_zeros(rows, 1), frames.blank_sums_BT], 1))
         nothing_R = torch.full((rows,), -1, device=blank_RT.device)
         utterance_R = torch.arange(rows, device=blank_RT.device)
@@ -189,7 +189,7 @@ def ctc_full_sum(
     Sequences that share a prefix share its computation.
     """
     if len(labels) != len(log_probs_BTW):
-        raise SearchError(f"ctc: {len(labels)} n-best lists for {len(log_probs_BTW)} utterances")
+        raise SearchError(f"ctc: {len(labels)} n-best lists for {len(log_probs_BTW)} utterances.")
     sizes = [len(each) for each in labels]
     flat = [list(a) for each in labels for a in each]
     device, width = log_probs_BTW.device, log_probs_BTW.shape[-1]

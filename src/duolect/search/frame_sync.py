@@ -181,7 +181,7 @@ class _Search:
             vocabulary = check_vocabularies(self.weighted)
             if vocabulary != self.blank:
                 raise SearchError(
-                    f"scorer {self.weighted[0].name!r} has {vocabulary} labels, but CTC has {self.blank} besides blank"
+                    f"scorer {self.weighted[0].name!r} has {vocabulary} labels, but CTC has {self.blank} besides blank."
                 )
 
     def run(self, eos_id: int) -> _Beam:
@@ -411,9 +411,9 @@ def _check_settings(
     if labels_per_frame is not None:
         check_count("labels_per_frame", labels_per_frame)
     if merge not in ("sum", "max"):
-        raise SearchError(f"merge: {merge!r} is neither 'sum' nor 'max'")
+        raise SearchError(f"merge: {merge!r} is neither 'sum' nor 'max'.")
     check_weight(names[0], ctc_weight)
     if not ctc_weight:
-        raise SearchError(f"weight {names[0]!r}: a search over frames needs a CTC weight above 0")
+        raise SearchError(f"weight {names[0]!r}: a search over frames needs a CTC weight above 0.")
     if len(set(names)) != len(names):
-        raise SearchError(f"scorers: names must differ; given {list(names)}")
+        raise SearchError(f"scorers: names must differ; given {list(names)}.")

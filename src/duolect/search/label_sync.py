@@ -309,18 +309,18 @@ def _check_settings(
 ) -> None:
     names = [w.name for w in scorers]
     if not any(w.factor for w in scorers) or len(set(names)) != len(names):
-        raise SearchError(f"scorers: at least one must have a weight above 0, and names must differ; given {names}")
+        raise SearchError(f"scorers: at least one must have a weight above 0, and names must differ; given {names}.")
     check_count("beam", beam)
     check_count("nbest", nbest)
     if any(n < 0 for n in limits):
-        raise SearchError(f"limits: a label limit must be at least 0, found {min(limits)}")
+        raise SearchError(f"limits: a label limit must be at least 0, found {min(limits)}.")
     if not (math.isfinite(length_exponent) and length_exponent >= 0.0):
-        raise SearchError(f"length_exponent: {length_exponent} is not a finite number ≥ 0")
+        raise SearchError(f"length_exponent: {length_exponent} is not a finite number ≥ 0.")
     if stop not in ("exact", "heuristic"):
-        raise SearchError(f"stop: {stop!r} is neither 'exact' nor 'heuristic'")
+        raise SearchError(f"stop: {stop!r} is neither 'exact' nor 'heuristic'.")
     if candidates is not None:
         check_count("candidates", candidates)
         if all(w.scorer.by_candidate or not w.factor for w in scorers):
             raise SearchError(
-                "candidates: there is no other scorer to choose them by (attention decoder, speech LLM, LM)"
+                "candidates: there is no other scorer to choose them by (attention decoder, speech LLM, LM)."
             )

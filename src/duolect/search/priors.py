@@ -33,7 +33,7 @@ def softmax_prior(
         batch_V = probs_BTV.sum((0, 1)).cpu()
         sums_V = batch_V if sums_V is None else sums_V + batch_V
     if sums_V is None or not float(sums_V.sum()) > 0.0:
-        raise SearchError("prior: no frames to average over")
+        raise SearchError("prior: no frames to average over.")
     return _normalised(sums_V, eos_id, forbidden_ids)
 
 
@@ -52,7 +52,7 @@ def count_prior(
     """
     if not 0.0 < smoothing <= 1.0:
         raise SearchError(
-            f"prior: smoothing {smoothing} is outside (0, 1]; without it a label never seen would be free"
+            f"prior: smoothing {smoothing} is outside (0, 1]; without it a label never seen would be free."
         )
     counts_V = torch.zeros(vocabulary, dtype=torch.float64)
     for labels in sequences:

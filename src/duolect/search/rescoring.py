@@ -36,7 +36,7 @@ def sequence_scores(
     Raises SearchError for labels outside the vocabulary, and for NaN or +inf from the model.
     """
     if encoded is not None and len(encoded.lengths_B) != len(labels):
-        raise SearchError(f"{name}: {len(labels)} n-best lists for {len(encoded.lengths_B)} utterances")
+        raise SearchError(f"{name}: {len(labels)} n-best lists for {len(encoded.lengths_B)} utterances.")
     names = utterance_names(ids, len(labels))
     jobs: dict[tuple[int, tuple[int, ...]], int] = {}  # (utterance attended to, sequence) → its place among the scores
     places = [

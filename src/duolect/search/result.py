@@ -59,7 +59,7 @@ def combine(terms: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
     total: Any = 0.0
     for name, weight in weights.items():
         if name not in terms:
-            raise SearchError(f"weight {name!r}: the hypotheses carry no such term, only {', '.join(sorted(terms))}")
+            raise SearchError(f"weight {name!r}: the hypotheses carry no such term, only {', '.join(sorted(terms))}.")
         if weight != 0.0:
             total = total + signed(name, weight) * terms[name]
     return total

@@ -63,7 +63,7 @@ class Weighted:
     def __post_init__(self) -> None:
         check_weight(self.name, self.weight)
         if isinstance(self.scorer, PriorScorer) != (self.name in SUBTRACTED):
-            raise SearchError(f"scorer {self.name!r}: a prior, and only a prior, is named 'prior'")
+            raise SearchError(f"scorer {self.name!r}: a prior, and only a prior, is named 'prior'.")
 
     @property
     def factor(self) -> float:
@@ -159,7 +159,9 @@ class PriorScorer:
 
     def __init__(self, log_prior_V: Tensor) -> None:
         if log_prior_V.dim() != 1 or not bool(log_prior_V.isfinite().all()):
-            raise SearchError("prior: log-probabilities must be one finite number per label (smooth labels never seen)")
+            raise SearchError(
+                "prior: log-probabilities must be one finite number per label (smooth labels never seen)."
+            )
         self.log_prior_V = log_prior_V.float()
         self.vocabulary, self.device = len(log_prior_V), log_prior_V.device
 
@@ -194,6 +196,6 @@ def check_vocabularies(scorers: Sequence[Weighted]) -> int:
         if other.scorer.vocabulary != first.scorer.vocabulary:
             raise SearchError(
                 f"scorers {first.name!r} and {other.name!r} do not share their labels: "
-                f"{first.scorer.vocabulary} and {other.scorer.vocabulary}"
+                f"{first.scorer.vocabulary} and {other.scorer.vocabulary}."
             )
     return first.scorer.vocabulary
