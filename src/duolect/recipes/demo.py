@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duolect.data import BatchConfig, SpecAugmentConfig
+from duolect.data import BatchConfig
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
 from duolect.text import UnitsConfig
@@ -35,15 +35,15 @@ ENCODER = ConformerConfig(
     heads=4,
     kernel=15,
     feed_forward=432,
-    dropout=0.03,
+    dropout=0.0,
     front_end=FrontEndConfig(channels=(8, 16, 16), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
 LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
-BATCHES = BatchConfig(max_seconds=32.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.15)
+BATCHES = BatchConfig(max_seconds=28.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.15)
 
 
 def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:
-    """A Conformer of five layers with two CTC heads, and an attention decoder of three."""
+    """A Conformer of five layers with two CTC heads, and an attention decoder of two."""
     return Recipe(
         task=AcousticTask(
             model=AcousticConfig(
@@ -51,15 +51,14 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256
                 vocabulary=1,
                 encoder=ENCODER,
                 ctc_layers=(3, 5),
-                decoder=DecoderConfig(width=144, layers=3, heads=4, dropout=0.1, auxiliary_layer=1),
-                spec_augment=SpecAugmentConfig(steps=(600, 100_000, 100_000), time_width=10),
+                decoder=DecoderConfig(width=144, layers=2, heads=4, dropout=0.0, auxiliary_layer=1),
             ),
             units=UnitsConfig(kind="sentencepiece", size=units),
             train=(str(train),),
             dev=str(dev),
             batches=BATCHES,
         ),
-        optimiser=OptimiserConfig(kind="muon", lr=2.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        optimiser=OptimiserConfig(kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01),
         schedule=WarmupCosine(warmup=0.1, minimum=0.02),
         loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
     )
@@ -94,7 +93,6 @@ def demo_speech_llm(
                 adapter=ConcatLinearConfig(factor=2),
                 ctc_layers=(3, 5),
                 ctc_weight=0.5,
-                spec_augment=SpecAugmentConfig(steps=(0, 0, 0)),
             ),
             units=UnitsFrom(folder=str(language), component="language"),
             train=(str(train),),

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
-from duolect.reports import Comparison, print_table, read_curve, write_page
+from duolect.reports import Comparison, findings, markdown_table, print_table, read_curve, save_png, write_page
 from duolect.storage import atomic_file
 from duolect.studies.comparison import results, tuned_system
 from duolect.systems import combine
@@ -41,7 +41,7 @@ METHODS = (
 class DemoSteps:
     """Optimiser steps of the three trainings; the defaults fit 15 minutes on two CPU cores with everything else."""
 
-    acoustic: int = 1800
+    acoustic: int = 1700
     language: int = 1000
     speech_llm: int = 900
 
@@ -110,7 +110,12 @@ def run_demo(
         },
     )
     write_page(comparison, folder / "report.html")
+    save_png(comparison, folder / "report.png")
+    with atomic_file(folder / "report.md") as handle:
+        handle.write(markdown_table(comparison))
     print_table(comparison)
+    for sentence in findings(comparison):
+        console.print(f"  {sentence}", highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
     return comparison
 
