@@ -1,4 +1,4 @@
-"""Common to all tests: one thread (OpenMP threads that spin beside other processes cost a factor of ten), fixed seeds."""
+"""Common to all tests: one thread (OpenMP threads that spin beside other processes cost tenfold), fixed seeds."""
 
 import os
 

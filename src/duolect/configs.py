@@ -46,7 +46,7 @@ def from_json(cls: type[Config], mapping: Any, where: str = "config") -> Config:
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where}: expected an object with the fields of {cls.__name__}, found {_show(mapping)}.")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # ty: ignore[invalid-argument-type]
     for key in mapping:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
@@ -88,7 +88,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be an object, not {_show(value)}.")
         return {k: _convert(arguments[1], v, f"{where}.{k}") if arguments else v for k, v in value.items()}
     if dataclasses.is_dataclass(hint):
-        return value if isinstance(value, hint) else from_json(hint, value, where)  # type: ignore[arg-type]
+        return value if isinstance(value, hint) else from_json(hint, value, where)
     return _convert_scalar(hint, value, where)
 
 
@@ -101,7 +101,7 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
         if value.get("kind") not in tagged:
             known = ", ".join(map(repr, tagged))
             raise ConfigError(f"{where}: kind must be one of {known}, not {value.get('kind')!r}.")
-        return from_json(tagged[value["kind"]], value, where)  # type: ignore[arg-type]
+        return from_json(tagged[value["kind"]], value, where)
     for argument in others[:-1]:
         try:
             return _convert(argument, value, where)

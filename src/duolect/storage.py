@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def _make_parent(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any]]:
     """Open a file that takes the place of `path` only when the block ends without an error.
 
     `mode` is "w" (UTF-8 text) or "wb". On any error the partial file is removed and `path` is as before.
@@ -64,7 +64,7 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str]) -> Generator[Path]:
     """Yield an empty folder that becomes `path` when the block ends without an error.
 
     An existing `path` is replaced as one step of two renames; on any error it stays as it was.
