@@ -24,9 +24,7 @@ from duolect.models import (
     build_model,
     count_parameters,
     load_model,
-    load_trained_state,
     save_model,
-    trained_state,
 )
 from duolect.nn import ConformerConfig
 
@@ -118,24 +116,6 @@ def test_features_and_language_models_that_do_not_fit_are_refused(configs: Any, 
         llm = dataclasses.replace(configs["language"].llm, **changes)
         with pytest.raises(ModelError, match="does not fit"):
             models["speech_llm"].initialise_llm(build_model(LanguageConfig(llm=llm, bos_id=1, eos_id=0)))
-
-
-@pytest.mark.parametrize("changes", [{}, {"finetune": "frozen"}, LORA, {"freeze_encoder": True}])
-def test_a_checkpoint_holds_what_training_changes(changes: dict, configs: Any, build: Callable) -> None:
-    config = dataclasses.replace(configs["speech_llm"], **changes)
-    model, other = build(config), build(config)
-    state = {name: tensor.clone() for name, tensor in trained_state(model).items()}
-    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    assert not set(frozen) & set(state)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            if parameter.requires_grad:
-                parameter.zero_()
-    load_trained_state(other, state, "checkpoint")
-    assert _same(other.state_dict(), model.state_dict())
-    state.popitem()
-    with pytest.raises(ModelError, match=r"checkpoint: the tensor .* is missing"):
-        load_trained_state(other, state, "checkpoint")
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,7 @@ from duolect.models.acoustic import AcousticConfig, AcousticModel
 from duolect.models.autoregressive import Autoregressive
 from duolect.models.decoder import AttentionDecoder, DecoderConfig
 from duolect.models.encoded import Encoded
-from duolect.models.io import (
-    Model,
-    build_model,
-    count_parameters,
-    load_model,
-    load_trained_state,
-    load_weights,
-    save_model,
-    trained_state,
-)
+from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
 from duolect.models.lora import LoraSettings
@@ -41,9 +32,6 @@ __all__ = [
     "count_parameters",
     "label_log_probs",
     "load_model",
-    "load_trained_state",
-    "load_weights",
     "save_model",
     "text_log_prob",
-    "trained_state",
 ]

@@ -42,7 +42,7 @@ def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
     """Write `model` to `folder`, which appears whole or not at all. LoRA is merged; tied weights are written once."""
     config = model.config
     if getattr(config, "lora", None) is not None:
-        config = dataclasses.replace(config, finetune="full", lora=None)  # type: ignore[arg-type]
+        config = dataclasses.replace(config, finetune="full", lora=None)
     with atomic_folder(folder) as partial:
         write_json(partial / "config.json", {"format": FORMAT, "kind": config.kind, "config": to_json(config)})
         if not isinstance(model, AcousticModel):
@@ -65,39 +65,8 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         model = model_class(config)
     else:
         model = model_class(config, stored=_stored_architecture(folder / "llm_config.json"))
-    load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    _load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
     return model.to(device).eval()
-
-
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | os.PathLike[str]) -> None:
-    """Copy `tensors` into `model`, strictly; a tied weight may be named once. Raises ModelError naming the tensor."""
-    own = model.state_dict()
-    present = {_place(own[name]) for name in tensors if name in own}
-    for name in sorted(set(tensors) - set(own)):
-        raise ModelError(f"{where}: holds a tensor {name!r} that the model does not have.")
-    for name, tensor in own.items():
-        if name not in tensors and _place(tensor) not in present:
-            raise ModelError(f"{where}: the tensor {name!r} of the model is missing.")
-        if name in tensors and tensors[name].shape != tensor.shape:
-            found, expected = tuple(tensors[name].shape), tuple(tensor.shape)
-            raise ModelError(f"{where}: the tensor {name!r} has shape {found}, the model expects {expected}.")
-    model.load_state_dict(tensors, strict=False)
-
-
-def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What training changes, for checkpoints: trainable parameters (tied ones once) and all buffers.
-
-    What is frozen is left out; `load_trained_state` puts the rest back into a model built from the same config.
-    """
-    frozen = {_place(parameter) for parameter in model.parameters() if not parameter.requires_grad}
-    return {name: tensor for name, tensor in _once(model.state_dict()).items() if _place(tensor) not in frozen}
-
-
-def load_trained_state(model: nn.Module, tensors: dict[str, Tensor], where: str | os.PathLike[str]) -> None:
-    """The inverse of `trained_state`. Raises ModelError naming the tensor that is missing, unknown or misshapen."""
-    frozen = {_place(parameter) for parameter in model.parameters() if not parameter.requires_grad}
-    kept = {name: tensor for name, tensor in model.state_dict().items() if _place(tensor) in frozen}
-    load_weights(model, kept | tensors, where)
 
 
 def count_parameters(model: Model) -> dict[str, tuple[int, int]]:
@@ -118,6 +87,21 @@ def count_parameters(model: Model) -> dict[str, tuple[int, int]]:
         if part is not None
     }
     return {name: count for name, count in counts.items() if count[0]}
+
+
+def _load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | os.PathLike[str]) -> None:
+    """Copy `tensors` into `model`, strictly; a tied weight may be named once. Raises ModelError naming the tensor."""
+    own = model.state_dict()
+    present = {_place(own[name]) for name in tensors if name in own}
+    for name in sorted(set(tensors) - set(own)):
+        raise ModelError(f"{where}: holds a tensor {name!r} that the model does not have.")
+    for name, tensor in own.items():
+        if name not in tensors and _place(tensor) not in present:
+            raise ModelError(f"{where}: the tensor {name!r} of the model is missing.")
+        if name in tensors and tensors[name].shape != tensor.shape:
+            found, expected = tuple(tensors[name].shape), tuple(tensor.shape)
+            raise ModelError(f"{where}: the tensor {name!r} has shape {found}, the model expects {expected}.")
+    model.load_state_dict(tensors, strict=False)
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
