@@ -6,7 +6,7 @@ from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.files import recognize_manifest, run_record
 from duolect.systems.grid import GridConfig
 from duolect.systems.methods import METHODS, Method, find_method
-from duolect.systems.prior import estimate_prior
+from duolect.systems.prior import ctc_prior, estimate_prior
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Recognition
 from duolect.systems.rows import Candidate
@@ -27,6 +27,7 @@ __all__ = [
     "Tuned",
     "TuningRecord",
     "combine",
+    "ctc_prior",
     "default_method",
     "estimate_prior",
     "find_method",

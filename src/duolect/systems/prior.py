@@ -1,9 +1,10 @@
-"""The label prior of a component's CTC head, estimated on (training) audio."""
+"""The label prior of a CTC head, estimated on (training) audio. B utterances · T frames · V labels · W = V + 1."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from duolect.data import Utterance
 from duolect.search import softmax_prior
 from duolect.systems.batches import LONGEST_SECONDS, plan, read_batch, utterance_source
 from duolect.systems.components import Component
-from duolect.systems.first_pass import forbidden
+from duolect.text import Units
 
 
 def estimate_prior(
@@ -22,23 +23,32 @@ def estimate_prior(
 
     Audio that cannot be read is passed over. Raises SearchError where nothing is left.
     """
-    units = component.ctc_or_units
-    log_prior_V = softmax_prior(
-        _posteriors(component, utterances, batch_seconds, layer), eos_id=units.eos_id, forbidden_ids=forbidden(units)
-    )
+    log_prior_V = ctc_prior(component.model, component.ctc_or_units, _sound(utterances, batch_seconds), layer)
     device = next(component.model.parameters()).device
     return dataclasses.replace(component, log_prior_V=log_prior_V.to(device))
 
 
+def ctc_prior(model: Any, units: Units, sound: Iterable[tuple[Tensor, Tensor]], layer: int | None = None) -> Tensor:
+    """log p_prior (V,) of the CTC head at `layer` (None: the last), which speaks `units`; see `softmax_prior`.
+
+    sound: pairs (samples_BN, lengths_B). The model must be in evaluation mode. Raises SearchError without any frame.
+    """
+    return softmax_prior(_posteriors(model, sound, layer), eos_id=units.eos_id, forbidden_ids=units.special_ids)
+
+
 def _posteriors(
-    component: Component, utterances: Sequence[Utterance], batch_seconds: float, layer: int | None
+    model: Any, sound: Iterable[tuple[Tensor, Tensor]], layer: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    device = next(component.model.parameters()).device
+    device = next(model.parameters()).device
+    for samples_BN, lengths_B in sound:
+        with torch.no_grad():  # closed again before the generator yields
+            encoded = model.encode(samples_BN.to(device), lengths_B.to(device))
+            log_probs_BTW = model.ctc_log_probs(encoded, layer)
+        yield log_probs_BTW, encoded.lengths_B
+
+
+def _sound(utterances: Sequence[Utterance], batch_seconds: float) -> Iterator[tuple[Tensor, Tensor]]:
     for sources in plan([utterance_source(i, u) for i, u in enumerate(utterances)], batch_seconds):
         batch, _ = read_batch(sources, LONGEST_SECONDS)
-        if batch is None:
-            continue
-        with torch.no_grad():  # closed again before the generator yields
-            encoded = component.model.encode(batch.samples_BN.to(device), batch.lengths_B.to(device))
-            log_probs_BTW = component.model.ctc_log_probs(encoded, layer)
-        yield log_probs_BTW, encoded.lengths_B
+        if batch is not None:
+            yield batch.samples_BN, batch.lengths_B

@@ -3,7 +3,7 @@
 from duolect.training.checkpoint import Best, Checkpoints
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
-from duolect.training.export import estimate_prior, export_system
+from duolect.training.export import export_system, training_prior
 from duolect.training.final import TrainingSummary
 from duolect.training.run import train_recipe
 from duolect.training.schedule import PiecewiseLinear, Schedule, WarmupCosine
@@ -37,8 +37,8 @@ __all__ = [
     "UnitsFrom",
     "WarmupCosine",
     "build_accelerator",
-    "estimate_prior",
     "export_system",
     "read_recipe",
     "train_recipe",
+    "training_prior",
 ]

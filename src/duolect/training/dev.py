@@ -1,15 +1,11 @@
-"""Dev evaluation during training: losses, CTC greedy error rates, perplexities; the same values on every process.
-
-B utterances · T frames · W = V + 1 CTC classes, blank last.
-"""
+"""Dev evaluation during training: losses, CTC greedy error rates, perplexities; the same values on every process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from duolect.data import SpeechBatch
 from duolect.errors import TrainingError
@@ -115,13 +111,3 @@ def text_evaluation(
         }
 
     return evaluate
-
-
-@torch.no_grad()
-def ctc_posteriors(model: Any, batches: Iterable[SpeechBatch]) -> Iterable[tuple[Tensor, Tensor]]:
-    """(log_probs_BTW, lengths_B) of the last CTC head for each batch."""
-    device = next(model.parameters()).device
-    for batch in batches:
-        batch = batch.to(device)
-        encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
-        yield model.ctc_log_probs(encoded), encoded.lengths_B

@@ -12,11 +12,9 @@ from torch import Tensor
 
 from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
 from duolect.models import Model, save_model
-from duolect.search import softmax_prior
 from duolect.storage import atomic_folder, save_tensors
-from duolect.systems import write_single
+from duolect.systems import ctc_prior, write_single
 from duolect.text import Units
-from duolect.training.dev import ctc_posteriors
 
 
 def export_system(run: Path, model: Model, log_prior_V: Tensor | None = None) -> Path:
@@ -37,7 +35,7 @@ def export_system(run: Path, model: Model, log_prior_V: Tensor | None = None) ->
     return run / "system"
 
 
-def estimate_prior(
+def training_prior(
     model: Model,
     utterances: Sequence[Utterance],
     units: Units,
@@ -47,12 +45,10 @@ def estimate_prior(
     seed: int,
     workers: int = 0,
 ) -> Tensor:
-    """log p_prior (V,) of the last CTC head: its mean softmax over `number` training utterances drawn by `seed`.
-
-    The blank is removed and the rest renormalised; EOS and special labels have 0. The model must be in evaluation mode.
-    """
+    """The `ctc_prior` of the last head over `number` training utterances drawn by `seed`; those that cannot be read are
+    passed over. The model must be in evaluation mode."""
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)
     sample = SpeechBatches([utterances[i] for i in sorted(drawn.tolist())], config, seed, epochs=1)
     loader = SpeechLoader(sample, None, workers=workers)
-    return softmax_prior(ctc_posteriors(model, loader), eos_id=units.eos_id, forbidden_ids=units.special_ids)
+    return ctc_prior(model, units, ((batch.samples_BN, batch.sample_lengths_B) for batch in loader))

@@ -22,7 +22,7 @@ from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
 from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
-from duolect.training.export import estimate_prior, export_system
+from duolect.training.export import export_system, training_prior
 from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable
 from duolect.training.randomness import seed_everything
 from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
@@ -173,7 +173,7 @@ def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Uni
     if isinstance(task, LanguageTask) or not task.model.ctc_layers:
         return None
     sizes = {"number": task.prior_utterances, "seed": loop.seed, "workers": loop.workers}
-    return estimate_prior(model, utterances, units, batches=task.batches, **sizes)
+    return training_prior(model, utterances, units, batches=task.batches, **sizes)
 
 
 def _describe(recipe: Recipe, model: Model, units: Units) -> str:
