@@ -1,7 +1,12 @@
 """Sound: files to samples, samples to features, and text to speech by espeak-ng."""
 
+from typing import TYPE_CHECKING
+
 from duolect.audio.files import SAMPLE_RATE, AudioInfo, audio_info, read_audio, write_audio
 from duolect.audio.speech import Voice, languages, phonemes, speak, variants, voices
+
+if TYPE_CHECKING:
+    from duolect.audio.features import FeatureConfig, LogMel
 
 __all__ = [
     "SAMPLE_RATE",

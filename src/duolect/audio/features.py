@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from duolect.audio.files import SAMPLE_RATE
 from duolect.errors import ConfigError
 
 Kind = Literal["log10", "kaldi", "whisper"]
 Normalisation = Literal["none", "utterance", "per_feature"]
 _KINDS, _NORMALISATIONS = get_args(Kind), get_args(Normalisation)
-SAMPLE_RATE = 16_000
 WHISPER_SAMPLES = 30 * SAMPLE_RATE
 _FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE = 1 << 10, 1 << 18
 _KALDI_LOW_HZ, _KALDI_PREEMPHASIS = 20.0, 0.97

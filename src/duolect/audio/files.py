@@ -17,6 +17,8 @@ from duolect.errors import AudioError
 from duolect.storage import atomic_file
 
 SAMPLE_RATE = 16_000
+"""Of all sound in this project, once it is read."""
+
 # Read on both sides of a part, so that the resampler's filter, and codecs that lean on what came before, find there
 # what a whole read would show them.
 _MARGIN_SECONDS = 0.2

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from duolect.audio.files import SAMPLE_RATE
 from duolect.errors import AudioError, ConfigError
 
-SAMPLE_RATE = 16_000
 _SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: hand samples to the callback, return when done
 _DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT
 _UTF8 = 1

@@ -13,9 +13,9 @@ import soxr
 import torch
 from torch import Tensor
 
+from duolect.audio.files import SAMPLE_RATE
 from duolect.errors import ConfigError
 
-SAMPLE_RATE = 16000
 Colour = Literal["white", "pink", "brown"]
 # Amplitude falls with frequency as f ** -exponent.
 _COLOURS: dict[str, float] = {"white": 0.0, "pink": 0.5, "brown": 1.0}

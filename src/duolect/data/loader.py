@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from duolect.audio.files import read_audio
-from duolect.data.augment import SAMPLE_RATE, WaveAugmentConfig, augment_wave
+from duolect.audio.files import SAMPLE_RATE, read_audio
+from duolect.data.augment import WaveAugmentConfig, augment_wave
 from duolect.data.batching import SpeechBatches
 from duolect.data.manifest import Utterance
 from duolect.data.skips import SkipLog, Skipped

@@ -31,7 +31,8 @@ EncoderConfig = ConformerConfig
 def build_encoder(config: EncoderConfig, bins: int) -> Conformer:
     """The encoder `config` asks for, over features of `bins` bins.
 
-    An encoder has `width`, `depth`, `downsampling`, `padding_safe` and Conformer's `forward`.
+    An encoder has `width`, `downsampling` and `padding_safe`, Conformer's `forward`, and `layers` (counted from 1) in
+    its config.
     """
     return Conformer(config, bins)
 

@@ -142,11 +142,6 @@ class Conformer(nn.Module):
         return self.config.width
 
     @property
-    def depth(self) -> int:
-        """Number of layers; layers are counted from 1."""
-        return self.config.layers
-
-    @property
     def downsampling(self) -> int:
         """Feature frames per state."""
         return self.config.front_end.downsampling

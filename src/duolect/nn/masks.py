@@ -1,4 +1,4 @@
-"""Lengths and masks. B utterances · T frames · R rows · N labels of this step · L cached positions (see DESIGN.md)."""
+"""Lengths and masks. B utterances · T frames · R rows · N labels of this step · L cached positions · X = L + N."""
 
 from __future__ import annotations
 

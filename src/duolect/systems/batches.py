@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from duolect.audio import audio_info, read_audio
+from duolect.audio import SAMPLE_RATE, audio_info, read_audio
 from duolect.data import Utterance
 from duolect.errors import AudioError
 
-SAMPLE_RATE = 16_000
 SHORTEST_SECONDS = 0.025  # one analysis window: below it there is nothing to look at
 LONGEST_SECONDS = 120.0  # self-attention grows with the square of the length
 

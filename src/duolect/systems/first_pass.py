@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from duolect.audio import SAMPLE_RATE
 from duolect.search import (
     AutoregressiveScorer,
     CTCPrefixScorer,
@@ -16,7 +17,6 @@ from duolect.search import (
     greedy,
     label_synchronous,
 )
-from duolect.systems.batches import SAMPLE_RATE
 from duolect.systems.components import spelling_units
 from duolect.systems.context import Context
 from duolect.text import Units

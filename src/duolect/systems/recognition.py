@@ -93,8 +93,8 @@ def run_batches(
     """Recognise `sources`, longest first, in batches of at most `batch_seconds` of padded audio.
 
     Audio that cannot be read, or is longer than `max_seconds` or than a model's positions, is noted in `bad` and stops
-    nothing. `warm_up`: the first batch is recognised once more,
-    beforehand and untimed. Peak memory is that of this call where the system can tell, else of the process.
+    nothing. `warm_up`: the first batch is recognised once more, beforehand and untimed. Peak memory is that of this
+    call where the system can tell, else of the process.
     """
     run, done = Run(), 0
     used = [parts[name] for name in search.parts()]

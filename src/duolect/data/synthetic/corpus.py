@@ -22,7 +22,7 @@ from typing import get_args
 import numpy as np
 import soundfile
 
-from duolect.audio.speech import SAMPLE_RATE, Voice
+from duolect.audio import SAMPLE_RATE, Voice
 from duolect.configs import config_hash, to_json
 from duolect.data.manifest import Utterance, write_manifest
 from duolect.data.synthetic.config import Size, SyntheticConfig, synthetic_config

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from duolect.audio.speech import SAMPLE_RATE, Voice, speak
+from duolect.audio import SAMPLE_RATE, Voice, speak
 from duolect.data.augment import active_level, add_noise, reverberate
 from duolect.data.synthetic.config import SoundConfig
 

@@ -6,7 +6,7 @@ import dataclasses
 import random
 from typing import Literal
 
-from duolect.audio.speech import Voice
+from duolect.audio import Voice
 
 Split = Literal["train", "dev", "test"]
 
