@@ -1,0 +1,101 @@
+"""A pre-trained LLM by its local folder, in its own units: fine-tuned, before audio, and as a rescorer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from duolect.data import load_manifest
+from duolect.models import LLMConfig, LoraSettings
+from duolect.systems import Scales, SearchConfig, System, combine
+from duolect.text import UnitsConfig
+from duolect.training import train_recipe
+
+SPARE = 21  # rows of the embedding beyond the tokeniser's, as in Qwen2
+STEPS = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("tones") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def llm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with a byte-level tokeniser."""
+    folder = tmp_path_factory.mktemp("hub") / "llm"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=270, show_progress=False, special_tokens=["<|end|>"], initial_alphabet=alphabet
+    )
+    tokenizer.train([str(corpus / "lm.txt")], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=tokenizer.get_vocab_size() + SPARE, max_position_embeddings=256, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_its_embedding_may_have_more_rows_than_its_tokeniser(corpus: Path, llm: Path, tmp_path: Path) -> None:
+    source = tmp_path / "llm"
+    shutil.copytree(llm, source)
+    train_recipe(acoustic_recipe(corpus, **STEPS), tmp_path / "am", device="cpu")
+    recipe = language_recipe(corpus, tmp_path, **STEPS)
+    model = dataclasses.replace(recipe.task.model, llm=LLMConfig(vocabulary=1, source=str(source)))
+    own = UnitsConfig(kind="huggingface", source=str(source))
+    recipe = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model, units=own))
+    language = train_recipe(recipe, tmp_path / "lm", device="cpu")
+    shutil.rmtree(source)  # what was trained needs it no more
+
+    system = System.load(language)
+    assert system.language is not None
+    trained, units = system.language.model, system.language.units
+    assert trained.vocabulary == units.size
+    assert len(trained.llm.model.get_output_embeddings().weight) == units.size + SPARE
+    rescoring = SearchConfig(first_pass="frames", after=Scales(lm=0.5), beam=4, nbest=4)
+    joined = combine(acoustic=tmp_path / "am" / "system", language=language, search=rescoring)
+    joined.save(tmp_path / "joined")
+    again = System.load(tmp_path / "joined")
+    assert again.fingerprint() == joined.fingerprint()
+    rows = again.recognize(load_manifest(corpus / "dev.jsonl"), nbest=True).rows
+    for entry in (entry for row in rows for entry in row.fields["nbest"]):
+        ids = [units.bos_id, *units.encode(entry["text"])]
+        with torch.no_grad():
+            logits_NV = trained.llm.model(torch.tensor([ids])).logits[0, :, : units.size]
+        following = torch.tensor([*ids[1:], units.eos_id])
+        expected = logits_NV.log_softmax(-1).gather(1, following[:, None]).sum()
+        assert entry["terms"]["lm"] == pytest.approx(float(expected), abs=1e-3)
+
+
+def test_it_reads_audio_with_lora_and_ctc_in_its_units(corpus: Path, llm: Path, tmp_path: Path) -> None:
+    train_recipe(acoustic_recipe(corpus, **STEPS), tmp_path / "am", device="cpu")
+    recipe = speech_llm_recipe(corpus, tmp_path / "am", tmp_path, **STEPS)
+    lora = LoraSettings(rank=2, alpha=4, targets=("q_proj", "v_proj"))
+    network = LLMConfig(vocabulary=1, source=str(llm))
+    model = dataclasses.replace(recipe.task.model, llm=network, finetune="lora", lora=lora)
+    own = UnitsConfig(kind="huggingface", source=str(llm))
+    task = dataclasses.replace(recipe.task, model=model, units=own, initialise_llm=None)
+    system = System.load(train_recipe(dataclasses.replace(recipe, task=task), tmp_path / "run", device="cpu"))
+    assert system.speech_llm is not None
+    assert system.speech_llm.log_prior_V is not None
+    assert len(system.speech_llm.log_prior_V) == system.speech_llm.units.size
+    rows = system.with_method("speech-llm+ctc").recognize(load_manifest(corpus / "dev.jsonl")).rows
+    assert all(set(row.terms) == {"ctc", "speech_llm"} for row in rows)
+    before = AutoModelForCausalLM.from_pretrained(llm).state_dict()
+    after = system.speech_llm.model.llm.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if "q_proj" in name or "v_proj" in name}
+    stored = json.loads((tmp_path / "run" / "system" / "speech_llm" / "config.json").read_text())
+    assert stored["config"]["lora"] is None
