@@ -21,6 +21,7 @@ from duolect.systems import (
     SearchConfig,
     System,
     combine,
+    component_folder,
     default_method,
     tune,
     write_single,
@@ -153,6 +154,22 @@ def test_damaged_settings_and_weights(saved: Path) -> None:
         duolect.load(saved)
     with pytest.raises(SystemFolderError, match="no such system folder"):
         duolect.load(saved / "nothing")
+
+
+def test_a_run_folder_stands_for_what_it_exported(saved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    for use in (duolect.load, lambda folder: combine(acoustic=folder)):
+        with pytest.raises(SystemFolderError, match="not finished; go on with"):
+            use(run)
+    shutil.copytree(saved, run / "system")
+    assert duolect.load(run).folder == run / "system"
+    assert combine(acoustic=run).parts.keys() == {"acoustic"}
+    for folder in (run, run / "system", run / "system" / "language"):
+        assert component_folder(folder, "language") == run / "system" / "language"
+    with pytest.raises(SystemFolderError, match="has no trained model"):
+        component_folder(tmp_path / "nothing", "language")
 
 
 def test_units_of_another_system_are_noticed(saved: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the commands share: parsing by tyro, where systems lie, which device, and whether the output can be written.
+"""What the commands share: parsing by tyro, which device, and whether the output can be written.
 
 Cheap to import, so that `--help` is quick: what needs torch is imported where it is used.
 """
@@ -53,25 +53,11 @@ def command_line(command: str, arguments: Sequence[str]) -> str:
     return shlex.join(["duolect", command, *arguments])
 
 
-def system_folder(path: Path) -> Path:
-    """The system folder that `path` stands for: itself, or what the run folder `path` has exported.
-
-    Raises ConfigError for a run that has exported nothing yet; what is neither is left to the loader's message.
-    """
-    if (path / "system.json").is_file():
-        return path
-    if (path / "recipe.json").is_file():
-        if not (path / "system" / "system.json").is_file():
-            raise ConfigError(f"{path}: this training run is not finished; go on with `duolect train {path}` first.")
-        return path / "system"
-    return path
-
-
 def load_system(path: Path, device: Device = "cpu", method: str | None = None) -> System:
     """The system of a system or run folder on `device`, under the named method if one is given."""
     from duolect.systems import load
 
-    system = load(system_folder(path), torch_device(device))
+    system = load(path, torch_device(device))
     return system if method is None else system.with_method(method)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from duolect.cli.arguments import NameOption, PathOption, parse, require_writable, system_folder
+from duolect.cli.arguments import NameOption, PathOption, parse, require_writable
 from duolect.errors import ConfigError
 
 
@@ -34,15 +34,12 @@ class Combine:
 def run(arguments: list[str]) -> int:
     """Run the command; see `Combine`."""
     asked = parse("combine", Combine, arguments)
-    acoustic, language, speech_llm = (
-        None if path is None else system_folder(path) for path in (asked.acoustic, asked.language, asked.speech_llm)
-    )
-    if acoustic is language is speech_llm is None:
+    if asked.acoustic is asked.language is asked.speech_llm is None:
         raise ConfigError("no model is given; name at least one of --acoustic, --language and --speech-llm.")
     require_writable(asked.out, folder=True)
     from duolect.systems import combine
 
-    system = combine(acoustic=acoustic, language=language, speech_llm=speech_llm, search=asked.method)
+    system = combine(acoustic=asked.acoustic, language=asked.language, speech_llm=asked.speech_llm, search=asked.method)
     system.save(asked.out)
     print(f"{asked.out}: {', '.join(system.parts)}; method {system.method}; able to run {', '.join(system.methods())}")
     return 0

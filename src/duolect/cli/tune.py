@@ -16,7 +16,6 @@ from duolect.cli.arguments import (
     progress_bar,
     require_writable,
     say,
-    system_folder,
 )
 
 
@@ -48,11 +47,11 @@ class Tune:
 def run(arguments: list[str]) -> int:
     """Run the command; see `Tune`."""
     asked = parse("tune", Tune, arguments)
+    from duolect.data import load_manifest
+    from duolect.systems import system_folder, tune
+
     out = asked.out or system_folder(asked.system)
     require_writable(out, folder=True)
-    from duolect.data import load_manifest
-    from duolect.systems import tune
-
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
     with progress_bar(f"tuning {asked.method or system.method}") as progress:

@@ -26,6 +26,7 @@ from duolect.models import (
 )
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
 from duolect.storage import read_json
+from duolect.systems import component_folder
 from duolect.text import UnitsConfig, load_units
 from duolect.training import (
     FROM_UNITS,
@@ -38,7 +39,6 @@ from duolect.training import (
     UnitsFrom,
     WarmupCosine,
 )
-from duolect.training.parts import component_folder
 
 Config = TypeVar("Config")
 
@@ -196,7 +196,7 @@ def small_speech_llm(
     """
     sound = _stored(acoustic, "acoustic", AcousticConfig)
     network = _stored(language, "language", LanguageConfig)
-    units = load_units(component_folder(str(language), "language") / "units")
+    units = load_units(component_folder(language, "language") / "units")
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
@@ -226,7 +226,7 @@ def small_speech_llm(
 
 
 def _stored(folder: Path, component: str, kind: type[Config]) -> Config:
-    file = component_folder(str(folder), component) / "config.json"
+    file = component_folder(folder, component) / "config.json"
     stored: Any = read_json(file)
     if not isinstance(stored, dict) or stored.get("kind") != component:
         raise ConfigError(f"{file}: is not the config of a model of kind {component!r}.")

@@ -4,6 +4,7 @@ from duolect.systems.combination import combine, default_method, make_system, wr
 from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.files import recognize_manifest, run_record
+from duolect.systems.folder import component_folder, system_folder
 from duolect.systems.grid import GridConfig
 from duolect.systems.methods import METHODS, Method, find_method
 from duolect.systems.prior import ctc_prior, estimate_prior
@@ -27,6 +28,7 @@ __all__ = [
     "Tuned",
     "TuningRecord",
     "combine",
+    "component_folder",
     "ctc_prior",
     "default_method",
     "estimate_prior",
@@ -35,6 +37,7 @@ __all__ = [
     "make_system",
     "recognize_manifest",
     "run_record",
+    "system_folder",
     "tune",
     "utterance_set_hash",
     "write_single",

@@ -9,7 +9,7 @@ from pathlib import Path
 from duolect.errors import SystemFolderError
 from duolect.systems.components import KINDS, TITLES, Component
 from duolect.systems.config import SearchConfig
-from duolect.systems.folder import read_component, read_settings, write_settings
+from duolect.systems.folder import read_component, read_settings, system_folder, write_settings
 from duolect.systems.system import System
 
 PREFERRED = ("ctc+lm-rescoring", "attention+ctc", "attention", "speech-llm", "ctc-greedy")
@@ -26,7 +26,8 @@ def combine(
     search: SearchConfig | str | None = None,
     device: str = "cpu",
 ) -> System:
-    """One system out of trained parts: components, systems, or system folders (whose like-named component is taken).
+    """One system out of trained parts: components, systems, or system and run folders (whose like-named component is
+    taken).
 
     `search`: settings, the name of a method, or None for `default_method`. Scales tuned for a part's own system are
     left behind, since they belong to its models. Raises UnitsError where models that must share their units (all those
@@ -76,7 +77,7 @@ def _component(name: str, part: Part, device: str) -> Component:
                 f"{name}: the given system has no component {name!r}; it has {', '.join(part.parts)}."
             )
         return component
-    folder = Path(part)
+    folder = system_folder(part)
     stored = read_settings(folder)["components"]
     if name not in stored:
         raise SystemFolderError(f"{folder}: holds no {TITLES[name][4:]}, only {', '.join(stored)}.")

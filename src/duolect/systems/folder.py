@@ -40,6 +40,34 @@ class Contents:
     tuned: dict[str, TuningRecord]
 
 
+def system_folder(path: str | os.PathLike[str]) -> Path:
+    """The system folder that `path` stands for: itself, or what the run folder `path` has exported.
+
+    Raises SystemFolderError for a run that has exported nothing yet; what is neither is left to the reader to refuse.
+    """
+    path = Path(path)
+    if (path / SETTINGS).is_file() or not (path / "recipe.json").is_file():
+        return path
+    if not (path / "system" / SETTINGS).is_file():
+        raise SystemFolderError(f"{path}: this training run is not finished; go on with `duolect train {path}` first.")
+    return path / "system"
+
+
+def component_folder(path: str | os.PathLike[str], name: str) -> Path:
+    """The folder of the trained model `name`, given a run folder, a system folder or that folder itself.
+
+    Raises SystemFolderError when it is none of them.
+    """
+    path = Path(path)
+    for candidate in (path / "system" / name, path / name, path):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise SystemFolderError(
+        f"{path}: has no trained model; expected a run folder or a system folder with a component {name!r}, or the "
+        "folder of such a component."
+    )
+
+
 def write_folder(folder: str | os.PathLike[str], contents: Contents) -> None:
     """Write a system folder, or only its `system.json` where it has these very components already.
 

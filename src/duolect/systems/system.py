@@ -22,7 +22,7 @@ from duolect.evaluation import HypothesisRow, Skipped
 from duolect.systems.batches import LONGEST_SECONDS, Source, audio_source, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search
 from duolect.systems.config import SearchConfig
-from duolect.systems.folder import Contents, read_folder, write_folder
+from duolect.systems.folder import Contents, read_folder, system_folder, write_folder
 from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
@@ -82,14 +82,18 @@ class System:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
-        """Read a system folder. Raises SystemFolderError, ModelError or ConfigError naming the file at fault."""
+        """Read a system folder, or that of a finished run folder.
+
+        Raises SystemFolderError, ModelError or ConfigError naming the file at fault.
+        """
+        folder = system_folder(folder)
         contents = read_folder(folder, device)
         return dataclasses.replace(
             cls.of(contents.parts),
             search=contents.search,
             method=contents.method,
             tuned=contents.tuned,
-            folder=Path(folder),
+            folder=folder,
         )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -267,7 +271,7 @@ class System:
 
 
 def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
-    """The system in `folder`, on `device`, ready to `transcribe`."""
+    """The system in `folder` (a system folder, or the run folder of a finished training), ready to `transcribe`."""
     return System.load(folder, device)
 
 

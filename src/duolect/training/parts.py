@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from duolect.data import SkipLog, Skipped, Utterance, load_manifest, read_text
-from duolect.errors import TrainingError, UnitsError
+from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
 from duolect.storage import atomic_folder
+from duolect.systems import component_folder
 from duolect.text import Units, UnitsConfig, build_units, load_units, normalise
 from duolect.training.task import AcousticTask, LanguageTask, SpeechLLMTask, Task, UnitsFrom
 
@@ -53,20 +54,6 @@ def spellable(sentences: Iterable[str], units: Units, file: str, skipped: SkipLo
             yield sentence
 
 
-def component_folder(folder: str, component: str) -> Path:
-    """The folder of one model, given a run folder, a system folder or that folder itself.
-
-    Raises TrainingError when it is none of them.
-    """
-    for candidate in (Path(folder) / "system" / component, Path(folder) / component, Path(folder)):
-        if (candidate / "config.json").is_file():
-            return candidate
-    raise TrainingError(
-        f"{folder}: has no trained model; expected a run folder or a system folder with a component {component!r}, or "
-        "the folder of such a component."
-    )
-
-
 def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Path) -> None:
     """Build the units, or copy another model's, into `folder`; units that stand there already are left alone."""
     if folder.exists():
@@ -82,14 +69,14 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
 def _units_of(config: UnitsFrom) -> Units:
     try:
         return load_units(component_folder(config.folder, config.component) / "units")
-    except TrainingError:
+    except SystemFolderError:
         return load_units(Path(config.folder))
 
 
 def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
     """The task's model over `units`, with the weights it starts from.
 
-    Raises ModelError or TrainingError where a folder to start from does not fit.
+    Raises SystemFolderError, ModelError or TrainingError where a folder to start from does not fit.
     """
     model = build_model(_filled(task, units, ctc_units))
     if isinstance(task, SpeechLLMTask):
