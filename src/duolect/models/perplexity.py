@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from duolect.models.autoregressive import Autoregressive
-from duolect.models.targets import next_label_targets
+from duolect.models.targets import next_label_scores
 from duolect.text.normalise import words
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def label_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """(log p of each label and EOS (B, M), 0 beyond them; mask_BM)."""
     log_probs_BMV = model.sequence_log_probs(encoded, labels_BN, lengths_B)
-    mask_BM, targets_P = next_label_targets(labels_BN, lengths_B, model.eos_id)
-    scores_BM = log_probs_BMV.new_zeros(mask_BM.shape)
-    scores_BM[mask_BM] = log_probs_BMV[mask_BM].gather(1, targets_P[:, None])[:, 0]
-    return scores_BM, mask_BM
+    return next_label_scores(log_probs_BMV, labels_BN, lengths_B, model.eos_id)
 
 
 def text_log_prob(

@@ -1,4 +1,4 @@
-"""What the losses are computed on. B utterances · N labels · M packed positions · V labels · W = V + 1."""
+"""What losses and scores are computed on. B utterances · N labels · M = N + 1 · P packed positions · V labels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,21 @@ class LabelBatch(Protocol):
 
 def next_label_targets(labels_BN: Tensor, lengths_B: Tensor, eos_id: int) -> tuple[Tensor, Tensor]:
     """(mask_BM, targets_P): which of the M = N + 1 positions predict a label or EOS, and what, packed row by row."""
-    targets_BM = torch.nn.functional.pad(labels_BN, (0, 1))
-    targets_BM = targets_BM.scatter(1, lengths_B[:, None], eos_id)
-    mask_BM = length_mask(lengths_B + 1, targets_BM.shape[1])
+    mask_BM, targets_BM = _next_labels(labels_BN, lengths_B, eos_id)
     return mask_BM, targets_BM[mask_BM]
+
+
+def next_label_scores(
+    log_probs_BMV: Tensor, labels_BN: Tensor, lengths_B: Tensor, eos_id: int
+) -> tuple[Tensor, Tensor]:
+    """(log p of each label and of EOS (B, M), 0 beyond them; mask_BM), from what `sequence_log_probs` gives."""
+    mask_BM, targets_BM = _next_labels(labels_BN, lengths_B, eos_id)
+    return log_probs_BMV.gather(2, targets_BM[..., None])[..., 0].masked_fill(~mask_BM, 0.0), mask_BM
+
+
+def _next_labels(labels_BN: Tensor, lengths_B: Tensor, eos_id: int) -> tuple[Tensor, Tensor]:
+    targets_BM = torch.nn.functional.pad(labels_BN, (0, 1)).scatter(1, lengths_B[:, None], eos_id)
+    return length_mask(lengths_B + 1, targets_BM.shape[1]), targets_BM
 
 
 def label_count(batch: LabelBatch) -> float:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
+from duolect.models.targets import next_label_scores
 from duolect.search.checks import check_labels, check_scores, utterance_names
 from duolect.search.result import Hypothesis, SearchStatistics, combine, ranked
 
@@ -104,9 +105,6 @@ def _forward(
         encoded = encoded.select(torch.tensor([b for b, _ in rows], device=device))
     check_labels(name, (c for _, a in rows for c in a), model.vocabulary)
     log_probs_RMV = model.sequence_log_probs(encoded, labels_RN, counts_R)
-    targets_RM = torch.nn.functional.pad(labels_RN, (0, 1)).scatter(1, counts_R[:, None], eos_id)
-    scores_RM = log_probs_RMV.gather(2, targets_RM[..., None])[..., 0]
-    beyond_RM = torch.arange(longest + 1, device=device) > counts_R[:, None]
-    scores_R = scores_RM.masked_fill(beyond_RM, 0.0).sum(1)
+    scores_R = next_label_scores(log_probs_RMV, labels_RN, counts_R, eos_id)[0].sum(1)
     check_scores(scores_R[:, None], torch.arange(len(rows)), ids=names, name=name)
     return scores_R
