@@ -3,7 +3,7 @@
 from duolect.training.checkpoint import Best, Checkpoints
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
-from duolect.training.export import export_system, training_prior
+from duolect.training.export import export_system
 from duolect.training.final import TrainingSummary
 from duolect.training.run import train_recipe
 from duolect.training.schedule import PiecewiseLinear, Schedule, WarmupCosine
@@ -40,5 +40,4 @@ __all__ = [
     "export_system",
     "read_recipe",
     "train_recipe",
-    "training_prior",
 ]
