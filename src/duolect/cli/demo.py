@@ -21,7 +21,7 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder of corpus, runs, hypotheses and report."""
     size: Literal["tiny", "demo", "small"] = "demo"
-    """Of the corpus: tiny for a trial of the machinery, demo about 2.6 h, small about 25 h of speech."""
+    """Of the corpus: tiny for a trial of the machinery, demo about 4.5 h, small about 25 h of speech."""
     seed: int = 1
     """Of corpus and trainings."""
     steps: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="AM LM SLLM")] = None

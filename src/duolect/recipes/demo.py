@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duolect.data import BatchConfig
+from duolect.data import BatchConfig, SpecAugmentConfig
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
 from duolect.text import UnitsConfig
@@ -38,11 +38,11 @@ ENCODER = ConformerConfig(
     dropout=0.0,
     front_end=FrontEndConfig(channels=(8, 16, 16), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
-LLM = LLMConfig(vocabulary=1, width=192, layers=4, heads=4, intermediate=512, max_positions=1024, dropout=0.1)
-BATCHES = BatchConfig(max_seconds=28.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.15)
+LLM = LLMConfig(vocabulary=1, width=160, layers=3, heads=4, intermediate=448, max_positions=1024, dropout=0.1)
+BATCHES = BatchConfig(max_seconds=28.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.1)
 
 
-def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256, seed: int = 1) -> Recipe:
+def demo_acoustic(*, train: Path, dev: Path, steps: int = 1750, units: int = 256, seed: int = 1) -> Recipe:
     """A Conformer of five layers with two CTC heads, and an attention decoder of two."""
     return Recipe(
         task=AcousticTask(
@@ -64,7 +64,7 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 2400, units: int = 256
     )
 
 
-def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int = 1000, seed: int = 1) -> Recipe:
+def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int = 500, seed: int = 1) -> Recipe:
     """A Qwen2-architecture language model in the acoustic model's units."""
     return Recipe(
         task=LanguageTask(
@@ -72,16 +72,16 @@ def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int 
             units=UnitsFrom(folder=str(units)),
             train=tuple(map(str, text)),
             dev=str(dev),
-            max_tokens=3000,
+            max_tokens=2500,
         ),
-        optimiser=OptimiserConfig(lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        optimiser=OptimiserConfig(kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05),
         schedule=WarmupCosine(warmup=0.05, minimum=0.02),
         loop=LoopConfig(steps=steps, evaluate_every=250, checkpoint_every=500, log_every=25, seed=seed),
     )
 
 
 def demo_speech_llm(
-    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 900, seed: int = 1
+    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 650, seed: int = 1
 ) -> Recipe:
     """A prefix speech LLM: the acoustic model's encoder, two frames to a vector, the language model; all trained."""
     return Recipe(
@@ -93,6 +93,7 @@ def demo_speech_llm(
                 adapter=ConcatLinearConfig(factor=2),
                 ctc_layers=(3, 5),
                 ctc_weight=0.5,
+                spec_augment=SpecAugmentConfig(steps=(0, 0, 100_000), time_width=10),
             ),
             units=UnitsFrom(folder=str(language), component="language"),
             train=(str(train),),
@@ -101,7 +102,7 @@ def demo_speech_llm(
             initialise_encoder=str(acoustic),
             initialise_llm=str(language),
         ),
-        optimiser=OptimiserConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        optimiser=OptimiserConfig(kind="muon", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
         schedule=WarmupCosine(warmup=0.1, minimum=0.02),
         loop=LoopConfig(steps=steps, evaluate_every=300, checkpoint_every=300, log_every=25, seed=seed),
     )

@@ -102,7 +102,7 @@ class _bar:
 
     def __init__(self, console: Console, title: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.progress = Progress(*columns, console=console, transient=True)
+        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.console, self.title = console, title
 
     def __enter__(self) -> Callable[[int, int], None]:

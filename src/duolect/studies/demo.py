@@ -41,9 +41,9 @@ METHODS = (
 class DemoSteps:
     """Optimiser steps of the three trainings; the defaults fit 15 minutes on two CPU cores with everything else."""
 
-    acoustic: int = 1700
-    language: int = 1000
-    speech_llm: int = 900
+    acoustic: int = 1750
+    language: int = 500
+    speech_llm: int = 650
 
 
 def run_demo(
@@ -122,7 +122,7 @@ def run_demo(
 
 def _corpus(folder: Path, size: Size, seed: int, console: Console) -> Corpus:
     columns = (TextColumn("speaking the corpus"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("corpus", total=None)
         return make_corpus(
             folder, size, seed=seed, progress=lambda done, total: progress.update(task, completed=done, total=total)

@@ -63,7 +63,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         return [group for group in self.param_groups if group["muon"] is muon]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # ty: ignore[invalid-method-override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of both; gradients as they are in the parameters."""
         loss = closure() if closure is not None else None
         for group in self._groups(muon=True):

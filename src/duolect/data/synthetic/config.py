@@ -19,11 +19,11 @@ class SoundConfig:
     """
 
     noise_weights: tuple[float, float, float, float] = (0.2, 0.3, 0.15, 0.35)
-    snr_db: tuple[float, float] = (6.0, 30.0)
-    room_share: float = 0.4
+    snr_db: tuple[float, float] = (10.0, 35.0)
+    room_share: float = 0.25
     rt60: tuple[float, float] = (0.15, 0.6)
     direct_db: tuple[float, float] = (0.0, 9.0)
-    telephone_share: float = 0.1
+    telephone_share: float = 0.05
     telephone_band: tuple[float, float] = (300.0, 3400.0)
     level_db: tuple[float, float] = (1.0, 20.0)
     pause: tuple[float, float] = (0.05, 0.3)
@@ -58,7 +58,7 @@ class SyntheticConfig:
     babble_tracks: int = 6
     babble_seconds: float = 12.0
     sound: SoundConfig = field(default_factory=SoundConfig)
-    version: int = 2
+    version: int = 4
 
     def __post_init__(self) -> None:
         for name in ("train", "dev", "test", "lm_sentences", "babble_tracks"):
@@ -71,13 +71,13 @@ class SyntheticConfig:
 
 
 def synthetic_config(size: Size, seed: int = 1) -> SyntheticConfig:
-    """The settings of a size: `tiny` for tests, `demo` (about 2.6 h), `small` (about 25 h)."""
+    """The settings of a size: `tiny` for tests, `demo` (about 4.5 h), `small` (about 25 h)."""
     if size == "tiny":
         return SyntheticConfig(
             train=24, dev=8, test=8, lm_sentences=300, seed=seed, babble_tracks=1, babble_seconds=4.0
         )
     if size == "demo":
-        return SyntheticConfig(train=3200, dev=200, test=400, lm_sentences=80_000, seed=seed)
+        return SyntheticConfig(train=5200, dev=200, test=400, lm_sentences=80_000, seed=seed)
     if size == "small":
         return SyntheticConfig(train=34_000, dev=600, test=1200, lm_sentences=400_000, seed=seed, babble_tracks=16)
     raise ConfigError(f"synthetic corpus: size must be 'tiny', 'demo' or 'small', not {size!r}.")
