@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from duolect.data import load_manifest
 from duolect.errors import DuolectError
-from duolect.evaluation import RunRecord, read_run
+from duolect.evaluation import HypothesisRow, RunRecord, read_run
 from duolect.reports import SystemResult, system_result
 from duolect.storage import file_hash
 from duolect.systems import METHODS, System, TuningRecord, load, recognize_manifest, tune, utterance_set_hash
@@ -34,7 +34,7 @@ def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path
         if name in kept:
             system = system.with_tuning(kept[name])
             continue
-        with _bar(console, f"tuning {name}") as advance:
+        with StageBar(console, f"tuning {name}") as advance:
             found = tune(system, utterances, name, set_name=str(dev), progress=advance)
         system = system.with_tuning(found.record)
         scales = "  ".join(f"{term} {getattr(found.scales, term):.2f}" for term in found.scales.active)
@@ -50,23 +50,23 @@ def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path
 
 def recognized(
     system: System, method: str, manifest: Path, out: Path, console: Console, *, command: str, date: str
-) -> RunRecord:
-    """Hypotheses of one method for a manifest in `out`, made now unless they stand; how they were made."""
+) -> tuple[list[HypothesisRow], RunRecord]:
+    """The hypotheses of one method for a manifest, in `out` too, made now unless they stand; how they were made."""
     system = system.with_method(method)
     if out.exists():
         try:
-            _, record = read_run(out)
+            rows, record = read_run(out)
         except DuolectError:
-            record = None
+            rows, record = [], None
         if record and (record.config_hash, record.manifest_hash) == (system.fingerprint(), file_hash(manifest)):
-            return record
-    with _bar(console, f"recognising {method}") as advance:
+            return rows, record
+    with StageBar(console, f"recognising {method}") as advance:
         recognize_manifest(
             system, manifest, out, name=method, warm_up=True, progress=advance, command=command, date=date
         )
-    _, record = read_run(out)
+    rows, record = read_run(out)
     assert record is not None  # just written
-    return record
+    return rows, record
 
 
 def results(
@@ -76,8 +76,7 @@ def results(
     lines: list[SystemResult] = []
     for name in methods:
         out = folder / f"{name}.jsonl"
-        record = recognized(system, name, manifest, out, console, command=command, date=date)
-        rows, _ = read_run(out)
+        rows, record = recognized(system, name, manifest, out, console, command=command, date=date)
         baseline = lines[0].score if lines else None
         lines.append(system_result(name, rows, record, description=METHODS[name].description, baseline=baseline))
         score = lines[-1].score
@@ -97,7 +96,7 @@ def _records(system: System, folder: Path, set_hash: str) -> Mapping[str, Tuning
     return {name: record for name, record in saved.tuned.items() if record.set_hash == set_hash}
 
 
-class _bar:
+class StageBar:
     """A progress bar for one pass over a set; plain silence where there is no terminal."""
 
     def __init__(self, console: Console, title: str) -> None:

@@ -14,27 +14,15 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.reports import Comparison, findings, markdown_table, print_table, read_curve, save_png, write_page
 from duolect.storage import atomic_file
-from duolect.studies.comparison import results, tuned_system
-from duolect.systems import combine
+from duolect.studies.comparison import StageBar, results, tuned_system
+from duolect.systems import METHODS, combine
 from duolect.training import Recipe, train_recipe
-
-METHODS = (
-    "ctc-greedy",
-    "ctc-beam",
-    "attention",
-    "attention+ctc",
-    "ctc+lm-rescoring",
-    "ctc+lm-labelwise",
-    "speech-llm",
-    "speech-llm+ctc",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +77,16 @@ def run_demo(
         ),
     )
     system = combine(acoustic=acoustic / "system", language=language / "system", speech_llm=speech_llm / "system")
+    methods = tuple(METHODS)
     with clock("tuning on dev"):
-        system = tuned_system(system, METHODS, corpus.dev, folder / "system", console)
+        system = tuned_system(system, methods, corpus.dev, folder / "system", console)
     with clock("recognition of test"):
         today = date.today().isoformat()
-        lines = results(system, METHODS, corpus.test, folder / "hypotheses", console, command=command, date=today)
+        lines = results(system, methods, corpus.test, folder / "hypotheses", console, command=command, date=today)
     comparison = Comparison(
         title="Duolect demo: integration and combination on a synthetic corpus",
         systems=lines,
-        baseline=METHODS[0],
+        baseline=lines[0].name,
         curves=[read_curve(run / "log.jsonl", run.name.replace("_", " ")) for run in runs],
         notes=_notes(corpus, clock),
         provenance={
@@ -121,12 +110,8 @@ def run_demo(
 
 
 def _corpus(folder: Path, size: Size, seed: int, console: Console) -> Corpus:
-    columns = (TextColumn("speaking the corpus"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("corpus", total=None)
-        return make_corpus(
-            folder, size, seed=seed, progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )
+    with StageBar(console, "speaking the corpus") as advance:
+        return make_corpus(folder, size, seed=seed, progress=advance)
 
 
 def _dev_text(corpus: Corpus, path: Path) -> Path:
