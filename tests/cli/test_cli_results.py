@@ -36,6 +36,11 @@ def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corp
     on_dev = call("recognize", out, corpus.dev, "--out", tmp_path / "dev.jsonl")
     assert "tuned on this very set" in on_dev.err
     assert "no scales to tune" in call("tune", out, corpus.dev, "--method", "ctc-greedy").sentence()
+    lists, again = tmp_path / "lists.jsonl", tmp_path / "again"
+    rescoring = ("tune", system, corpus.dev, "--method", "ctc+lm-rescoring", "--out", again)
+    assert "WER of the search" in call(*rescoring, "--nbest", 4, "--rounds", 1, "--write-lists", lists).out
+    assert "WER of the lists" in call(*rescoring, "--lists", lists).out
+    assert System.load(again).tuned["ctc+lm-rescoring"].rounds == ()
 
 
 def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

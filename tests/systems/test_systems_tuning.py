@@ -9,23 +9,25 @@ import pytest
 import torch
 
 from duolect.data import Utterance, write_manifest
-from duolect.errors import ConfigError, DuolectError, ManifestError
-from duolect.evaluation import read_run, score_file
+from duolect.errors import ConfigError, DuolectError, ManifestError, ScoringError
+from duolect.evaluation import HypothesisRow, read_run, score_file, score_run
 from duolect.search import sequence_scores
 from duolect.systems import (
-    Candidate,
     GridConfig,
     Scales,
     SearchConfig,
     System,
     combine,
     estimate_prior,
+    read_lists,
     recognize_manifest,
     tune,
+    tune_lists,
     utterance_set_hash,
+    write_lists,
 )
-from duolect.systems.grid import search_grid
-from duolect.systems.tuning import term_table
+from duolect.systems.grid import GridResult, search_grid
+from duolect.systems.lists import Entry, term_table
 from duolect.text import CharacterUnits
 
 RESCORE = SearchConfig(first_pass="frames", after=Scales(lm=0.5), beam=8, nbest=8)
@@ -117,7 +119,8 @@ def test_tuning_lowers_the_error_of_its_lists_and_is_repeatable(
     tuned = tune(system, corpus, method, nbest=16)
     record = tuned.record
     assert record.oracle_wer <= tuned.wer <= tuned.wer_before
-    assert tuned.wer == min(point["wer"] for point in tuned.table)
+    assert tuned.wer == min(r.wer for r in record.rounds)
+    assert [r.list_wer is None for r in record.rounds] == [True] + [False] * (len(record.rounds) - 1)
     assert len(tuned.table) >= 21
     assert tuned.scales == record.search.scales
     assert tuned.scales.ctc == 1.0
@@ -131,20 +134,75 @@ def test_tuning_lowers_the_error_of_its_lists_and_is_repeatable(
     assert found.tuned_on_this_set
 
 
-def test_tuned_rescoring_has_the_error_rate_that_was_promised(
-    system: System, corpus: list[Utterance], tmp_path: Path
+@pytest.mark.parametrize("method", ["attention+ctc", "ctc+lm-rescoring", "ctc+lm-labelwise", "speech-llm+ctc"])
+def test_a_tuned_search_has_the_error_rate_that_was_promised(
+    method: str, system: System, corpus: list[Utterance], tmp_path: Path
 ) -> None:
     write_manifest(tmp_path / "dev.jsonl", corpus)
-    tuned = tune(system, corpus, "ctc+lm-rescoring", nbest=32)
-    exact = dataclasses.replace(tuned.record.search, beam=32, nbest=32)
-    full = dataclasses.replace(exact, labels_per_frame=16)
-    recognize_manifest(system.with_search(full), tmp_path / "dev.jsonl", tmp_path / "hyps.jsonl")
+    tuned = tune(system, corpus, method, nbest=32)
+    recognize_manifest(system.with_tuning(tuned.record), tmp_path / "dev.jsonl", tmp_path / "hyps.jsonl")
     assert score_file(tmp_path / "hyps.jsonl").wer == pytest.approx(tuned.wer)
 
 
+def test_lists_are_believed_only_as_far_as_the_search_confirms(
+    system: System, corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid that promises no errors, each answer is tried, and the search itself decides."""
+    answers = [{"ctc": 1.0, "lm": lm, "prior": prior} for lm, prior in ((0.0, 9.0), (2.0, 4.0), (0.1, 0.0))]
+    given = iter(answers)
+
+    def promise(table: object, **_: object) -> GridResult:
+        return GridResult(next(given), 0, False, 0, [])
+
+    monkeypatch.setattr("duolect.systems.tuning.search_grid", promise)
+    tuned = tune(system, corpus, "ctc+lm-labelwise", rounds=3)
+    rounds = tuned.record.rounds
+    assert [(r.scales.lm, r.scales.prior) for r in rounds[1:]] == [(0.0, 9.0), (2.0, 4.0), (0.1, 0.0)][
+        : len(rounds) - 1
+    ]
+    assert len(rounds) == 4 or rounds[-1].new == 0
+    assert {r.list_wer for r in rounds[1:]} == {0.0}
+    kept = min(rounds, key=lambda r: r.wer)  # the first of equal ones
+    assert (tuned.scales, tuned.wer, tuned.wer_before) == (kept.scales, kept.wer, rounds[0].wer)
+    for each in rounds:
+        search = dataclasses.replace(tuned.record.search, inside=each.scales)
+        rows = system.with_search(search).recognize(corpus).rows
+        assert score_run(rows).wer == pytest.approx(each.wer)
+
+
+def test_scales_are_chosen_again_from_a_file_of_lists_alone(
+    system: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    tuned = tune(system, corpus, "ctc+lm-rescoring", nbest=16, rounds=1)
+    write_lists(tmp_path / "lists.jsonl", tuned.lists, {u.id: u.text for u in corpus})
+    lists = read_lists(tmp_path / "lists.jsonl")
+    assert lists == tuned.lists
+    again = tune_lists(system, corpus, lists, "ctc+lm-rescoring")
+    assert again.record.rounds == ()
+    assert again.record.oracle_wer == tuned.record.oracle_wer
+    assert again.wer == min(point["wer"] for point in again.table) <= again.wer_before
+    assert again.record.set_hash == tuned.record.set_hash
+    scales = again.scales
+
+    def rescored(entry: Entry) -> float:
+        return scales.combine(entry.terms)
+
+    best = {name: max(each, key=rescored).text for name, each in lists.items()}
+    rows = [HypothesisRow(id=u.id, text=best[u.id], reference=u.text) for u in corpus]
+    assert score_run(rows).wer == pytest.approx(again.wer)
+
+    with pytest.raises(ConfigError, match="no n-best list of the utterance 'u0'"):
+        tune_lists(system, corpus, {name: each for name, each in lists.items() if name != "u0"}, "ctc+lm-rescoring")
+    with pytest.raises(ConfigError, match="the term 'decoder'"):
+        tune_lists(system, corpus, lists, "attention+ctc")
+    (tmp_path / "bare.jsonl").write_text('{"id": "u0", "text": "a"}\n')
+    with pytest.raises(ScoringError, match="'u0' has no list"):
+        read_lists(tmp_path / "bare.jsonl")
+
+
 def test_a_planted_optimum_is_found_from_candidates() -> None:
-    def candidate(text: str, ctc: float, lm: float) -> Candidate:
-        return Candidate(text, (1, 2), ctc, {"ctc": ctc, "lm": lm})
+    def candidate(text: str, ctc: float, lm: float) -> Entry:
+        return Entry(text, {"ctc": ctc, "lm": lm}, 2)
 
     lists = [
         [candidate("a bat", -2.0, -9.0), candidate("a cat", -4.0, -3.0)],  # right from λ = 1/3 on

@@ -34,8 +34,14 @@ class Tune:
     """The method whose scales are tuned (default: the system's own)."""
     out: PathOption = None
     """Write the tuned system to this folder and leave SYSTEM as it is."""
+    lists: PathOption = None
+    """Choose the scales on the n-best lists of this file (--write-lists, or recognize --nbest) and run no model."""
+    write_lists: PathOption = None
+    """Keep the n-best lists, every term of every hypothesis, in this file."""
     nbest: int = 64
-    """Hypotheses of each list that the scales are chosen on."""
+    """Hypotheses of CTC alone that each list begins with."""
+    rounds: int = 6
+    """At most so often are scales chosen and the set decoded with them, which lengthens the lists."""
     batch_seconds: float = 60.0
     """Seconds of audio recognised at once, padding included."""
     device: Device = "auto"
@@ -48,33 +54,47 @@ def run(arguments: list[str]) -> int:
     """Run the command; see `Tune`."""
     asked = parse("tune", Tune, arguments)
     from duolect.data import load_manifest
-    from duolect.systems import system_folder, tune
+    from duolect.systems import read_lists, system_folder, tune, tune_lists, write_lists
 
     out = asked.out or system_folder(asked.system)
     require_writable(out, folder=True)
+    if asked.write_lists is not None:
+        require_writable(asked.write_lists)
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
-    with progress_bar(f"tuning {asked.method or system.method}") as progress:
-        found = tune(
-            system,
-            utterances,
-            asked.method,
-            set_name=str(asked.manifest),
-            nbest=asked.nbest,
-            batch_seconds=asked.batch_seconds,
-            normaliser=asked.normaliser,
-            progress=progress,
-        )
+    if asked.lists is not None:
+        lists, name = read_lists(asked.lists), str(asked.manifest)
+        found = tune_lists(system, utterances, lists, asked.method, set_name=name, normaliser=asked.normaliser)
+    else:
+        with progress_bar(f"tuning {asked.method or system.method}") as progress:
+            found = tune(
+                system,
+                utterances,
+                asked.method,
+                set_name=str(asked.manifest),
+                nbest=asked.nbest,
+                rounds=asked.rounds,
+                batch_seconds=asked.batch_seconds,
+                normaliser=asked.normaliser,
+                progress=progress,
+            )
+    if asked.write_lists is not None:
+        write_lists(asked.write_lists, found.lists, {u.id: u.text for u in utterances})
     record, tuned = found.record, system.with_tuning(found.record)
     if system.method is not None and system.method != record.method:
         tuned = tuned.with_method(system.method)  # what is tuned beside it is used where --method names it
     tuned.save(out)
     scales = "  ".join(f"{term} {getattr(found.scales, term):.3g}" for term in found.scales.active)
     print(f"{record.method}: {scales}")
+    what = "the search" if record.rounds else "the lists"
     print(
-        f"WER on the n-best lists of {record.utterances} utterances: {100 * found.wer_before:.2f} % before,"
-        f" {100 * found.wer:.2f} % after ({100 * record.oracle_wer:.2f} % at best)"
+        f"WER of {what} on {record.utterances} utterances: {100 * found.wer_before:.2f} % before,"
+        f" {100 * found.wer:.2f} % after; {100 * record.oracle_wer:.2f} % if the best of each list were chosen"
     )
+    for number, each in enumerate(record.rounds[1:], 1):
+        scales = "  ".join(f"{term} {getattr(each.scales, term):.3g}" for term in each.scales.active)
+        promised = 100 * (each.list_wer or 0.0)
+        print(f"  round {number}: {scales}: lists {promised:.2f} %, search {100 * each.wer:.2f} %, {each.new} new")
     print(f"written to {out}")
     if record.at_edge:
         say("The best scales lie at the edge of the grid; better ones may lie beyond it.")

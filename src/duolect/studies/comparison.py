@@ -39,7 +39,8 @@ def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path
         system = system.with_tuning(found.record)
         scales = "  ".join(f"{term} {getattr(found.scales, term):.2f}" for term in found.scales.active)
         console.print(
-            f"  {name}: {scales}; WER on the dev lists {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %",
+            f"  {name}: {scales}; WER on dev {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %"
+            f" in {len(found.record.rounds) - 1} rounds",
             highlight=False,
         )
         system.save(folder)

@@ -7,12 +7,13 @@ from duolect.systems.files import recognize_manifest, run_record
 from duolect.systems.folder import component_folder, system_folder
 from duolect.systems.grid import GridConfig
 from duolect.systems.methods import METHODS, Method, find_method
+from duolect.systems.nbest_file import read_lists, write_lists
 from duolect.systems.prior import ctc_prior, estimate_prior
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Recognition
 from duolect.systems.rows import Candidate
 from duolect.systems.system import System, Transcript, load
-from duolect.systems.tuning import Tuned, tune
+from duolect.systems.tuning import Tuned, tune, tune_lists
 
 __all__ = [
     "METHODS",
@@ -35,10 +36,13 @@ __all__ = [
     "find_method",
     "load",
     "make_system",
+    "read_lists",
     "recognize_manifest",
     "run_record",
     "system_folder",
     "tune",
+    "tune_lists",
     "utterance_set_hash",
+    "write_lists",
     "write_single",
 ]

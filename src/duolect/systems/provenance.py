@@ -8,17 +8,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from duolect.data import Utterance
-from duolect.systems.config import SearchConfig
+from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.grid import GridConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningRound:
+    """One round of tuning: the scales tried, their word error rate (a fraction) on the lists as they were, and that of
+    the search itself with these scales, which found `new` hypotheses that the lists did not hold.
+
+    The first round has the method's untuned scales, chosen on no list.
+    """
+
+    scales: Scales
+    list_wer: float | None
+    wer: float
+    new: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningRecord:
     """How the scales of a method were chosen: on which set, by which grid, and what that gave.
 
-    `set_hash` is that of `utterance_set_hash`; the word error rates (fractions) are those of the n-best lists reranked
-    with the scales before and after; `oracle_wer` that of the best hypothesis of each list; `at_edge`: an optimum may
-    lie beyond the grid.
+    `set_hash` is that of `utterance_set_hash`; `wer_before` and `wer_after` are the word error rates (fractions) of the
+    search itself on the set, with the untuned and the chosen scales; `oracle_wer` that of the best hypothesis of each
+    list; `at_edge`: an optimum may lie beyond the grid. Where no model was run (scales chosen from an n-best file
+    alone) the rates are those of the lists, and there are no `rounds`.
     """
 
     method: str
@@ -34,6 +49,7 @@ class TuningRecord:
     at_edge: bool
     grid: GridConfig
     created_by: str
+    rounds: tuple[TuningRound, ...] = ()
 
 
 def utterance_set_hash(utterances: Iterable[Utterance]) -> str:

@@ -1,15 +1,18 @@
-"""Scales chosen on a development set: n-best lists with every term, then a grid, minimum word error rate.
+"""Scales chosen on a development set: n-best lists with every term, a grid, minimum word errors; then the real search.
 
-The models run once, to make the lists; the grid (`grid.py`) works on the terms alone. A joint search is tuned on the
-lists of CTC alone together with its own under the method's untuned scales, every term scored anew for all of them, so
-that the lists hold what either of the terms would choose; the scales then go into the real one-pass search.
+The grid (`grid.py`) works on lists alone, and trusts them: where a scale makes a search prefer hypotheses that no list
+holds, the lists cannot tell (a prior that is subtracted rewards every further label, say). So the set is decoded with
+the scales found, what that finds joins the lists, and the scales are chosen again, until nothing new is found (the
+outer loop of Och 2003, "Minimum error rate training in statistical machine translation"). The scales kept are those
+with which the search itself, not a list, made the fewest word errors.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,29 +20,29 @@ from duolect import __version__
 from duolect.data import Utterance
 from duolect.errors import ConfigError
 from duolect.evaluation import Normaliser
-from duolect.evaluation.words import utterance_counts
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.config import TERMS, Scales, SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.first_pass import run_first_pass
 from duolect.systems.grid import GridConfig, GridResult, TermTable, search_grid
+from duolect.systems.lists import Entry, NbestLists, spoken_words, term_table
 from duolect.systems.methods import find_method
-from duolect.systems.provenance import TuningRecord, utterance_set_hash
+from duolect.systems.provenance import TuningRecord, TuningRound, utterance_set_hash
 from duolect.systems.recognition import Progress, run_batches
-from duolect.systems.recognizer import as_candidates
-from duolect.systems.rescoring import add_terms
+from duolect.systems.recognizer import as_candidates, recognize_batch
 from duolect.systems.rows import Candidate
 from duolect.systems.system import BATCH_SECONDS, System
-from duolect.text import normalise
 
 NBEST = 64
+ROUNDS = 6
 LABELS_PER_FRAME = 16  # of the lists of CTC alone, where the search itself names no number
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The scales found, the word error rates (fractions) of the n-best lists before and with them, every grid point
-    tried as {term: scale, …, "wer": rate}, what a system folder keeps, and the number of utterances skipped."""
+    """The scales found, the word error rates (fractions) of the search before and with them, every grid point of the
+    last lists as {term: scale, …, "wer": rate}, what a system folder keeps, the number of utterances skipped, and the
+    lists at the end, by utterance id."""
 
     scales: Scales
     wer_before: float
@@ -47,6 +50,119 @@ class Tuned:
     table: list[dict[str, float]]
     record: TuningRecord
     skipped: int
+    lists: dict[str, list[Entry]]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is tuned, on what."""
+
+    system: System
+    name: str
+    search: SearchConfig
+    utterances: dict[str, Utterance]
+    normaliser: Normaliser
+    set_name: str
+    grid: GridConfig
+    nbest: int
+
+    @property
+    def axes(self) -> list[str]:
+        """The terms whose scales move: the prior's only where the system has one."""
+        parts = self.system.with_search(self.search).parts
+        has_prior = parts[self.search.spelling].log_prior_V is not None
+        return [t for t in find_method(self.name).tuned if t != "prior" or has_prior]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """All terms that a hypothesis needs."""
+        needed = {find_method(self.name).anchor, *self.axes, *self.search.scales.active}
+        return tuple(t for t in TERMS if t in needed)
+
+    def references(self, ids: Sequence[str]) -> list[str]:
+        return [self.utterances[n].text for n in ids]
+
+    def table(self, lists: Mapping[str, Sequence[Entry]]) -> TermTable:
+        """The lists as the grid wants them."""
+        return term_table(list(lists.values()), self.references(list(lists)), self.terms, self.normaliser)
+
+    def choose(self, table: TermTable) -> GridResult:
+        """The best scales for these lists."""
+        anchor, exponent = find_method(self.name).anchor, self.search.length_exponent
+        return search_grid(table, anchor=anchor, axes=self.axes, grid=self.grid, length_exponent=exponent)
+
+    def scored(self, ids: Iterable[str]) -> list[str]:
+        """Those of the utterances that have words to compare. Raises ConfigError where there is none."""
+        found = [n for n in ids if spoken_words(self.utterances[n].text, self.normaliser)]
+        if not found:
+            raise ConfigError(f"tuning: none of the {len(self.utterances)} utterances of {self.set_name} can be used.")
+        return found
+
+    def tuned(self, search: SearchConfig, lists: Mapping[str, list[Entry]], result: GridResult, **known: Any) -> Tuned:
+        """The outcome; `known` are the fields of the record that differ by way of tuning, and `skipped`."""
+        table, skipped = self.table(lists), known.pop("skipped", 0)
+        record = TuningRecord(
+            method=self.name,
+            search=search,
+            set_name=self.set_name,
+            set_hash=utterance_set_hash(self.utterances.values()),
+            utterances=len(lists),
+            words=table.words,
+            nbest=self.nbest,
+            oracle_wer=table.oracle_errors / table.words,
+            grid=self.grid,
+            created_by=f"duolect {__version__}",
+            **known,
+        )
+        points = [{**scales, "wer": errors / table.words} for scales, errors in result.tried]
+        return Tuned(search.scales, record.wer_before, record.wer_after, points, record, skipped, dict(lists))
+
+
+@dataclass
+class _Job:
+    """The lists of a set, which each decoding lengthens."""
+
+    plan: _Plan
+    found: NbestLists
+    batch_seconds: float
+    max_seconds: float
+    progress: Progress | None
+    used: list[str] = field(default_factory=list)
+    skipped: int = 0
+
+    def decode(self, search: SearchConfig, also: Sequence[SearchConfig] = ()) -> tuple[float, int]:
+        """The word error rate of `search` on the set, and how many hypotheses were new to the lists: what it finds, and
+        what the searches `also` find, joins them."""
+
+        def collect(context: Context) -> list[list[Candidate]]:
+            # Views of a context share what the encoders have computed.
+            own = recognize_batch(dataclasses.replace(context, search=search))
+            for other in also:
+                view = dataclasses.replace(context, search=other)
+                self.found.add(context, as_candidates(view, run_first_pass(view)))
+            return self.found.add(context, own)
+
+        plan, before = self.plan, self.found.size
+        run = run_batches(
+            plan.system.with_search(plan.search).parts,
+            plan.search,
+            [utterance_source(i, u) for i, u in enumerate(plan.utterances.values())],
+            batch_seconds=self.batch_seconds,
+            max_seconds=self.max_seconds,
+            device=plan.system.device,
+            progress=self.progress,
+            decode=collect,
+        )
+        self.skipped = len(run.bad)
+        best = {name: run.candidates[i][0] for i, name in enumerate(plan.utterances) if i in run.candidates}
+        self.used = plan.scored(best)
+        # A list of one: its best is what the search said.
+        said = plan.table({n: [Entry(best[n].text, {}, 0)] for n in self.used})
+        return said.oracle_errors / said.words, self.found.size - before
+
+    def lists(self) -> dict[str, list[Entry]]:
+        """The lists of all utterances that can be scored."""
+        return {n: self.found.entries(n) for n in self.used}
 
 
 def tune(
@@ -57,6 +173,7 @@ def tune(
     set_name: str = "dev",
     grid: GridConfig | None = None,
     nbest: int = NBEST,
+    rounds: int = ROUNDS,
     batch_seconds: float = BATCH_SECONDS,
     max_seconds: float = LONGEST_SECONDS,
     normaliser: Normaliser = "plain",
@@ -64,83 +181,106 @@ def tune(
 ) -> Tuned:
     """Choose the scales of `method` (None: the system's own) on a development set; λ of the method's anchor stays 1.
 
+    The lists begin with the `nbest` of CTC alone and those of the search with its untuned scales; each of at most
+    `rounds` rounds chooses scales on them and decodes the set. `progress` starts anew with each round.
+
     The system is not changed: `system.with_tuning(tuned.record)` uses and remembers the result. Raises ConfigError for
-    a method without scales to tune, or when no utterance of the set can be used.
+    a method without scales to tune, for an id that two utterances have, or when no utterance of the set can be used.
     """
+    if rounds < 1:
+        raise ConfigError(f"tuning: rounds must be at least 1, not {rounds}.")
+    plan = _plan(system, utterances, method, set_name, grid, nbest, normaliser)
+    job = _Job(plan, NbestLists(plan.terms), batch_seconds, max_seconds, progress)
+    wer, new = job.decode(plan.search, also=[_ctc_alone(plan.search, nbest)])
+    tried = [TuningRound(scales=plan.search.scales, list_wer=None, wer=wer, new=new)]
+    searches, edges = [plan.search], [False]
+    for _ in range(rounds):
+        table = plan.table(job.lists())
+        result = plan.choose(table)
+        search = with_scales(plan.search, result)
+        if search in searches:
+            break
+        wer, new = job.decode(search)
+        list_wer = result.errors / table.words
+        tried.append(TuningRound(scales=search.scales, list_wer=list_wer, wer=wer, new=new))
+        searches.append(search)
+        edges.append(result.at_edge)
+        if not new:
+            break
+    best = min(range(len(tried)), key=lambda i: tried[i].wer)
+    return plan.tuned(
+        searches[best],
+        job.lists(),
+        result,
+        wer_before=tried[0].wer,
+        wer_after=tried[best].wer,
+        at_edge=edges[best],
+        rounds=tuple(tried),
+        skipped=job.skipped,
+    )
+
+
+def tune_lists(
+    system: System,
+    utterances: Sequence[Utterance],
+    lists: Mapping[str, Sequence[Entry]],
+    method: str | None = None,
+    *,
+    set_name: str = "dev",
+    grid: GridConfig | None = None,
+    normaliser: Normaliser = "plain",
+) -> Tuned:
+    """As `tune`, from n-best lists (by utterance id) alone: no model runs, so the lists are believed.
+
+    That is right for rescoring; a one-pass search may find with these scales what the lists do not hold. Raises
+    ConfigError where the lists lack a term of the method, or an utterance.
+    """
+    longest = max((len(each) for each in lists.values()), default=0)
+    plan = _plan(system, utterances, method, set_name, grid, longest, normaliser)
+    missing = next((n for n in plan.utterances if n not in lists), None)
+    if missing is not None:
+        raise ConfigError(f"tuning: there is no n-best list of the utterance {missing!r} of {set_name}.")
+    held = {name for each in lists.values() for entry in each for name in entry.terms}
+    for term in plan.terms:
+        if term not in held:
+            raise ConfigError(
+                f"tuning: no hypothesis of the n-best lists has the term {term!r}, which the method needs."
+            )
+    known = {n: list(lists[n]) for n in plan.scored(plan.utterances)}
+    table = plan.table(known)
+    signed = plan.search.scales.signed()
+    untuned = table.word_errors(np.array([[signed.get(t, 0.0) for t in plan.terms]]), plan.search.length_exponent)
+    result = plan.choose(table)
+    return plan.tuned(
+        with_scales(plan.search, result),
+        known,
+        result,
+        wer_before=int(untuned[0]) / table.words,
+        wer_after=result.errors / table.words,
+        at_edge=result.at_edge,
+    )
+
+
+def _plan(
+    system: System,
+    utterances: Sequence[Utterance],
+    method: str | None,
+    set_name: str,
+    grid: GridConfig | None,
+    nbest: int,
+    normaliser: Normaliser,
+) -> _Plan:
     name = method or system.method
     if name is None:
         raise ConfigError("tuning: the system has no named method; say which one is to be tuned.")
-    grid = grid or GridConfig()
-    chosen, search = find_method(name), system.search_of(name, tuned=False)
-    parts = system.with_search(search).parts
-    axes = [t for t in chosen.tuned if t != "prior" or parts[search.spelling].log_prior_V is not None]
-    if not axes:
+    named = {u.id: u for u in utterances}
+    if len(named) < len(utterances):
+        raise ConfigError(f"tuning: of {len(utterances)} utterances only {len(named)} have an id of their own.")
+    search = system.search_of(name, tuned=False)
+    plan = _Plan(system, name, search, named, normaliser, set_name, grid or GridConfig(), nbest)
+    if not plan.axes:
         raise ConfigError(f"tuning: the method {name!r} has no scales to tune.")
-    terms = tuple(t for t in TERMS if t in {chosen.anchor, *axes, *search.scales.active})
-    searches = _list_searches(search, nbest)
-
-    def lists_of(context: Context) -> list[list[Candidate]]:
-        return _lists(context, searches, terms)
-
-    run = run_batches(
-        parts,
-        search,
-        [utterance_source(i, u) for i, u in enumerate(utterances)],
-        batch_seconds=batch_seconds,
-        max_seconds=max_seconds,
-        device=system.device,
-        progress=progress,
-        decode=lists_of,
-    )
-    used = [i for i in sorted(run.candidates) if _words(utterances[i].text, normaliser)]
-    if not used:
-        raise ConfigError(f"tuning: none of the {len(utterances)} utterances of {set_name} can be used.")
-    table = term_table([run.candidates[i] for i in used], [utterances[i].text for i in used], terms, normaliser)
-    exponent = search.length_exponent
-    before = int(table.word_errors(_signed(terms, search.scales), exponent)[0])
-    result = search_grid(table, anchor=chosen.anchor, axes=axes, grid=grid, length_exponent=exponent)
-    tuned_search = with_scales(search, result)
-    record = TuningRecord(
-        method=name,
-        search=tuned_search,
-        set_name=set_name,
-        set_hash=utterance_set_hash(utterances),
-        utterances=len(used),
-        words=table.words,
-        nbest=nbest,
-        wer_before=before / table.words,
-        wer_after=result.errors / table.words,
-        oracle_wer=table.oracle_errors / table.words,
-        at_edge=result.at_edge,
-        grid=grid,
-        created_by=f"duolect {__version__}",
-    )
-    points = [{**scales, "wer": errors / table.words} for scales, errors in result.tried]
-    return Tuned(tuned_search.scales, record.wer_before, record.wer_after, points, record, len(run.bad))
-
-
-def term_table(
-    lists: Sequence[Sequence[Candidate]],
-    references: Sequence[str],
-    terms: Sequence[str],
-    normaliser: Normaliser = "plain",
-) -> TermTable:
-    """The table that the grid works on: word errors of every hypothesis, counted once after normalisation."""
-    errors, words = [], 0
-    for candidates, reference in zip(lists, references, strict=True):
-        spoken = _words(reference, normaliser)
-        words += len(spoken)
-        distinct = {c.text: _words(c.text, normaliser) for c in candidates}
-        counts_N4 = utterance_counts([spoken] * len(distinct), list(distinct.values()))
-        by_text = dict(zip(distinct, counts_N4[:, :3].sum(1).tolist(), strict=True))
-        errors.append([by_text[c.text] for c in candidates])
-    return TermTable.build(
-        terms,
-        [[_comparable(c.terms, terms) for c in each] for each in lists],
-        errors,
-        [[len(c.labels) + 1 for c in each] for each in lists],
-        words,
-    )
+    return plan
 
 
 def with_scales(search: SearchConfig, result: GridResult) -> SearchConfig:
@@ -153,9 +293,8 @@ def with_scales(search: SearchConfig, result: GridResult) -> SearchConfig:
     return dataclasses.replace(search, inside=Scales(**inside), after=Scales(**after))
 
 
-def _list_searches(search: SearchConfig, nbest: int) -> list[SearchConfig]:
-    """The searches whose n-best lists are joined: CTC alone over frames, and the search itself where more is inside."""
-    alone = dataclasses.replace(
+def _ctc_alone(search: SearchConfig, nbest: int) -> SearchConfig:
+    return dataclasses.replace(
         search,
         first_pass="frames",
         inside=Scales(ctc=1.0),
@@ -168,33 +307,3 @@ def _list_searches(search: SearchConfig, nbest: int) -> list[SearchConfig]:
         merge="sum",
         exact_ctc=True,
     )
-    own = dataclasses.replace(search, after=Scales(), beam=max(search.beam, search.nbest), nbest=search.beam)
-    return [alone, own] if len(search.inside.active) > 1 else [alone]
-
-
-def _lists(context: Context, searches: Sequence[SearchConfig], terms: Sequence[str]) -> list[list[Candidate]]:
-    """The hypotheses of all `searches`, each label sequence once, with every term scored on the whole sequence."""
-    joined: list[dict[tuple[int, ...], Candidate]] = [{} for _ in context.ids]
-    for search in searches:
-        view = dataclasses.replace(context, search=search)  # shares what the encoders have computed
-        for found, candidates in zip(joined, as_candidates(view, run_first_pass(view)), strict=True):
-            for candidate in candidates:
-                found.setdefault(candidate.labels, candidate)
-    bare = [[dataclasses.replace(c, terms={}) for c in found.values()] for found in joined]
-    return add_terms(context, bare, terms)
-
-
-def _comparable(values: Mapping[str, float], terms: Sequence[str]) -> Mapping[str, float]:
-    """Where the LM was left out of a list, the prior is too, as in `Scales.combine`."""
-    if "lm" in terms and "lm" not in values:
-        return {name: value for name, value in values.items() if name != "prior"}
-    return values
-
-
-def _signed(terms: Sequence[str], scales: Scales) -> np.ndarray:
-    signed = scales.signed()
-    return np.array([[signed.get(term, 0.0) for term in terms]])
-
-
-def _words(text: str, normaliser: Normaliser) -> list[str]:
-    return (normalise(text) if normaliser == "plain" else text).split()

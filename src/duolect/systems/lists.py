@@ -1,0 +1,92 @@
+"""N-best lists that scales are chosen on: every label sequence of an utterance once, with every term of it.
+
+U utterances · K hypotheses each · Q terms
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from duolect.evaluation import Normaliser
+from duolect.evaluation.words import utterance_counts
+from duolect.systems.context import Context
+from duolect.systems.grid import TermTable
+from duolect.systems.rescoring import add_terms
+from duolect.systems.rows import Candidate
+from duolect.text import normalise
+
+
+class Entry(NamedTuple):
+    """A hypothesis as tuning sees it: its text, unweighted terms (natural logarithms) and number of labels, no EOS."""
+
+    text: str
+    terms: Mapping[str, float]
+    labels: int
+
+
+@dataclass
+class NbestLists:
+    """The hypotheses of each utterance, by its id, in the order in which they were found; they only become more."""
+
+    terms: tuple[str, ...]
+    found: dict[str, dict[tuple[int, ...], Candidate]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Hypotheses of all utterances."""
+        return sum(map(len, self.found.values()))
+
+    def add(self, context: Context, lists: Sequence[Sequence[Candidate]]) -> list[list[Candidate]]:
+        """Take in the hypotheses of a batch; those not known yet get every term, scored on the whole sequence.
+
+        `context.search` says in whose units they are spelled. Returns the same lists with all terms.
+        """
+        fresh: list[list[Candidate]] = []
+        for name, candidates in zip(context.ids, lists, strict=True):
+            known = self.found.setdefault(name, {})
+            new = {c.labels: replace(c, terms={}, flags=()) for c in candidates if c.labels not in known}
+            fresh.append(list(new.values()))
+        for name, candidates in zip(context.ids, add_terms(context, fresh, self.terms), strict=True):
+            self.found[name] |= {c.labels: c for c in candidates}
+        return [[self.found[name][c.labels] for c in each] for name, each in zip(context.ids, lists, strict=True)]
+
+    def entries(self, name: str) -> list[Entry]:
+        """The list of an utterance."""
+        return [Entry(c.text, c.terms, len(c.labels)) for c in self.found[name].values()]
+
+
+def term_table(
+    lists: Sequence[Sequence[Entry]],
+    references: Sequence[str],
+    terms: Sequence[str],
+    normaliser: Normaliser = "plain",
+) -> TermTable:
+    """The table that the grid works on: word errors of every hypothesis, counted once after normalisation.
+
+    A term that one hypothesis of an utterance lacks counts for none of that utterance, and without its LM the prior
+    does not count either, as in `Scales.combine`.
+    """
+    errors, words, values = [], 0, []
+    for entries, reference in zip(lists, references, strict=True):
+        spoken = spoken_words(reference, normaliser)
+        words += len(spoken)
+        distinct = {c.text: spoken_words(c.text, normaliser) for c in entries}
+        counts_N4 = utterance_counts([spoken] * len(distinct), list(distinct.values()))
+        by_text = dict(zip(distinct, counts_N4[:, :3].sum(1).tolist(), strict=True))
+        errors.append([by_text[c.text] for c in entries])
+        values.append(_comparable([c.terms for c in entries], terms))
+    return TermTable.build(terms, values, errors, [[c.labels + 1 for c in each] for each in lists], words)
+
+
+def spoken_words(text: str, normaliser: Normaliser) -> list[str]:
+    """The words that are compared."""
+    return (normalise(text) if normaliser == "plain" else text).split()
+
+
+def _comparable(rows: Sequence[Mapping[str, float]], terms: Sequence[str]) -> list[Mapping[str, float]]:
+    left_out = {term for term in terms if any(term not in row for row in rows)}
+    if "lm" in left_out:
+        left_out.add("prior")
+    return [{name: value for name, value in row.items() if name not in left_out} for row in rows]
