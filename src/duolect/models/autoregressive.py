@@ -1,6 +1,7 @@
 """The one protocol by which a search asks the attention decoder, a language model and a speech LLM.
 
-B utterances · R rows (hypotheses) · N labels · M = N + 1 · V labels (EOS included).
+B utterances · R rows (hypotheses) · N labels · M = N + 1 · V labels (EOS included) · C labels
+that an utterance keeps.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from duolect.models.encoded import Encoded
+from duolect.models.heads import LabelHead
 
 
 @runtime_checkable
@@ -23,18 +25,25 @@ class Autoregressive(Protocol):
     bos_id: int
     eos_id: int
 
-    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, Any]:
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """What makes `start` and `step` speak of the labels labels_BC[b] of utterance b alone (−1: none)."""
+        ...
+
+    def start(self, encoded: Encoded | None, rows: int, head: LabelHead | None = None) -> tuple[Tensor, Any]:
         """One row per utterance (`rows` rows where there is no audio), having consumed prompt, audio and BOS.
 
-        Returns (log p of the first label (R, V), state).
+        Returns (log p of the first label (R, V), state). With `head` the softmax is over its C labels, in their order.
         """
         ...
 
-    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
+    def step(
+        self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None, head: LabelHead | None = None
+    ) -> tuple[Tensor, Any]:
         """Row r consumes its first counts_R[r] ≥ 0 labels (None: all N).
 
         Returns (log p (R, N, V), state): [r, n] is the distribution after n + 1 labels; beyond a row's count it is
-        meaningless but finite. A row of count 0 stays as it was.
+        meaningless, never NaN. A row of count 0 stays as it was. With `head`, whose rows are those of the state, the
+        distributions (R, N, C) are over its labels; `labels_RN` are of the whole vocabulary all the same.
         """
         ...
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.errors import ModelError
+from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask
 
@@ -80,6 +81,11 @@ class CausalLLM(nn.Module):
         bias = None if bias is None else bias[: self.vocabulary]
         return functional.linear(states, weight[: self.vocabulary], bias)
 
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """The output layer over labels_BC[b] alone for utterance b; −1 is no label."""
+        table: Any = self.model.get_output_embeddings()
+        return LabelHead.of(labels_BC, table.weight, getattr(table, "bias", None))
+
     def prefill(self, embedded_RSE: Tensor, lengths_R: Tensor) -> tuple[Tensor, CausalState]:
         """Consume right-padded prefixes of at least one position: (last states (R, E), state)."""
         from transformers import DynamicCache
@@ -92,10 +98,12 @@ class CausalLLM(nn.Module):
         last_RE = states_RSE[torch.arange(len(lengths_R), device=lengths_R.device), lengths_R - 1]
         return last_RE, CausalState(*KeyValuePool.of(cache, lengths_R), lengths_R)
 
-    def step(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None) -> tuple[Tensor, CausalState]:
+    def step(
+        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, head: LabelHead | None = None
+    ) -> tuple[Tensor, CausalState]:
         """Row r consumes its first counts_R[r] labels (None: all): (log p (R, N, V), 0 beyond a row's count; state).
 
-        Only rows that consume a label take part in the forward.
+        With `head` they are (R, N, C), of its labels. Only rows that consume a label take part in the forward.
         """
         from duolect.models.cache import StepCache
 
@@ -105,7 +113,7 @@ class CausalLLM(nn.Module):
             counts_R = torch.full((rows,), labels, device=device)
         new_RN = length_mask(counts_R, labels)
         row_G, label_G = new_RN.nonzero(as_tuple=True)
-        log_probs_RNV = torch.zeros(rows, labels, self.vocabulary, dtype=torch.float32, device=device)
+        log_probs_RNV = torch.zeros(rows, labels, self.vocabulary if head is None else head.width, device=device)
         if not len(row_G):
             return log_probs_RNV, state
         positions_R = state.positions_R + counts_R
@@ -128,7 +136,8 @@ class CausalLLM(nn.Module):
             position_ids=positions_PN,
             attention_mask=key_bias(seen_PNX, self.dtype).unsqueeze(1),
         )
-        log_probs_RNV[row_G, label_G] = self.log_probs(states_PNE.flatten(0, 1)[cache.index_G])
+        states_GE = states_PNE.flatten(0, 1)[cache.index_G]
+        log_probs_RNV[row_G, label_G] = self.log_probs(states_GE) if head is None else head.log_probs(states_GE, row_G)
         return log_probs_RNV, CausalState(pool, slots_RX, positions_R)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
+from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask, sinusoids, step_mask
 from duolect.nn.transformer import DecoderLayer, KeysValues, RowLayout
@@ -91,7 +92,11 @@ class AttentionDecoder(nn.Module):
         self.auxiliary_norm = nn.RMSNorm(width, eps=1e-6) if auxiliary else None
         self.auxiliary_output = nn.Linear(width, vocabulary, bias=False) if auxiliary else None
 
-    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, DecoderState]:
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """See `Autoregressive.head`."""
+        return LabelHead.of(labels_BC, self.embedding.weight, norm=self.norm)
+
+    def start(self, encoded: Encoded | None, rows: int, head: LabelHead | None = None) -> tuple[Tensor, DecoderState]:
         """See `Autoregressive.start`; `rows` must be the number of utterances."""
         if encoded is None or rows != len(encoded):
             raise ModelError("The attention decoder starts with one row for each encoded utterance.")
@@ -107,11 +112,15 @@ class AttentionDecoder(nn.Module):
             positions_R=torch.zeros(rows, dtype=torch.long, device=device),
         )
         bos_R1 = torch.full((rows, 1), self.bos_id, dtype=torch.long, device=device)
-        log_probs_R1V, state = self.step(state, bos_R1)
+        log_probs_R1V, state = self.step(state, bos_R1, None, head)
         return log_probs_R1V[:, 0], state
 
     def step(
-        self, state: DecoderState, labels_RN: Tensor, counts_R: Tensor | None = None
+        self,
+        state: DecoderState,
+        labels_RN: Tensor,
+        counts_R: Tensor | None = None,
+        head: LabelHead | None = None,
     ) -> tuple[Tensor, DecoderState]:
         """See `Autoregressive.step`."""
         rows, labels = labels_RN.shape
@@ -124,7 +133,10 @@ class AttentionDecoder(nn.Module):
             x, keys_values = layer(x, cross, state.bias_B11T, state.layout, cached, mask_RNX)
             past.append(keys_values)
         new = replace(state, past=past, valid_RL=valid_RL, positions_R=state.positions_R + counts_R)
-        return self._log_probs(x), new
+        if head is None:
+            return self._log_probs(x), new
+        row_G = torch.arange(rows, device=x.device).repeat_interleave(labels)
+        return head.log_probs(x.flatten(0, 1), row_G).unflatten(0, (rows, labels)), new
 
     def select(self, state: DecoderState, rows_R: Tensor) -> DecoderState:
         """See `Autoregressive.select`; utterances that have no row any more are dropped."""
@@ -158,12 +170,12 @@ class AttentionDecoder(nn.Module):
 
     def hidden(self, encoded: Encoded, labels_BN: Tensor) -> tuple[Tensor, Tensor | None]:
         """States after BOS and each of labels_BN (right-padded): of the last layer and of the auxiliary one, BMD."""
-        cross, bias_B11T = self._cross(encoded)
+        bias_B11T = _padding_bias(encoded)
         bos_B1 = labels_BN.new_full((len(labels_BN), 1), self.bos_id)
         x = self._embed(torch.cat((bos_B1, labels_BN), dim=1), torch.zeros_like(bos_B1[:, 0]))
         auxiliary = None
-        for number, (layer, keys_values) in enumerate(zip(self.layers, cross, strict=True), start=1):
-            x, _ = layer(x, keys_values, bias_B11T)
+        for number, layer in enumerate(self.layers, start=1):
+            x, _ = layer(x, encoded.states_BTD, bias_B11T)
             if number == self.config.auxiliary_layer:
                 auxiliary = x
         return x, auxiliary
@@ -182,13 +194,16 @@ class AttentionDecoder(nn.Module):
         return self.logits(states).float().log_softmax(-1)
 
     def _cross(self, encoded: Encoded) -> tuple[list[KeysValues], Tensor]:
-        states_BTD = encoded.states_BTD
-        mask_BT = length_mask(encoded.lengths_B, states_BTD.shape[1])
-        bias_B11T = key_bias(mask_BT, states_BTD.dtype)[:, None, None, :]
         layers: list[Any] = list(self.layers)
-        return [layer.cross_attention.keys_values(states_BTD) for layer in layers], bias_B11T
+        cross = [layer.cross_attention.keys_values(encoded.states_BTD) for layer in layers]
+        return cross, _padding_bias(encoded)
 
     def _embed(self, labels_RN: Tensor, starts_R: Tensor) -> Tensor:
         positions_RN = starts_R[:, None] + torch.arange(labels_RN.shape[1], device=labels_RN.device)
         embedded = self.embedding(labels_RN) * self.config.width**0.5
         return self.dropout(embedded + sinusoids(positions_RN, self.config.width).to(embedded.dtype))
+
+
+def _padding_bias(encoded: Encoded) -> Tensor:
+    mask_BT = length_mask(encoded.lengths_B, encoded.states_BTD.shape[1])
+    return key_bias(mask_BT, encoded.states_BTD.dtype)[:, None, None, :]

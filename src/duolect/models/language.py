@@ -15,6 +15,7 @@ from torch.nn import functional
 from duolect.errors import ConfigError
 from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.encoded import Encoded
+from duolect.models.heads import LabelHead
 from duolect.models.llm import LLMConfig, build_llm
 from duolect.models.lora import Finetune, LoraSettings, check_finetune, prepare_finetuning
 from duolect.models.targets import LabelBatch, label_count, next_label_targets
@@ -61,17 +62,27 @@ class LanguageModel(nn.Module):
         self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
         prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
 
-    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, CausalState]:
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """See `Autoregressive.head`."""
+        return self.llm.head(labels_BC)
+
+    def start(self, encoded: Encoded | None, rows: int, head: LabelHead | None = None) -> tuple[Tensor, CausalState]:
         """See `Autoregressive.start`; audio, if any, is not listened to."""
         device = next(self.parameters()).device
         bos_11 = torch.full((1, 1), self.bos_id, dtype=torch.long, device=device)
         last_1E, state = self.llm.prefill(self.llm.embed(bos_11), torch.ones_like(bos_11[0]))
         every_R = torch.zeros(rows, dtype=torch.long, device=device)
-        return self.llm.log_probs(last_1E)[every_R], self.llm.select(state, every_R)
+        if head is None:
+            log_probs_RV = self.llm.log_probs(last_1E)[every_R]
+        else:
+            log_probs_RV = head.log_probs(last_1E[every_R], torch.arange(rows, device=device))
+        return log_probs_RV, self.llm.select(state, every_R)
 
-    def step(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, CausalState]:
+    def step(
+        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None = None, head: LabelHead | None = None
+    ) -> tuple[Tensor, CausalState]:
         """See `Autoregressive.step`."""
-        return self.llm.step(state, labels_RN, counts_R)
+        return self.llm.step(state, labels_RN, counts_R, head)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """See `Autoregressive.select`."""

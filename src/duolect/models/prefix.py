@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from duolect.models.causal import CausalLLM, CausalState
+from duolect.models.heads import LabelHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,15 @@ class PrefixInterface(nn.Module):
         return llm.prefill(embedded_BSE, starts_B + 1)
 
     def step(
-        self, llm: CausalLLM, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None
+        self,
+        llm: CausalLLM,
+        state: CausalState,
+        labels_RN: Tensor,
+        counts_R: Tensor | None,
+        head: LabelHead | None = None,
     ) -> tuple[Tensor, CausalState]:
         """Log p (R, N, V) after each label; see `Autoregressive.step`."""
-        return llm.step(state, labels_RN, counts_R)
+        return llm.step(state, labels_RN, counts_R, head)
 
     def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:
         """The rows `rows_R`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import torch
 from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
@@ -16,6 +17,7 @@ from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
 from duolect.models.encoded import Encoded
+from duolect.models.heads import LabelHead
 from duolect.models.language import LanguageModel
 from duolect.models.llm import LLMConfig, build_llm
 from duolect.models.lora import (
@@ -124,16 +126,24 @@ class SpeechLLM(nn.Module):
         """log p_BTW in float32, blank last, of the head at `layer` (None: the last head)."""
         return self.speech.ctc_log_probs(encoded, layer)
 
-    def start(self, encoded: Encoded | None, rows: int) -> tuple[Tensor, Any]:
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """See `Autoregressive.head`."""
+        return self.llm.head(labels_BC)
+
+    def start(self, encoded: Encoded | None, rows: int, head: LabelHead | None = None) -> tuple[Tensor, Any]:
         """See `Autoregressive.start`; `rows` must be the number of utterances."""
         if encoded is None or rows != len(encoded):
             raise ModelError("The speech LLM starts with one row for each encoded utterance.")
         last_RE, state = self.interface.start(self.llm, *self.adapter(encoded.states_BTD, encoded.lengths_B))
+        if head is not None:
+            return head.log_probs(last_RE, torch.arange(rows, device=last_RE.device)), state
         return self.llm.log_probs(last_RE), state
 
-    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
+    def step(
+        self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None, head: LabelHead | None = None
+    ) -> tuple[Tensor, Any]:
         """See `Autoregressive.step`."""
-        return self.interface.step(self.llm, state, labels_RN, counts_R)
+        return self.interface.step(self.llm, state, labels_RN, counts_R, head)
 
     def select(self, state: Any, rows_R: Tensor) -> Any:
         """See `Autoregressive.select`."""
