@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from duolect.data import load_manifest
 from duolect.errors import DuolectError
-from duolect.evaluation import HypothesisRow, RunRecord, read_run
+from duolect.evaluation import read_run
 from duolect.reports import SystemResult, system_result
 from duolect.storage import file_hash
 from duolect.systems import METHODS, System, TuningRecord, load, recognize_manifest, tune, utterance_set_hash
@@ -49,40 +51,58 @@ def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path
     return dataclasses.replace(system, folder=folder)
 
 
-def recognized(
-    system: System, method: str, manifest: Path, out: Path, console: Console, *, command: str, date: str
-) -> tuple[list[HypothesisRow], RunRecord]:
-    """The hypotheses of one method for a manifest, in `out` too, made now unless they stand; how they were made."""
-    system = system.with_method(method)
-    if out.exists():
-        try:
-            rows, record = read_run(out)
-        except DuolectError:
-            rows, record = [], None
-        if record and (record.config_hash, record.manifest_hash) == (system.fingerprint(), file_hash(manifest)):
-            return rows, record
-    with StageBar(console, f"recognising {method}") as advance:
-        recognize_manifest(
-            system, manifest, out, name=method, warm_up=True, progress=advance, command=command, date=date
-        )
-    rows, record = read_run(out)
-    assert record is not None  # just written
-    return rows, record
-
-
 def results(
     system: System, methods: Sequence[str], manifest: Path, folder: Path, console: Console, *, command: str, date: str
 ) -> list[SystemResult]:
-    """One line of the table for each method; the first one is the baseline of the paired tests."""
+    """One line of the table for each method; the first one is the baseline of the paired tests.
+
+    `system` is the one that lies in its folder. What has to be recognised is, in a process of its own, which has not
+    trained anything: the memory of a method is then that of its models and its search. Hypotheses go to `folder`.
+    """
+    files = {name: folder / f"{name}.jsonl" for name in methods}
+    ours = file_hash(manifest)
+    missing = {name: out for name, out in files.items() if not _stands(out, system.with_method(name), ours)}
+    if missing:
+        assert system.folder is not None
+        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
+            fresh.submit(_recognize, system.folder, missing, manifest, command, date, console.is_terminal).result()
     lines: list[SystemResult] = []
-    for name in methods:
-        out = folder / f"{name}.jsonl"
-        rows, record = recognized(system, name, manifest, out, console, command=command, date=date)
+    for name, out in files.items():
+        rows, record = read_run(out)
+        assert record is not None  # it stands, or has just been written
         baseline = lines[0].score if lines else None
         lines.append(system_result(name, rows, record, description=METHODS[name].description, baseline=baseline))
         score = lines[-1].score
         console.print(f"  {name}: WER {100 * score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False)
     return lines
+
+
+def _stands(out: Path, system: System, manifest_hash: str) -> bool:
+    """Whether `out` holds what this system makes of this manifest."""
+    if not out.exists():
+        return False
+    try:
+        record = read_run(out)[1]
+    except DuolectError:
+        return False
+    return record is not None and (record.config_hash, record.manifest_hash) == (system.fingerprint(), manifest_hash)
+
+
+def _recognize(folder: Path, files: Mapping[str, Path], manifest: Path, command: str, date: str, live: bool) -> None:
+    """In the fresh process: every method of the system in `folder`, into its file."""
+    system, console = load(folder), Console(stderr=True, force_terminal=live)
+    for name, out in files.items():
+        with StageBar(console, f"recognising {name}") as advance:
+            recognize_manifest(
+                system.with_method(name),
+                manifest,
+                out,
+                name=name,
+                warm_up=True,
+                progress=advance,
+                command=command,
+                date=date,
+            )
 
 
 def _records(system: System, folder: Path, set_hash: str) -> Mapping[str, TuningRecord]:

@@ -2,9 +2,9 @@
 
 The grid (`grid.py`) works on lists alone, and trusts them: where a scale makes a search prefer hypotheses that no list
 holds, the lists cannot tell (a prior that is subtracted rewards every further label, say). So the set is decoded with
-the scales found, what that finds joins the lists, and the scales are chosen again, until nothing new is found (the
-outer loop of Och 2003, "Minimum error rate training in statistical machine translation"). The scales kept are those
-with which the search itself, not a list, made the fewest word errors.
+the scales found, what that finds joins the lists, and the scales are chosen again, until the search does what the
+lists promise (the outer loop of Och 2003, "Minimum error rate training in statistical machine translation"). The scales
+kept are those with which the search itself, not a list, made the fewest word errors.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from duolect.systems.system import BATCH_SECONDS, System
 
 NBEST = 64
 ROUNDS = 6
+SETTLED = 0.01  # of the lists' word error rate: no more than that is left to gain
 LABELS_PER_FRAME = 16  # of the lists of CTC alone, where the search itself names no number
 
 
@@ -205,7 +206,7 @@ def tune(
         tried.append(TuningRound(scales=search.scales, list_wer=list_wer, wer=wer, new=new))
         searches.append(search)
         edges.append(result.at_edge)
-        if not new:
+        if not new or abs(wer - list_wer) <= SETTLED * list_wer:  # the lists hold what the search finds
             break
     best = min(range(len(tried)), key=lambda i: tried[i].wer)
     return plan.tuned(
