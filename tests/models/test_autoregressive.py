@@ -126,7 +126,7 @@ def test_the_decoder_keeps_the_audio_once_per_utterance(models: Any, batch: Any)
         _, state = decoder.start(models["acoustic"].encode(batch.samples_BN, batch.sample_lengths_B), 3)
         beams = decoder.select(state, torch.arange(3).repeat_interleave(4))
         assert beams.cross[0][0] is state.cross[0][0]
-        assert beams.layout.slots_R is None
+        assert beams.layout.places_R is None
         assert decoder.select(beams, torch.tensor([1, 9])).cross[0][0].shape[0] == 2  # utterance 1 has ended
 
 
@@ -135,14 +135,17 @@ def test_a_step_runs_only_the_rows_that_grow_and_only_as_wide_as_they_are(models
     with torch.inference_mode():
         _, state = model.start(None, 3)
         with model.llm.model.model.register_forward_pre_hook(
-            lambda _, arguments, keywords: shapes.append(tuple(keywords["attention_mask"].shape)), with_kwargs=True
+            lambda _, arguments, keywords: shapes.append(
+                (*keywords["inputs_embeds"].shape[:2], keywords["shared"].growth.slots_PX.shape[1])
+            ),
+            with_kwargs=True,
         ):
             for counts in ([3, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 2]):
                 log_probs_RNV, state = model.step(state, torch.full((3, 3), 4), torch.tensor(counts))
                 assert [bool(each.any()) for each in log_probs_RNV] == [count > 0 for count in counts]
-    assert shapes == [(2, 1, 3, 4), (1, 1, 3, 3), (1, 1, 3, 3)]
-    assert state.slots_RL.tolist() == [[1, 2, 3, 4], [1, 5, 6, 0], [1, 7, 8, 0]]  # BOS stands once
-    assert model.select(state, torch.tensor([2, 1])).slots_RL.shape == (2, 3)
+    assert shapes == [(2, 3, 3), (1, 3, 2), (1, 3, 2)]  # rows, labels, positions beyond BOS, which stands once
+    assert state.labels.slots_RL.tolist() == [[1, 2, 3], [4, 5, 0], [6, 7, 0]]
+    assert model.select(state, torch.tensor([2, 1])).labels.slots_RL.shape == (2, 2)
 
 
 def test_the_pool_keeps_what_its_rows_use_and_old_states_stay_usable(models: Any) -> None:
@@ -159,9 +162,9 @@ def test_the_pool_keeps_what_its_rows_use_and_old_states_stay_usable(models: Any
             log_probs_R1V, state = model.step(model.select(state, chosen), label_R1)
             states.append((state, labels))
         _compare(model, None, [(0, each) for each in labels], log_probs_R1V[:, 0])
-        live = len(state.slots_RL.unique())
+        live = len(state.labels.slots_RL.unique())
         assert live < 80 < 6 * 40  # of 240 computed positions: hypotheses have ancestors in common
-        assert len(state.pool.layers[0][0]) < 3 * live
+        assert state.labels.pool.layers[0][0].shape[1] < 2 * live
         for old, spoken in states[::13]:
             log_probs_R1V, _ = model.step(old, torch.full((6, 1), 3))
             _compare(model, None, [(0, [*each, 3]) for each in spoken], log_probs_R1V[:, 0])
@@ -172,8 +175,8 @@ def test_a_state_may_leave_inference_mode_and_broken_rows_harm_no_other(models: 
     with torch.inference_mode():
         _, state = model.start(None, 3)
         _, state = model.step(state, torch.full((3, 2), 4), torch.tensor([1, 2, 2]))
-        keys, _ = state.pool.layers[0]
-        keys[state.slots_RL[2, 1:]] = torch.nan
+        keys, _ = state.labels.pool.layers[0]
+        keys[:, state.labels.slots_RL[2]] = torch.nan
     with torch.no_grad():
         log_probs_R1V, _ = model.step(state, torch.full((3, 1), 3))
         assert log_probs_R1V[2].isnan().all()

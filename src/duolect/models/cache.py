@@ -1,108 +1,117 @@
-"""Keys and values of many hypotheses, each position kept once however many hypotheses share it.
+"""The shared prefix inside a Hugging Face decoder: a cache of ours, and an attention function that knows it.
 
-A position's keys and values stay in the slot they were first written to; a row (hypothesis) is the list of its slots,
-in the order of its positions. Repeating, reordering or dropping rows moves slot numbers only, a row that does not grow
-costs nothing, and keys are gathered for the rows of a forward alone, as wide as the longest of them (paged attention,
-Kwon et al. 2023, arXiv 2309.06180, with pages of one position).
+A decoder hands its new keys and values to `StepCache` and gets those of each row's labels back; its attention
+function, found by name in the registry of `transformers`, adds the prefix, which is kept once per utterance. Without a
+`StepCache` the function is SDPA: training and prefilling are what they would be otherwise, and no setting changes
+between forwards.
 
-R rows · P rows of a forward · N labels of each, padding included · G labels that count · L slots of a row · X those of
-the longest row of a forward · H heads · D width of a head.
+P rows of a forward · N labels · X label positions · Q query heads · H heads of keys and values · d width of a head.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
-from duolect.nn.masks import length_mask
+from duolect.errors import ModelError
+from duolect.nn.masks import key_bias
+from duolect.nn.rows import RowLayout
+from duolect.nn.shared_prefix import OwnLabels, SharedPrefix, attend
+from duolect.nn.slots import Growth
 
+ATTENTION = "duolect_shared_prefix"
+"""The name of our attention function in the registry."""
 
-@dataclass
-class KeyValuePool:
-    """Per layer the keys and values of all slots, each (slots, H, D).
-
-    A slot is written once and slots are only ever added, so states of different age use one pool. Slot 0 is of zeros:
-    it stands where a row has no position, and is never attended to.
-    """
-
-    layers: list[tuple[Tensor, Tensor]]
-    used: int
-
-    @classmethod
-    def of(cls, cache: DynamicCache, lengths_R: Tensor) -> tuple[KeyValuePool, Tensor]:
-        """The pool of a right-padded prefix that was run with `cache`, and the slots (R, L) of its rows."""
-        mask_RL = length_mask(lengths_R, cache.get_seq_length())
-        slots_RL = mask_RL.flatten().cumsum(0).view_as(mask_RL) * mask_RL
-        cached: list[Any] = list(cache.layers)
-        layers = [(_slots(layer.keys, mask_RL), _slots(layer.values, mask_RL)) for layer in cached]
-        return cls(layers, len(layers[0][0])), slots_RL
-
-    def with_room(self, count: int, slots_RL: Tensor) -> tuple[KeyValuePool, Tensor]:
-        """A pool with `count` free slots, and the slots of the same rows in it.
-
-        It is this one, or, when that is full, one that keeps only what these rows use and is half empty: its size
-        follows the hypotheses of a search, and moving costs a constant share of what was written.
-        """
-        keys = self.layers[0][0]
-        # What was made in inference mode must not be written to outside of it.
-        if self.used + count <= len(keys) and keys.is_inference() == torch.is_inference_mode_enabled():
-            return self, slots_RL
-        live = torch.zeros(self.used, dtype=torch.bool, device=keys.device)
-        live[slots_RL.flatten()] = True
-        live[0] = True
-        kept = live.nonzero()[:, 0]
-        size = 2 * (len(kept) + count)
-        layers = [(_moved(keys, kept, size), _moved(values, kept, size)) for keys, values in self.layers]
-        return KeyValuePool(layers, len(kept)), (live.cumsum(0) - 1)[slots_RL]
-
-    def reserve(self, count: int) -> slice:
-        """`count` slots that will be written now; there must be room."""
-        first, self.used = self.used, self.used + count
-        return slice(first, self.used)
+# What some decoders ask of their attention beyond a softmax over scaled products.
+_UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 
 
 class StepCache(DynamicCache):
-    """The cache of one forward over the rows that grow: new positions go to the pool, and all of a row's come back.
+    """The cache of one forward over the rows that grow: new labels go to the pool, and all of a row's come back.
 
-    slots_PX: of each row, the new positions included; new: the slots of these; new_PN: which of the positions of the
-    forward they are, row by row. index_G: the same as places in (P·N).
+    layout: of the rows of this forward.
     """
 
-    def __init__(self, pool: KeyValuePool, slots_PX: Tensor, new: slice, new_PN: Tensor) -> None:
+    def __init__(self, prefix: SharedPrefix, layout: RowLayout, growth: Growth, dtype: torch.dtype) -> None:
         super().__init__()
-        self.pool, self.new = pool, new
-        self.slots, self.shape = slots_PX.flatten(), slots_PX.shape
-        self.before = slots_PX.shape[1] - new_PN.shape[1]
-        self.index_G = new_PN.flatten().nonzero()[:, 0]
+        self.prefix, self.layout, self.growth = prefix, layout, growth
+        self.bias_PNX = None if growth.seen_PNX is None else key_bias(growth.seen_PNX, dtype)
+        # Four dimensions tell a decoder to leave the mask alone: what may be seen stands in `growth`.
+        self.no_mask = prefix.lengths_B.new_zeros((1, 1, 1, 1), dtype=dtype)
+        self.attended = 0
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values (P, H, X, D) of all positions, given those of the new ones (P, H, N, D)."""
-        keys, values = self.pool.layers[layer_idx]
-        return self._exchange(keys, key_states), self._exchange(values, value_states)
+        """Keys and values (H, P, X, d) of the labels of each row, given those of the new ones (P, H, N, d)."""
+        return self.growth.exchange(layer_idx, key_states, value_states)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions before this forward."""
-        return self.before
+        """Label positions before this forward."""
+        return self.growth.slots_PX.shape[1] - self.growth.labels
 
-    def _exchange(self, slots: Tensor, states_PHND: Tensor) -> Tensor:
-        slots[self.new] = states_PHND.transpose(1, 2).flatten(0, 1)[self.index_G]
-        return slots.index_select(0, self.slots).unflatten(0, self.shape).transpose(1, 2)
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise ModelError where a layer of `model` did not attend to the prefix in the forward just run."""
+        if self.attended != len(self.prefix.layers):
+            raise ModelError(
+                f"The LLM ({model.config.model_type}) attended to its prefix in {self.attended} of "
+                f"{len(self.prefix.layers)} layers: its attention does not go through the registry of transformers "
+                f"(now {model.config._attn_implementation!r}, expected {ATTENTION!r})."
+            )
 
 
-def _slots(states_RHLD: Tensor, mask_RL: Tensor) -> Tensor:
-    """The positions where `mask_RL` is True, behind a slot of zeros."""
-    states_GHD = states_RHLD.transpose(1, 2)[mask_RL]
-    return torch.cat((states_GHD.new_zeros(1, *states_GHD.shape[1:]), states_GHD))
+def use_shared_prefix(model: PreTrainedModel, name: str) -> None:
+    """Let the attention of `model`, until now SDPA, know `StepCache`; without one it stays SDPA.
+
+    Raises ModelError, which begins with `name`, for a model whose attention is chosen in another way or is more than a
+    softmax over all earlier positions.
+    """
+    config: Any = model.config
+    if not getattr(model, "_supports_attention_backend", False) or config._attn_implementation not in (
+        "sdpa",
+        ATTENTION,
+    ):
+        raise ModelError(
+            f"{name} does not take its attention function (now {config._attn_implementation!r}) from the registry of "
+            f"transformers, so that its hypotheses cannot share a prefix; use a decoder such as Qwen2, Qwen3 or Llama."
+        )
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise ModelError(f"{name} has layers of kind {', '.join(sorted(kinds))}; only full attention is supported.")
+    for field in ("sliding_window", "attn_logit_softcapping"):
+        if getattr(config, field, None) is not None:
+            raise ModelError(f"{name} has {field} {getattr(config, field)}; only full attention is supported.")
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    config._attn_implementation = ATTENTION
 
 
-def _moved(slots: Tensor, kept: Tensor, size: int) -> Tensor:
-    """The slots `kept` at the beginning of `size` new ones."""
-    moved = slots.new_empty(size, *slots.shape[1:])
-    moved[: len(kept)] = slots[kept]
-    return moved
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    shared: StepCache | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """(P, N, Q, d) of queries (P, Q, N, d). With `shared`, `key` and `value` are what its `update` returned."""
+    if shared is None:
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    for name in _UNSUPPORTED:
+        if kwargs.get(name) is not None:
+            raise ModelError(
+                f"The LLM ({module.config.model_type}) has attention with {name}, which hypotheses with a shared "
+                f"prefix do not support; use a decoder with plain full attention."
+            )
+    shared.attended += 1
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    own = OwnLabels(key, value, shared.bias_PNX)
+    prefix = shared.prefix.layers[module.layer_idx]
+    return attend(query, prefix, shared.prefix.bias_BT, own, shared.layout, scale), None

@@ -1,11 +1,12 @@
 """Any Hugging Face causal LLM over embedded sequences, with or without a cache, rows of different length together.
 
-B utterances · S positions · R rows · P rows that grow · N labels · G labels consumed over all rows · L cached positions
-of the longest row · X those after a step · E LLM width · V labels.
+B utterances · S positions · R rows · P rows that grow · N labels · G labels consumed over all rows · E LLM width ·
+V labels · C labels of a head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +17,29 @@ from torch.nn import functional
 from duolect.errors import ModelError
 from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
-from duolect.nn.masks import key_bias, length_mask
+from duolect.nn.rows import RowLayout
+from duolect.nn.shared_prefix import SharedPrefix
+from duolect.nn.slots import KeysValues, KeyValuePool, LabelSlots
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from duolect.models.cache import KeyValuePool
-
 
 @dataclass(frozen=True)
 class CausalState:
-    """What each row has consumed: where in the pool the keys and values of its positions are, and how many it has."""
+    """What each row has consumed: the prefix of its utterance, kept once, and its own labels."""
 
-    pool: KeyValuePool
-    slots_RL: Tensor  # 0 beyond a row's positions
-    positions_R: Tensor
+    prefix: SharedPrefix
+    layout: RowLayout
+    labels: LabelSlots
 
     def __len__(self) -> int:
-        return len(self.positions_R)
+        return len(self.labels.lengths_R)
+
+    def keys_values(self) -> Iterator[KeysValues]:
+        """All keys and values that are held."""
+        yield from self.prefix.layers
+        yield from self.labels.pool.layers
 
 
 class CausalLLM(nn.Module):
@@ -86,65 +92,57 @@ class CausalLLM(nn.Module):
         table: Any = self.model.get_output_embeddings()
         return LabelHead.of(labels_BC, table.weight, getattr(table, "bias", None))
 
-    def prefill(self, embedded_RSE: Tensor, lengths_R: Tensor) -> tuple[Tensor, CausalState]:
-        """Consume right-padded prefixes of at least one position: (last states (R, E), state)."""
+    def prefill(self, embedded_BSE: Tensor, lengths_B: Tensor) -> tuple[Tensor, CausalState]:
+        """Consume right-padded prefixes of at least one position: (last states (B, E), state of one row each)."""
         from transformers import DynamicCache
 
-        from duolect.models.cache import KeyValuePool
-
-        self._check_positions(embedded_RSE.shape[1])
+        self._check_positions(embedded_BSE.shape[1])
         cache = DynamicCache(config=self.model.config)
-        states_RSE = self._run(embedded_RSE, past_key_values=cache, use_cache=True)
-        last_RE = states_RSE[torch.arange(len(lengths_R), device=lengths_R.device), lengths_R - 1]
-        return last_RE, CausalState(*KeyValuePool.of(cache, lengths_R), lengths_R)
+        states_BSE = self._run(embedded_BSE, past_key_values=cache, use_cache=True)
+        utterance_B = torch.arange(len(lengths_B), device=lengths_B.device)
+        layers: list[Any] = list(cache.layers)
+        prefix = SharedPrefix.of([(layer.keys, layer.values) for layer in layers], lengths_B)
+        labels = LabelSlots.none(KeyValuePool.like(prefix.layers), len(lengths_B))
+        state = CausalState(prefix, RowLayout.of(utterance_B, len(lengths_B)), labels)
+        return states_BSE[utterance_B, lengths_B - 1], state
 
     def step(
         self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, head: LabelHead | None = None
     ) -> tuple[Tensor, CausalState]:
         """Row r consumes its first counts_R[r] labels (None: all): (log p (R, N, V), 0 beyond a row's count; state).
 
-        With `head` they are (R, N, C), of its labels. Only rows that consume a label take part in the forward.
+        With `head` the log-probabilities are of its labels, (R, N, C). Only rows that consume a label take part in the
+        forward.
         """
         from duolect.models.cache import StepCache
 
         rows, labels = labels_RN.shape
-        device = labels_RN.device
-        if counts_R is None:
-            counts_R = torch.full((rows,), labels, device=device)
-        new_RN = length_mask(counts_R, labels)
-        row_G, label_G = new_RN.nonzero(as_tuple=True)
-        log_probs_RNV = torch.zeros(rows, labels, self.vocabulary if head is None else head.width, device=device)
-        if not len(row_G):
-            return log_probs_RNV, state
-        positions_R = state.positions_R + counts_R
-        pool, slots_RL = state.pool.with_room(len(row_G), state.slots_RL)
-        new = pool.reserve(len(row_G))
-        growing_P = counts_R.nonzero()[:, 0]
-        width = int(positions_R[growing_P].max())
-        slots_RX = slots_RL.new_zeros(rows, max(width, slots_RL.shape[1]))
-        slots_RX[:, : slots_RL.shape[1]] = slots_RL
-        slots_RX[row_G, state.positions_R[row_G] + label_G] = torch.arange(new.start, new.stop, device=device)
-        # A padded label stands where the last one of its row does, within the positions that the LLM has.
-        positions_PN = state.positions_R[growing_P, None] + torch.arange(labels, device=device)
-        positions_PN = torch.minimum(positions_PN, positions_R[growing_P, None] - 1)
-        seen_PNX = torch.arange(width, device=device) <= positions_PN[..., None]
-        cache = StepCache(pool, slots_RX[growing_P, :width], new, new_RN[growing_P])
+        grown = state.labels.grow(labels, counts_R)
+        if grown is None:
+            vocabulary = self.vocabulary if head is None else head.width
+            return torch.zeros(rows, labels, vocabulary, device=labels_RN.device), state
+        growth, slots = grown
+        prefix = state.prefix.differentiable()
+        layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
+        cache = StepCache(prefix, layout, growth, self.dtype)
         states_PNE = self._run(
-            self.embed(labels_RN[growing_P]),
+            self.embed(growth.pick(labels_RN)),
             past_key_values=cache,
             use_cache=True,
-            position_ids=positions_PN,
-            attention_mask=key_bias(seen_PNX, self.dtype).unsqueeze(1),
+            position_ids=prefix.lengths_B[layout.utterance_R, None] + growth.before_PN,
+            attention_mask=cache.no_mask,
+            shared=cache,
         )
-        states_GE = states_PNE.flatten(0, 1)[cache.index_G]
-        log_probs_RNV[row_G, label_G] = self.log_probs(states_GE) if head is None else head.log_probs(states_GE, row_G)
-        return log_probs_RNV, CausalState(pool, slots_RX, positions_R)
+        cache.check(self.model)
+        states_GE = growth.counted(states_PNE)
+        log_probs_G = self.log_probs(states_GE) if head is None else head.log_probs(states_GE, growth.row_G)
+        return growth.spread(log_probs_G), CausalState(prefix, state.layout, slots)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
-        """The rows `rows_R`; copies no keys or values."""
-        positions_R = state.positions_R[rows_R]
-        width = int(positions_R.max()) if len(rows_R) else 0
-        return CausalState(state.pool, state.slots_RL[rows_R, :width], positions_R)
+        """The rows `rows_R`, and the prefixes of their utterances; copies keys and values only where one leaves."""
+        layout, kept_B = state.layout.select(rows_R)
+        prefix = state.prefix if kept_B is None else state.prefix.select(kept_B)
+        return CausalState(prefix, layout, state.labels.select(rows_R))
 
     def _run(self, embedded: Tensor, **arguments: Any) -> Tensor:
         decoder = getattr(self.model, self.model.base_model_prefix)

@@ -55,7 +55,7 @@ class LLMConfig:
 
 
 def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreTrainedModel:
-    """The Hugging Face model `config` asks for, attention by SDPA, in evaluation mode.
+    """The Hugging Face model `config` asks for, attention by SDPA or to a shared prefix, in evaluation mode.
 
     `stored` is the architecture of a saved model: it is built with random weights (to be loaded) and without looking at
     `config.source`. Raises ModelError where the source cannot be loaded or its LLM has parts that are not supported.
@@ -127,6 +127,8 @@ def _replace_embeddings(llm: Any, vocabulary: int) -> None:
 
 
 def _check(llm: Any, config: LLMConfig) -> None:
+    from duolect.models.cache import use_shared_prefix
+
     architecture = llm.config
     name = f"llm: {config.source or config.architecture!r} ({architecture.model_type})"
     head = llm.get_output_embeddings()
@@ -141,9 +143,7 @@ def _check(llm: Any, config: LLMConfig) -> None:
     for field in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(architecture, field, None) not in (None, 1, 1.0):
             raise ModelError(f"{name} rescales its logits ({field}), which is not supported.")
-    kinds = set(getattr(architecture, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        raise ModelError(f"{name} has layers of kind {', '.join(sorted(kinds))}; only full attention is supported.")
+    use_shared_prefix(llm, name)
 
 
 @contextlib.contextmanager

@@ -6,58 +6,13 @@ L cached positions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.nn.dropout import Dropout
-
-KeysValues = tuple[Tensor, Tensor]
-"""Keys and values, each (rows or utterances, H, positions, d)."""
-
-
-@dataclass(frozen=True)
-class RowLayout:
-    """Which utterance each row belongs to, so that the rows of an utterance share its keys and values uncopied.
-
-    Queries are laid out as B x K slots. `slots_R` is None where the rows, in their order, fill the slots exactly.
-    """
-
-    utterance_R: Tensor
-    utterances: int
-    width: int  # K, the largest number of rows of one utterance
-    slots_R: Tensor | None
-
-    @staticmethod
-    def of(utterance_R: Tensor, utterances: int) -> RowLayout:
-        """The layout for rows that speak for the utterances `utterance_R` of `utterances`."""
-        rows = len(utterance_R)
-        if rows == 0:
-            return RowLayout(utterance_R, utterances, 0, None)
-        counts_B = torch.bincount(utterance_R, minlength=utterances)
-        width = int(counts_B.max())
-        order_R = torch.argsort(utterance_R, stable=True)
-        starts_B = counts_B.cumsum(0) - counts_B
-        rank_R = torch.empty_like(order_R)
-        rank_R[order_R] = torch.arange(rows, device=order_R.device) - starts_B[utterance_R[order_R]]
-        slots_R = utterance_R * width + rank_R
-        regular = rows == utterances * width and bool((slots_R == torch.arange(rows, device=slots_R.device)).all())
-        return RowLayout(utterance_R, utterances, width, None if regular else slots_R)
-
-    def spread(self, x_RND: Tensor) -> Tensor:
-        """Rows into the slots of their utterance: (B, K·N, D), zeros where an utterance has fewer than K rows."""
-        _, labels, width = x_RND.shape
-        if self.slots_R is not None:
-            slots = x_RND.new_zeros(self.utterances * self.width, labels, width)
-            x_RND = slots.index_copy(0, self.slots_R, x_RND)
-        return x_RND.reshape(self.utterances, self.width * labels, width)
-
-    def collect(self, x_BSD: Tensor, labels: int) -> Tensor:
-        """The inverse of `spread`: (R, N, D)."""
-        slots = x_BSD.reshape(self.utterances * self.width, labels, x_BSD.shape[-1])
-        return slots if self.slots_R is None else slots[self.slots_R]
+from duolect.nn.rows import RowLayout
+from duolect.nn.slots import KeysValues
 
 
 class SelfAttention(nn.Module):
@@ -149,13 +104,18 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x_RND: Tensor,
-        cross: KeysValues,
+        cross: KeysValues | Tensor,
         bias_B11T: Tensor,
         layout: RowLayout | None = None,
         past: KeysValues | None = None,
         mask_RNX: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """Next layer's x_RND, and this layer's self-attention keys and values including the past."""
+        """Next layer's x_RND, and this layer's self-attention keys and values including the past.
+
+        `cross`: the cross-attention's keys and values, or the encoder's states_BTD to make them of.
+        """
+        if isinstance(cross, Tensor):
+            cross = self.cross_attention.keys_values(cross)
         attended, keys_values = self.self_attention(self.self_norm(x_RND), past, mask_RNX)
         x = x_RND + self.dropout(attended)
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), cross, bias_B11T, layout))
