@@ -86,7 +86,9 @@ class Trie:
         now_nK = torch.full((n, beam + 1), beam, device=source_nK.device)
         now_nK.scatter_(1, torch.where(alive_nK & ~grown_nK, source_nK, beam), self.slots_K.expand(n, -1))
         now_nK[:, beam] = beam
+        # An empty slot has no parent, whose mass it would take, and so become a second entry of a sequence.
         parent_nK = now_nK.gather(1, torch.where(grown_nK, source_nK, known_FnK[PARENT]))
+        parent_nK = parent_nK.masked_fill(~alive_nK, beam)
         node_nK = 1 + t * beam + self.slots_K
         self.parent_BX[:n, 1 + t * beam : 1 + (t + 1) * beam] = known_FnK[NODE]
         self.label_BX[:n, 1 + t * beam : 1 + (t + 1) * beam] = label_nK
