@@ -3,8 +3,8 @@
 (Graves & Jaitly 2014; Hannun et al. 2014; label-wise shallow fusion as in arXiv 2603.15045.)
 
 Every beam entry is a label sequence with two masses, of the alignments that end in blank and in its last label, so a
-repeated label is right. One loop over frames (`frame_search`); all utterances and hypotheses advance
-together, and nothing loops over hypotheses.
+repeated label is right. One loop over frames (`frame_search`); all utterances and hypotheses advance together, and
+nothing loops over hypotheses. CTC alone on a CPU goes to a compiled loop (`ctc_kernel`), where Numba is installed.
 
 Legend: B utterances · T frames · V labels (EOS included) · W = V + 1 (blank last).
 """
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
+from duolect.search import kernels
 from duolect.search.checks import check_count, check_labels, check_log_probs, check_weight, utterance_names
 from duolect.search.ctc_prefix import ctc_full_sum
+from duolect.search.delayed import Delayed
 from duolect.search.frame_search import FrameSearch, Merge
 from duolect.search.result import Hypothesis, combine, ranked
 from duolect.search.scorer import Weighted
@@ -38,6 +40,8 @@ def frame_synchronous(
     prior: Weighted | None = None,
     scorers: Sequence[Weighted] = (),
     encoded: Any = None,
+    delayed: Delayed | None = None,
+    skip_blank: float | None = None,
     forbidden_ids: Iterable[int] = (),
     exact_ctc: bool = False,
     ids: Sequence[str] | None = None,
@@ -55,6 +59,9 @@ def frame_synchronous(
         ones: an attention decoder or speech LLM over `encoded`. Their states advance only in frames in which a new
         sequence enters a beam, all utterances in one call; the scores of an entry are computed once, and again only
         if it leaves the beam and comes back.
+    delayed: an LM, and with it the prior, that has its say on finished words: every so many frames, and at the end.
+    skip_blank: no hypothesis is extended in frames with p(blank) ≥ this; entries of the beam keep their own mass, as
+        with `labels_per_frame`. None: off (1.0 is not: a float32 softmax reaches it).
     exact_ctc: the term "ctc" becomes the full sum over all alignments (the search knows only those whose prefixes
         stayed in the beam), and the lists are ranked with it.
     Raises SearchError for impossible input (see `checks`), and for NaN or +inf from a scorer during the search.
@@ -62,19 +69,43 @@ def frame_synchronous(
     names = utterance_names(ids, len(log_probs_BTW))
     check_log_probs(log_probs_BTW, lengths_B, ids=names, name=name)
     weighted = [w for w in (lm, *scorers, prior) if w is not None]
+    every = [*weighted, *(delayed.weighted if delayed is not None else ())]
     special = sorted({eos_id, *forbidden_ids})
-    _check_settings(beam, nbest, labels_per_frame, merge, ctc_weight, [name, *(w.name for w in weighted)])
+    _check_settings(beam, nbest, labels_per_frame, merge, ctc_weight, skip_blank, [name, *(w.name for w in every)])
     check_labels("eos_id and forbidden_ids", special, log_probs_BTW.shape[-1] - 1)
     if not names:
         return []
     with torch.no_grad():
-        search = FrameSearch(
-            log_probs_BTW, lengths_B, beam, labels_per_frame, merge, ctc_weight, special, weighted, names
-        )
-        results = search.results(search.run(encoded, eos_id), nbest, name)
+        if not every and skip_blank is None and log_probs_BTW.device.type == "cpu" and kernels.available():
+            results = kernels.ctc_beams(
+                log_probs_BTW,
+                lengths_B,
+                beam=beam,
+                nbest=nbest,
+                special=special,
+                labels_per_frame=labels_per_frame,
+                take_max=merge == "max",
+                ctc_weight=ctc_weight,
+                name=name,
+            )
+        else:
+            search = FrameSearch(
+                log_probs_BTW,
+                lengths_B,
+                beam,
+                labels_per_frame,
+                merge,
+                ctc_weight,
+                special,
+                weighted,
+                names,
+                delayed,
+                skip_blank,
+            )
+            results = search.results(search.run(encoded, eos_id), nbest, name)
         if exact_ctc:
             sums = ctc_full_sum(log_probs_BTW, lengths_B, [[h.labels for h in each] for each in results], names)
-            factors = {name: ctc_weight, **{w.name: w.weight for w in weighted}}
+            factors = {name: ctc_weight, **{w.name: w.weight for w in every}}
             results = [
                 _reranked(each, name, values.tolist(), factors) for each, values in zip(results, sums, strict=True)
             ]
@@ -86,11 +117,21 @@ def _reranked(
 ) -> list[Hypothesis]:
     """The list with another value of the term `name`, and ranked by it."""
     renewed = [h.with_term(name, value) for h, value in zip(nbest, sums, strict=True)]
-    return ranked([replace(h, score=combine(h.terms, weights)) if "unfinished" not in h.flags else h for h in renewed])
+
+    def score(hypothesis: Hypothesis) -> float:  # an utterance that a delayed LM cannot spell has no such term
+        return combine(hypothesis.terms, {name: w for name, w in weights.items() if name in hypothesis.terms})
+
+    return ranked([replace(h, score=score(h)) if "unfinished" not in h.flags else h for h in renewed])
 
 
 def _check_settings(
-    beam: int, nbest: int, labels_per_frame: int | None, merge: str, ctc_weight: float, names: Sequence[str]
+    beam: int,
+    nbest: int,
+    labels_per_frame: int | None,
+    merge: str,
+    ctc_weight: float,
+    skip_blank: float | None,
+    names: Sequence[str],
 ) -> None:
     check_count("beam", beam)
     check_count("nbest", nbest)
@@ -98,6 +139,8 @@ def _check_settings(
         check_count("labels_per_frame", labels_per_frame)
     if merge not in ("sum", "max"):
         raise SearchError(f"merge: {merge!r} is neither 'sum' nor 'max'.")
+    if skip_blank is not None and not 0.0 < skip_blank <= 1.0:
+        raise SearchError(f"skip_blank: {skip_blank} is no probability above 0; None is off.")
     check_weight(names[0], ctc_weight)
     if not ctc_weight:
         raise SearchError(f"weight {names[0]!r}: a search over frames needs a CTC weight above 0.")
