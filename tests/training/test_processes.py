@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
-from training_toy import make_trainer
+from training_toy import run_toy
 
 from duolect.storage import load_tensors
 
@@ -26,18 +26,24 @@ def torchrun(*arguments: object, script: str = "training_toy.py", processes: int
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+def assert_same_run(one: Path, two: Path, steps: int) -> None:
+    """Losses, dev losses, gradient norms and all tensors of the last checkpoint agree up to the order of summation."""
+    lines = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (one, two)]
+    assert len(lines[0]) == len(lines[1]) == steps + len([1 for line in lines[0] if "dev_loss" in line])
+    for a, b in zip(*lines, strict=True):
+        for key in set(a) & {"loss", "labels", "first", "gradient_norm", "dev_loss"}:
+            torch.testing.assert_close(b[key], a[key], rtol=1e-5, atol=0, msg=f"{key} of step {a['step']}")
+    for file in ("model", "optimiser"):
+        first, second = (
+            load_tensors(run / f"checkpoints/step-{steps:08d}" / f"{file}.safetensors") for run in (one, two)
+        )
+        assert first.keys() == second.keys()
+        for name, tensor in first.items():
+            torch.testing.assert_close(second[name], tensor, rtol=1e-5, atol=1e-7, msg=f"{file}: {name}")
+
+
 def test_two_processes_equal_one_that_accumulates(tmp_path: Path) -> None:
-    make_trainer(tmp_path / "one", 12, accumulate=2, dropout=0.0, log_every=1).run()
-    done = torchrun(tmp_path / "two", 12, "--dropout", 0)
+    run_toy(tmp_path / "one", 12, accumulate=2, dropout=0.0)
+    done = torchrun(json.dumps([{"folder": str(tmp_path / "two"), "steps": 12, "dropout": 0.0}]))
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = [
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    ]
-    assert len(lines[0]) == len(lines[1]) == 12
-    for one, two in zip(*lines, strict=True):
-        for key in ("loss", "labels", "gradient_norm"):
-            torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=0)
-    weights = [load_tensors(tmp_path / n / "checkpoints/step-00000012/model.safetensors") for n in ("one", "two")]
-    for name, tensor in weights[0].items():
-        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-5, atol=1e-7)
+    assert_same_run(tmp_path / "one", tmp_path / "two", 12)

@@ -1,11 +1,14 @@
 """A tiny model and data source that obey the trainer's protocol; also a script, for tests that need real processes.
 
-python training_toy.py FOLDER STEPS [--accumulate N] [--slow SECONDS] [--dropout P]
+python training_toy.py '[{"folder": ..., "steps": ..., ...}, ...]'     runs, one after the other: `run_toy`'s keywords
 """
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +19,15 @@ from torch import Tensor, nn
 
 from duolect.nn.losses import LossTerm
 from duolect.nn.norms import MaskedBatchNorm
-from duolect.training import LoopConfig, OptimiserConfig, PiecewiseLinear, Trainer, build_accelerator
+from duolect.training import (
+    LoopConfig,
+    OptimiserConfig,
+    PiecewiseLinear,
+    Ranks,
+    Trainer,
+    TrainingInterrupted,
+    build_accelerator,
+)
 
 
 @dataclass
@@ -33,7 +44,7 @@ class ToyBatch:
 
 
 class ToyBatches:
-    """Global batch g depends on g alone; rank r of n gets batches n·i + r."""
+    """Global batch g depends on g alone; rank r of n gets batches n·i + r. `given` counts those of all ranks."""
 
     def __init__(self, rank: int = 0, world: int = 1, distinct: int | None = None, nan_at: range = range(0)) -> None:
         self.rank, self.world, self.distinct, self.nan_at = rank, world, distinct, nan_at
@@ -41,8 +52,8 @@ class ToyBatches:
 
     def __iter__(self) -> Iterator[ToyBatch]:
         while True:
-            number = self.given * self.world + self.rank
-            self.given += 1
+            number = self.given + self.rank
+            self.given += self.world
             yield self.batch(number)
 
     def batch(self, number: int) -> ToyBatch:
@@ -63,8 +74,23 @@ class ToyBatches:
         self.given = state["consumed"]
 
 
+class ToyLayer(nn.Module):
+    """A block with batch norm, frozen and trained matrices, and a number of rows that two does not divide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = MaskedBatchNorm(8)
+        self.frozen = nn.Linear(8, 7).requires_grad_(False)
+        self.trained = nn.Linear(8, 7, bias=False)
+        self.contract = nn.Linear(7, 8)
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        x = self.norm(x_BTD, mask_BT)
+        return x_BTD + self.contract(torch.tanh(self.frozen(x) + self.trained(x)))
+
+
 class ToyModel(nn.Module):
-    """Embedding tied to the output, batch norm, dropout, one frozen layer and two loss terms with different counts."""
+    """Embedding tied to the output, batch norm, dropout, layers, one of them frozen, and two terms of other counts."""
 
     def __init__(self, dropout: float = 0.1, slow: float = 0.0) -> None:
         super().__init__()
@@ -72,6 +98,7 @@ class ToyModel(nn.Module):
         self.frozen = nn.Linear(4, 8).requires_grad_(False)
         self.norm = MaskedBatchNorm(8)
         self.hidden = nn.Linear(8, 8)
+        self.layers = nn.ModuleList([ToyLayer(), ToyLayer()])
         self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Embedding(5, 8)
         self.head = nn.Linear(8, 5, bias=False)
@@ -91,6 +118,8 @@ class ToyModel(nn.Module):
         mask_BT = torch.arange(batch.labels_BT.shape[1]) < batch.label_lengths_B[:, None]
         states_BTD = self.norm(self.frozen(batch.inputs_BTD), mask_BT)
         states_BTD = states_BTD + self.dropout(self.hidden(states_BTD).relu())
+        for layer in self.layers:
+            states_BTD = layer(states_BTD, mask_BT)
         states_BTD = states_BTD + 0.1 * self.embedding(batch.labels_BT.roll(1, 1))
         losses_BT = nn.functional.cross_entropy(self.head(states_BTD).mT, batch.labels_BT, reduction="none")
         counts = self.loss_counts(batch)
@@ -110,6 +139,7 @@ def make_trainer(
     batches: ToyBatches | None = None,
     evaluate=None,
     lr: float = 0.01,
+    kind: str = "adamw",
     **loop,
 ) -> Trainer:
     defaults = {
@@ -124,32 +154,53 @@ def make_trainer(
     accelerator = build_accelerator(settings, folder, cpu=True)
     torch.manual_seed(7)
     model = ToyModel(dropout, slow)
+    ranks = Ranks(accelerator)
     return Trainer(
         model,
-        batches or ToyBatches(accelerator.process_index, accelerator.num_processes),
+        batches or ToyBatches(ranks.rank, ranks.size),
         evaluate=evaluate,
-        optimiser=OptimiserConfig(lr=lr),
+        optimiser=OptimiserConfig(lr=lr, kind=kind),
         schedule=PiecewiseLinear(),
         loop=settings,
         folder=folder,
-        recipe={"steps": steps, "accumulate": accumulate, "model": {"dropout": dropout}, "notes": "toy"},
+        recipe={"steps": steps, "batches": accumulate * ranks.size, "model": {"dropout": dropout}, "notes": "toy"},
         accelerator=accelerator,
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("steps", type=int)
-    parser.add_argument("--accumulate", type=int, default=1)
-    parser.add_argument("--slow", type=float, default=0.0)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    given = parser.parse_args()
-    trainer = make_trainer(
-        given.folder, given.steps, accumulate=given.accumulate, slow=given.slow, dropout=given.dropout, log_every=1
-    )
-    trainer.run()
+def dev_loss(ranks: Ranks):
+    """An evaluation of three batches, so that two processes have different numbers of them."""
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        sums = {"total": 0.0, "count": 0.0}
+        for number in range(3)[ranks.rank :: ranks.size]:
+            term = model(ToyBatches().batch(1000 + number))["labels"]
+            sums = {"total": sums["total"] + float(term.total), "count": sums["count"] + term.count}
+        sums = ranks.sum_values(sums)
+        return {"loss": sums["total"] / sums["count"]}
+
+    return evaluate
+
+
+def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settings) -> Trainer:
+    """Train, with `dev_loss`; after step `stop` the run is asked to stop, which it does with a checkpoint."""
+    trainer = make_trainer(Path(folder), steps, **{"log_every": 1, "evaluate_every": 4, **settings})
+    trainer.evaluate = dev_loss(trainer.ranks)
+    account = trainer._account
+
+    def then_stop(result, batches) -> None:
+        account(result, batches)
+        if trainer.state.step == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer._account = then_stop  # type: ignore[method-assign]
+    try:
+        trainer.run()
+    except TrainingInterrupted:
+        assert stop is not None
+    return trainer
 
 
 if __name__ == "__main__":
-    main()
+    for run in json.loads(sys.argv[1]):
+        run_toy(**run)

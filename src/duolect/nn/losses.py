@@ -5,19 +5,18 @@ B utterances · T frames · N labels · V labels of the vocabulary · W = V + 1 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 
-@dataclass(frozen=True)
-class LossTerm:
+class LossTerm(NamedTuple):
     """One part of a loss: the sum over labels (nats), how many labels, and its weight in the whole.
 
     The loss of a training step is Σ weight · total / count, with totals and counts summed over everything the step
-    has seen.
+    has seen. A tuple, so that wrappers of a model, which look for tensors in what it returns, find the total.
     """
 
     total: Tensor

@@ -60,13 +60,16 @@ class LoopConfig:
     evaluate_every / checkpoint_every / log_every: in steps; the last step always does all three ·
     keep: checkpoints kept besides the best one · average_last: at the end, average the weights of this many last
     checkpoints (0 or 1: none) · best_by: the dev value, lower is better, that names the best checkpoint ·
-    workers: processes that prepare batches · threads: torch threads per process, None leaves torch's choice.
+    workers: processes that prepare batches · threads: torch threads per process, None leaves torch's choice ·
+    sharding: with several processes, "none" keeps the whole model on each (DDP), "fsdp2" divides parameters, gradients
+    and optimiser states over them (`training.sharding`); with one process it has no effect.
     """
 
     steps: int
     accumulate: int = 1
     clip_norm: float | None = 5.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    sharding: Literal["none", "fsdp2"] = "none"
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     keep: int = 2
@@ -92,5 +95,13 @@ class LoopConfig:
         )
 
 
-FREE_FIELDS = ("loop.workers", "loop.threads", "loop.log_every", "loop.keep", "loop.tensorboard", "notes")
+FREE_FIELDS = (
+    "loop.workers",
+    "loop.threads",
+    "loop.sharding",
+    "loop.log_every",
+    "loop.keep",
+    "loop.tensorboard",
+    "notes",
+)
 """Recipe fields that may change when a run is resumed: they do not change what is computed."""

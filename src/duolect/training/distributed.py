@@ -1,7 +1,7 @@
 """One process or many: where a run computes, in which precision, and what the processes tell each other.
 
 Started by `torchrun` or `accelerate launch` the same code trains on all processes, each with a whole copy of the model
-(DDP); accelerate reads their number and the devices from the environment.
+(DDP) or a part of it (`training.sharding`); accelerate reads their number and the devices from the environment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
 
     `cpu` forces the CPU. Sets the number of torch threads. Batches are never given to accelerate: the sampler shards
     and knows its place itself. Batch-norm statistics are reduced by the trainer, so DDP broadcasts no buffers.
-    Raises TrainingError where the environment asks for sharded models.
+    Raises TrainingError where the environment asks accelerate for another way of training together than DDP.
     """
     if loop.threads is not None:
         torch.set_num_threads(loop.threads)
@@ -61,7 +61,8 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
         DistributedType.MULTI_GPU,
     ):
         raise TrainingError(
-            f"Training runs on one process or with DDP; the environment asks for {accelerator.distributed_type.value}."
+            f"The environment asks accelerate for {accelerator.distributed_type.value}; how processes train together is "
+            "for loop.sharding to say: 'none' (DDP) or 'fsdp2'."
         )
     return accelerator
 

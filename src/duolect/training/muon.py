@@ -5,7 +5,8 @@ direction of it learns at the same speed; with updates scaled to AdamW's (Liu et
 learning rate. Embeddings, output layers, convolutions, biases and norms stay with AdamW, as both papers advise.
 
 `torch.optim.Muon` makes the same steps one matrix at a time in bfloat16. Here all matrices of one shape are
-orthogonalised together, in float32 on a CPU, which is about three times as fast there.
+orthogonalised together, in float32 on a CPU, which is about three times as fast there. Matrices that are sharded over
+processes are gathered for it, momentum and all else stay sharded.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from duolect.training.sharding import divided_as, whole
+
 OUTPUT_LAYERS = re.compile(r"ctc_heads|lm_head|embed_out|auxiliary_output")
 """Names of output layers: their rows stand for labels."""
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 UPDATE_RMS = 0.2  # of AdamW's updates, whose size Muon's are given
+AT_ONCE = 1 << 26  # elements that are orthogonalised together; sharded ones are then whole on each process
 
 
 def is_hidden_matrix(name: str, parameter: nn.Parameter, embeddings: set[int]) -> bool:
@@ -81,10 +85,17 @@ class MuonWithAdamW(torch.optim.Optimizer):
             if parameter.grad is not None:
                 by_shape.setdefault(parameter.shape, []).append(parameter)
         for shape, parameters in by_shape.items():
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
-            torch._foreach_lerp_(buffers, gradients, 1 - self.momentum)
-            updates = torch.stack(torch._foreach_lerp(gradients, buffers, self.momentum))  # Nesterov's
-            scale = group["lr"] * UPDATE_RMS * max(shape) ** 0.5
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(parameters, list(orthogonalise(updates).unbind()), alpha=-scale)
+            number = max(AT_ONCE // shape.numel(), 1)
+            for start in range(0, len(parameters), number):
+                self._update(parameters[start : start + number], group["lr"], group["weight_decay"])
+
+    def _update(self, parameters: list[Tensor], lr: float, weight_decay: float) -> None:
+        """One step of parameters of one shape."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - self.momentum)
+        updates = torch.stack(torch._foreach_lerp(gradients, buffers, self.momentum))  # Nesterov's
+        orthogonal = divided_as(orthogonalise(whole(updates)), updates)
+        scale = lr * UPDATE_RMS * max(parameters[0].shape) ** 0.5
+        torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+        torch._foreach_add_(parameters, list(orthogonal.unbind()), alpha=-scale)

@@ -46,7 +46,9 @@ def save_run(
     `place` is where the data source stands after the last finished step. Raises DuolectError when the disk is full.
     """
     everyone = ranks.gather(random_state())
-    if ranks.rank == 0:
+    first = ranks.rank == 0
+    weights, moments = model_tensors(model, keep=first), optimiser_tensors(model, optimiser, keep=first)
+    if first:
         values = {
             "epoch": place.get("epoch"),
             "place": dict(place),
@@ -57,7 +59,6 @@ def save_run(
             "random": [numbers for numbers, _ in everyone],
         }
         random = {f"{rank}/{name}": value for rank, (_, part) in enumerate(everyone) for name, value in part.items()}
-        weights, moments = model_tensors(model), optimiser_tensors(model, optimiser)
         checkpoints.write(Snapshot(state.step, weights, moments, random, values))
         checkpoints.point(state.step, state.best)
         checkpoints.prune(keep, state.best)

@@ -1,5 +1,7 @@
-"""What a checkpoint holds of a model and its optimiser: named tensors on the CPU, nothing else.
+"""What a checkpoint holds of a model and its optimiser: named whole tensors on the CPU, nothing else.
 
+Of a model that is sharded over processes they are gathered, one at a time: a checkpoint does not tell how many
+processes wrote it. Every process must then call what reads or writes the tensors.
 Frozen parameters are left out: whoever resumes builds the model from the same recipe, which brings them.
 """
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from duolect.errors import TrainingError
 from duolect.training.optimiser import trainable
+from duolect.training.sharding import divided_as, whole
 
 
 def _kept(model: nn.Module) -> dict[str, Tensor]:
@@ -26,9 +29,19 @@ def _kept(model: nn.Module) -> dict[str, Tensor]:
     return kept
 
 
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of the trained weights and the buffers of `model` on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in _kept(model).items()}
+def _copies(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Tensor]:
+    """Whole copies on the CPU; without `keep` this process only takes part in the gathering."""
+    copies: dict[str, Tensor] = {}
+    for name, tensor in tensors:
+        full = whole(tensor.detach())
+        if keep:
+            copies[name] = full.to("cpu", copy=True)
+    return copies
+
+
+def model_tensors(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+    """Copies of the trained weights and the buffers of `model` on the CPU; nothing without `keep`."""
+    return _copies(_kept(model).items(), keep)
 
 
 @torch.no_grad()
@@ -37,16 +50,25 @@ def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: o
     kept = _kept(model)
     _compare({k: v.shape for k, v in kept.items()}, {k: v.shape for k, v in tensors.items()}, where)
     for name, target in kept.items():
-        target.copy_(tensors[name])
+        target.copy_(divided_as(tensors[name], target))
 
 
-def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors as "<parameter name>/<what>" (AdamW: exp_avg, exp_avg_sq, step)."""
-    return {
-        f"{name}/{key}": value.detach().to("cpu", copy=True)
+@torch.no_grad()
+def copy_trained(source: nn.Module, target: nn.Module) -> None:
+    """Copy what training changes from `source`, which may be sharded, into the same model `target`, which is whole."""
+    kept = _kept(target)
+    for name, tensor in _kept(source).items():
+        kept[name].copy_(whole(tensor))
+
+
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer, *, keep: bool = True) -> dict[str, Tensor]:
+    """The optimiser's tensors as "<parameter name>/<what>" (AdamW: exp_avg, exp_avg_sq, step); none without `keep`."""
+    named = (
+        (f"{name}/{key}", value)
         for name, parameter in trainable(model)
         for key, value in optimiser.state.get(parameter, {}).items()
-    }
+    )
+    return _copies(named, keep)
 
 
 @torch.no_grad()
@@ -64,7 +86,7 @@ def load_optimiser_tensors(
             fused = any(group.get("fused") for group in optimiser.param_groups)
             state = value.clone().to(parameter.device if fused else "cpu")
         else:
-            state = torch.empty_like(parameter).copy_(value)
+            state = torch.empty_like(parameter).copy_(divided_as(value, parameter))
         optimiser.state[parameter][what] = state
 
 

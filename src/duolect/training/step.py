@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from duolect.nn.norms import commit_batch_norms
 from duolect.training.distributed import Ranks
+from duolect.training.sharding import forward_pass, whole
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,18 @@ def optimiser_step(
     for index, batch in enumerate(batches):
         last = index == len(batches) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            terms = model(batch.to(accelerator.device), step)
+            with forward_pass(model, accelerator):
+                terms = model(batch.to(accelerator.device), step)
             loss = torch.zeros((), device=accelerator.device)
             for name, term in terms.items():
-                # DDP averages gradients over processes; the sum is wanted.
+                # DDP and FSDP2 average gradients over processes; the sum is wanted.
                 share = term.weight * ranks.size / counts[name] if counts[name] else 0.0
                 loss = loss + term.total * share
                 totals[name] = totals.get(name, 0.0) + term.total.detach().double()
                 weights[name] = term.weight
             accelerator.backward(loss)
     norm = accelerator.clip_grad_norm_(model.parameters(), clip_norm if clip_norm is not None else math.inf)
-    result = StepResult(totals, dict(counts), weights, float(norm))
+    result = StepResult(totals, dict(counts), weights, float(whole(norm)))
     if result.skipped:
         commit_batch_norms(model, Tensor.zero_)  # a count of 0 changes nothing: what was pending is forgotten
     else:

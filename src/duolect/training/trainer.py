@@ -24,8 +24,9 @@ from duolect.training.progress import Reporter, Window
 from duolect.training.randomness import seed_everything, untouched_randomness
 from duolect.training.schedule import Schedule
 from duolect.training.session import RunState, resume_run, save_run
+from duolect.training.sharding import shard
 from duolect.training.signals import StopRequest
-from duolect.training.state import load_model_tensors
+from duolect.training.state import copy_trained, load_model_tensors
 from duolect.training.step import StepResult, optimiser_step
 
 SKIPS_IN_A_ROW = 20
@@ -57,7 +58,8 @@ class Trainer:
     A batch: `.to(device)`, `label_lengths_B`, for speech `sample_lengths_B`, and `ids` if it can name its utterances.
     `evaluate(model)` runs on every process, with the model in evaluation mode and without gradients, and must return
     the same values (lower is better) on each. `recipe` is the whole config as JSON values: it binds the run folder.
-    Under several processes the folder is on a file system that all of them see.
+    Under several processes the folder is on a file system that all of them see; a model that is to be sharded should be
+    on the CPU, for it stays whole there, and is on the device only while it is evaluated and in the end.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Trainer:
         console: Console | None = None,
     ) -> None:
         self.model, self.batches, self.evaluate = model, train_batches, evaluate
-        self.wrapped = model
+        self.trained = self.wrapped = model  # the module that holds what is trained, and the one that is called
         self.loss_counts = cast(Callable[[Any], Mapping[str, float]], model.loss_counts)
         self.optimiser_config, self.schedule, self.loop = optimiser, schedule, loop
         self.folder, self.recipe, self.console = Path(folder), recipe, console
@@ -107,19 +109,27 @@ class Trainer:
             finally:
                 self._unwrap()
 
-    def _unwrap(self) -> None:
-        """Give the model back as it came, without the wrapper that casts to the run's precision."""
-        self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
-        vars(self.model).pop("forward", None)
-
-    def _train(self) -> TrainingSummary:
-        seed_everything(self.loop.seed, self.ranks.rank)
+    def _wrap(self) -> torch.optim.Optimizer:
+        """Spread the model over the processes, as the loop asks; returns the optimiser over what is trained."""
+        if self.loop.sharding == "fsdp2" and self.ranks.size > 1:
+            self.trained = self.wrapped = shard(self.model, self.accelerator)
+            return build_optimiser(self.trained, self.optimiser_config)
         optimiser = build_optimiser(self.model, self.optimiser_config)
         with warnings.catch_warnings():  # torch renames an option of DDP that accelerate passes on
             warnings.simplefilter("ignore", FutureWarning)
             self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
-        self.optimiser: torch.optim.Optimizer = prepared.optimizer
-        self.state, place = resume_run(self.checkpoints, self.ranks, self.model, self.optimiser, self.loop.seed)
+        return prepared.optimizer
+
+    def _unwrap(self) -> None:
+        """Give the model back as it came, without the wrapper that casts to the run's precision."""
+        self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+        vars(self.model).pop("forward", None)
+        self.trained = self.wrapped = self.model
+
+    def _train(self) -> TrainingSummary:
+        seed_everything(self.loop.seed, self.ranks.rank)
+        self.optimiser = self._wrap()
+        self.state, place = resume_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.loop.seed)
         if place is not None:
             self.batches.load_state_dict(place)
         self._start_trackers()
@@ -235,14 +245,15 @@ class Trainer:
         self.accelerator.log({f"train/{k}": v for k, v in {**values, "lr": rate}.items()}, step=self.state.step)
 
     def measure(self) -> dict[str, float]:
-        """Evaluate the model as it is; random generators and the training mode stay as they were."""
+        """Evaluate the model as it is; random generators, training mode and device stay as they were."""
         assert self.evaluate is not None
-        self.model.eval()
+        home = next(self.model.parameters()).device
+        self.model.to(self.accelerator.device).eval()
         try:
             with torch.no_grad(), untouched_randomness(), self.accelerator.autocast():
                 values = {k: float(v) for k, v in self.evaluate(self.model).items()}
         finally:
-            self.model.train()
+            self.model.to(home).train()
         if self.loop.best_by not in values:
             raise TrainingError(
                 f"loop: best_by is {self.loop.best_by!r}, but the dev evaluation gives {', '.join(sorted(values))}."
@@ -250,6 +261,8 @@ class Trainer:
         return values
 
     def _evaluate(self, place: dict[str, Any]) -> bool:
+        if self.trained is not self.model:
+            copy_trained(self.trained, self.model)
         values = self.measure()
         self.report_dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
@@ -276,7 +289,7 @@ class Trainer:
 
     def _save(self, place: dict[str, Any]) -> None:
         self._clock_in()
-        save_run(self.checkpoints, self.ranks, self.model, self.optimiser, self.state, place, self.loop.keep)
+        save_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.state, place, self.loop.keep)
         self.accelerator.wait_for_everyone()
 
     def _clock_in(self) -> None:
@@ -296,6 +309,7 @@ class Trainer:
 
     def _finish(self) -> TrainingSummary:
         weights, checkpoint = choose_weights(self)
+        self.model.to(self.accelerator.device)
         self._clock_in()
         summary = summarise(self.model, self.state, weights, checkpoint)
         if self.main:
