@@ -1,6 +1,7 @@
 """Search: from frame posteriors and model scores to n-best lists of label sequences."""
 
 from duolect.search.ctc_prefix import CTCPrefixScorer, ctc_full_sum
+from duolect.search.delayed import Delayed
 from duolect.search.frame_sync import frame_synchronous
 from duolect.search.greedy import greedy
 from duolect.search.label_sync import label_synchronous
@@ -12,6 +13,7 @@ from duolect.search.scorer import AutoregressiveScorer, PriorScorer, Scorer, Wei
 __all__ = [
     "AutoregressiveScorer",
     "CTCPrefixScorer",
+    "Delayed",
     "Hypothesis",
     "PriorScorer",
     "Scorer",

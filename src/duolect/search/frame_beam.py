@@ -45,6 +45,12 @@ class Beam:
         start.blank_nK[:, 0] = 0.0
         return start
 
+    @property
+    def alive_nK(self) -> Tensor:
+        """Which entries have a score above −inf."""
+        masses_nK = torch.maximum(self.blank_nK, self.label_nK)
+        return (masses_nK > -torch.inf) & (self.extra_nK > -torch.inf)
+
     def rows(self, part: slice) -> "Beam":
         """Some of the utterances."""
         return Beam(
@@ -122,6 +128,16 @@ class Trie:
             same_P &= self.label_BX[row_P, first_P] == self.label_BX[row_P, second_P]
             first_P, second_P = self.parent_BX[row_P, first_P], self.parent_BX[row_P, second_P]
         known_FnK[PARENT, row_P[same_P], orphan_P[same_P]] = back_P[same_P]
+
+    def between(self, row_P: Tensor, above_P: Tensor, node_P: Tensor) -> list[list[int]]:
+        """The labels that lead from nodes `above_P` to nodes below them, or to themselves, in utterances `row_P`."""
+        steps = []
+        while bool((node_P != above_P).any()):
+            steps.append(torch.where(node_P == above_P, -1, self.label_BX[row_P, node_P]))
+            node_P = torch.where(node_P == above_P, node_P, self.parent_BX[row_P, node_P])
+        if not steps:
+            return [[] for _ in range(len(node_P))]
+        return [[label for label in labels if label >= 0] for labels in torch.stack(steps[::-1], -1).tolist()]
 
     def labels(self, node_BN: Tensor) -> list[list[list[int]]]:
         """Label sequences of nodes, right-aligned; what stands before a sequence is the root's −1."""

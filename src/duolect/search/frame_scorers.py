@@ -71,4 +71,8 @@ class LabelwiseScorers:
             terms.append(part_nK)
             if weighted.factor:
                 extra_nK = extra_nK + weighted.factor * part_nK
-        return extra_nK, beam.terms_nKM + torch.stack(terms, -1) if terms else beam.terms_nKM
+        if not terms:
+            return extra_nK, beam.terms_nKM
+        terms_nKM = beam.terms_nKM.clone()
+        terms_nKM[..., : len(terms)] += torch.stack(terms, -1)
+        return extra_nK, terms_nKM

@@ -4,6 +4,7 @@ Legend: B utterances, longest first · n the first n of them, which are still li
 W = V + 1 (blank last) · K beam · C candidate labels of a frame · M label-wise scorers.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from duolect.search.delayed import Delayed, DelayedFusion
 from duolect.search.frame_beam import COUNT, LAST, NODE, PARENT, Beam, Trie
 from duolect.search.frame_scorers import LabelwiseScorers
 from duolect.search.result import Hypothesis
@@ -35,6 +37,8 @@ class FrameSearch:
         special: list[int],
         weighted: Sequence[Weighted],
         names: Sequence[str],
+        delayed: Delayed | None = None,
+        skip_blank: float | None = None,
     ) -> None:
         device = log_probs_BTW.device
         order_B = lengths_B.to(device).argsort(descending=True, stable=True)
@@ -49,6 +53,11 @@ class FrameSearch:
         self.blank = log_probs_BTW.shape[-1] - 1
         self._choose_candidates(labels_per_frame, special)
         self.trie = Trie(len(self.order), longest, beam, self.blank + 1, device)
+        self.fusion = None
+        if delayed is not None:
+            self.fusion = DelayedFusion(delayed, weighted, self.trie, self.blank, self.names, self.lengths, device)
+        self.without_lm: dict[int, dict[int, tuple[str, ...]]] = {}
+        self.skip_BT = None if skip_blank is None else self.frames_BTW[..., -1] >= math.log(skip_blank)
 
     def _choose_candidates(self, labels_per_frame: int | None, special: list[int]) -> None:
         """Labels that may extend hypotheses at each frame, in ascending order, and their scores."""
@@ -79,6 +88,8 @@ class FrameSearch:
         order_B = torch.tensor(self.order, device=self.frames_BTW.device)
         self.scorers = LabelwiseScorers(self.weighted, encoded, order_B, self.names, self.blank)
         live = Beam.start(len(self.order), self.beam, len(self.weighted), self.blank, order_B)
+        if self.fusion is not None:
+            live = self.fusion.start(live)
         finals: list[Beam] = []
         for t in range(self.lengths[0] + 1):
             staying = sum(length > t for length in self.lengths[: len(live.blank_nK)])
@@ -86,10 +97,15 @@ class FrameSearch:
                 ended = live.rows(slice(staying, None))
                 extra_nK, terms_nKM = self.scorers.end(ended, eos_id)
                 finals.insert(0, replace(ended, extra_nK=extra_nK, terms_nKM=terms_nKM))
+                if self.fusion is not None:
+                    self.fusion.wait(finals[0])
                 live = live.rows(slice(staying))
             if staying:
                 live = self._frame(live, t)
-        return Beam.joined(finals)
+        final = Beam.joined(finals)
+        if self.fusion is not None:
+            self.without_lm = self.fusion.end(final, eos_id)
+        return final
 
     def _frame(self, old: Beam, t: int) -> Beam:
         n, beam, width = len(old.blank_nK), self.beam, self.width
@@ -107,6 +123,13 @@ class FrameSearch:
         extended_nK = extended_nK.masked_fill(parent_nK == beam, -torch.inf)
         stay_label_nK = self.join(old.label_nK, extended_nK) + last_score_nK
 
+        skip_n = None if self.skip_BT is None else self.skip_BT[:n, t]
+        if skip_n is not None and bool(skip_n.all()):
+            new = replace(old, blank_nK=stay_blank_nK, label_nK=stay_label_nK)
+            if self.fusion is not None:
+                self.fusion.fuse(new, t)
+            return new
+
         # Scores of all continuations: C labels, "stay", and one place that takes what must not be seen.
         scores_nKC = total_nK.new_empty(n, beam, width + 2)
         base_nK1 = (self.weight * total_nK + old.extra_nK)[..., None]
@@ -116,6 +139,8 @@ class FrameSearch:
         gains = self.scorers.gains(old, self.labels_BTC[:, t]) if self.weighted else None
         if gains is not None:
             scores_nKC[..., :width] += gains[0]
+        if skip_n is not None:
+            scores_nKC[..., :width].masked_fill_(skip_n[:, None, None], -torch.inf)
         hidden_nK = torch.where(parent_nK < beam, parent_nK * (width + 2) + place_nK, width + 1)
         scores_nKC.view(n, -1).scatter_(1, hidden_nK, -torch.inf)
         scores_nKC[..., width] = self.weight * self.join(stay_blank_nK, stay_label_nK) + old.extra_nK
@@ -143,11 +168,19 @@ class FrameSearch:
         if gains is not None:
             chosen = (torch.arange(n, device=source_nK.device)[:, None], source_nK, column_nK.clamp(max=width - 1))
             new.extra_nK = old.extra_nK.gather(1, source_nK) + gains[0][chosen].masked_fill(~grown_nK, 0.0)
+            new.terms_nKM = old.terms_nKM[chosen[:2]]
             grown_terms_nKM = torch.stack([part_nKC[chosen] for part_nKC in gains[1]], -1)
-            new.terms_nKM = old.terms_nKM[chosen[:2]] + grown_terms_nKM.masked_fill(~grown_nK[..., None], 0.0)
+            new.terms_nKM[..., : len(self.weighted)] += grown_terms_nKM.masked_fill(~grown_nK[..., None], 0.0)
+        elif self.fusion is not None:
+            new.extra_nK = old.extra_nK.gather(1, source_nK)
+            new.terms_nKM = old.terms_nKM.gather(1, source_nK[..., None].expand_as(old.terms_nKM))
         new.known_FnK = self.trie.follow(known_FnK, t, source_nK, alive_nK, grown_nK, label_nK)
+        if self.fusion is not None:
+            new.known_FnK = self.fusion.follow(new.known_FnK, known_FnK, grown_nK, label_nK)
         if self.weighted and bool(grown_nK.any()):
             self.scorers.advance(new, alive_nK, torch.where(grown_nK, label_nK, -1))
+        if self.fusion is not None:
+            self.fusion.fuse(new, t)
         return new
 
     def results(self, final: Beam, nbest: int, name: str) -> list[list[Hypothesis]]:
@@ -157,17 +190,27 @@ class FrameSearch:
         labels = self.trie.labels(final.known_FnK[NODE].gather(1, slots_BN))
         counts = final.known_FnK[COUNT].gather(1, slots_BN).tolist()
         masses = masses_BK.gather(1, slots_BN).tolist()
-        terms = final.terms_nKM.gather(1, slots_BN[..., None].expand(-1, -1, len(self.weighted))).tolist()
-        names = [w.name for w in self.weighted]
+        terms = final.terms_nKM.gather(1, slots_BN[..., None].expand(-1, -1, final.terms_nKM.shape[-1])).tolist()
+        weighted = (*self.weighted, *(self.fusion.settings.weighted if self.fusion is not None else ()))
+        name_of_lm = "" if self.fusion is None else self.fusion.settings.lm.name
+        slots = slots_BN.tolist()
         results: list[list[Hypothesis]] = [[] for _ in self.order]
         for b, scores in enumerate(scores_BN.tolist()):
             flags = () if self.lengths[b] else ("no_frames",)
+            spelling = self.without_lm.get(b)
+            # Without its LM the prior does not count either.
+            left_out = set() if spelling is None else {name_of_lm, "prior"}
             results[self.order[b]] = [
                 Hypothesis(
                     labels=tuple(labels[b][k][len(labels[b][k]) - counts[b][k] :]),
                     score=score,
-                    terms={name: masses[b][k], **dict(zip(names, terms[b][k], strict=True))},
-                    flags=flags,
+                    terms={
+                        name: masses[b][k],
+                        **{w.name: v for w, v in zip(weighted, terms[b][k], strict=True) if w.name not in left_out},
+                    },
+                    flags=flags
+                    if spelling is None
+                    else (*flags, *spelling.get(slots[b][k], ()), f"{name_of_lm}_left_out"),
                 )
                 for k, score in enumerate(scores)
                 if score > -torch.inf

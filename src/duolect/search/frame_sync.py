@@ -76,7 +76,7 @@ def frame_synchronous(
     if not names:
         return []
     with torch.no_grad():
-        if not every and skip_blank is None and log_probs_BTW.device.type == "cpu" and kernels.available():
+        if not every and log_probs_BTW.device.type == "cpu" and kernels.available():
             results = kernels.ctc_beams(
                 log_probs_BTW,
                 lengths_B,
@@ -85,6 +85,7 @@ def frame_synchronous(
                 special=special,
                 labels_per_frame=labels_per_frame,
                 take_max=merge == "max",
+                skip_blank=skip_blank,
                 ctc_weight=ctc_weight,
                 name=name,
             )
