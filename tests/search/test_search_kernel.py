@@ -67,6 +67,7 @@ def test_random_cases(both) -> None:
             "ctc_weight": draw.choice([1.0, 0.3]),
             "forbidden_ids": draw.choice([[], [width - 2]]),
             "exact_ctc": draw.random() < 0.2,
+            "skip_blank": draw.choice([None, None, 0.2, 0.6]),
         }
         log_probs, lengths_B = pad(parts, draw.choice([0, 3]), float("nan"))
         compiled, tensors = both(log_probs, lengths_B, **settings)
@@ -94,6 +95,7 @@ def test_unlimited_beam_equals_brute_force() -> None:
             special=[EOS],
             labels_per_frame=None,
             take_max=False,
+            skip_blank=None,
             ctc_weight=1.0,
             name="ctc",
         )

@@ -114,11 +114,12 @@ def _grown(trie, edges, width):
 
 
 @_compiled
-def search(frames_TW, banned_V, beam, candidates, nbest, take_max):
+def search(frames_TW, banned_V, beam, candidates, nbest, take_max, skip):
     """One utterance. frames_TW: float32 log-softmax, blank last; banned_V: labels that are never emitted.
 
-    candidates: so many best labels of a frame may extend an entry. Returns of the at most `nbest` best entries, best
-    first: masses, where each one's labels end, and the labels of all of them one after the other.
+    candidates: so many best labels of a frame may extend an entry; skip: none where log p(blank) ≥ this.
+    Returns of the at most `nbest` best entries, best first: masses, where each one's labels end, and the labels of all
+    of them one after the other.
     """
     frames, width = frames_TW.shape
     blank = width - 1
@@ -168,7 +169,7 @@ def search(frames_TW, banned_V, beam, candidates, nbest, take_max):
             threshold = -np.inf
 
         labels, floor = 0, threshold - best
-        for c in range(blank):
+        for c in range(blank if y_W[blank] < skip else 0):
             if y_W[c] > floor and not banned_V[c]:
                 score_V[labels], choice_V[labels] = y_W[c], c
                 labels += 1

@@ -32,6 +32,7 @@ def ctc_beams(
     special: Sequence[int],
     labels_per_frame: int | None,
     take_max: bool,
+    skip_blank: float | None,
     ctc_weight: float,
     name: str,
 ) -> list[list[Hypothesis]]:
@@ -45,10 +46,11 @@ def ctc_beams(
     banned_V = np.zeros(vocabulary, np.bool_)
     banned_V[list(special)] = True
     candidates, wanted = min(labels_per_frame or vocabulary, vocabulary), min(nbest, beam)
+    skip = float(np.float32(np.log(skip_blank))) if skip_blank is not None else np.inf
     frames_BTW = log_probs_BTW.detach().float().contiguous().numpy()
 
     def one(b: int, length: int) -> list[Hypothesis]:
-        masses, ends, labels = search(frames_BTW[b, :length], banned_V, beam, candidates, wanted, take_max)
+        masses, ends, labels = search(frames_BTW[b, :length], banned_V, beam, candidates, wanted, take_max, skip)
         flat, bounds = tuple(labels.tolist()), [0, *ends.tolist()]
         flags = () if length else ("no_frames",)
         return [
