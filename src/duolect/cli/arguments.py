@@ -77,6 +77,8 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     """
     if path.is_dir() and not folder:
         raise DuolectError(f"{path}: is a folder; a file name was expected.")
+    if not folder and path.exists() and not path.is_file():  # writing would put a file in its place
+        raise DuolectError(f"{path}: is a device or a pipe; the name of an ordinary file was expected.")
     if folder and path.exists() and not path.is_dir():
         raise DuolectError(f"{path}: is a file; a folder was expected.")
     made = [parent for parent in path.parents if not parent.exists()]
