@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional
 
 from duolect.nn import ConcatLinear, ctc_loss, label_smoothed_cross_entropy
-from duolect.nn.masks import step_mask
-from duolect.nn.transformer import RowLayout
+from duolect.nn.rows import RowLayout
 
 
 def test_ctc_loss_sums_and_forgives_what_cannot_be_aligned() -> None:
@@ -55,13 +54,6 @@ def test_concat_linear_is_independent_of_padding(factor: int) -> None:
     alone_1TE, _ = adapter(states_BTD[1:2, :4], lengths_B[1:2])
     torch.testing.assert_close(alone_1TE[0], audio_BTE[1, : out_B[1]])
     assert not audio_BTE[1, out_B[1] :].any()
-
-
-def test_step_mask_sees_the_valid_past_and_what_was_appended() -> None:
-    valid_RL = torch.tensor([[True, False], [True, True]])
-    mask_RNX, valid_RX = step_mask(valid_RL, torch.tensor([2, 0]), 2)
-    assert mask_RNX[0].tolist() == [[True, False, True, False], [True, False, True, True]]
-    assert valid_RX.tolist() == [[True, False, True, True], [True, True, False, False]]
 
 
 @pytest.mark.parametrize("utterance_R", [[0, 1, 2], [0, 0, 1, 1], [2, 0, 0, 1, 2, 2], [1, 1], [0, 2, 1], []])

@@ -1,11 +1,14 @@
 """The attention decoder of arXiv 2603.15045.
 
-B utterances · T frames · N labels · M = N + 1 positions · R rows · V labels · D width · L cached positions.
+B utterances · T frames · N labels · M = N + 1 positions · R rows · G labels consumed over all rows · V labels ·
+D width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +19,10 @@ from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
 from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
-from duolect.nn.masks import key_bias, length_mask, sinusoids, step_mask
-from duolect.nn.transformer import DecoderLayer, KeysValues, RowLayout
+from duolect.nn.masks import key_bias, length_mask, sinusoids
+from duolect.nn.rows import RowLayout
+from duolect.nn.slots import KeysValues, KeyValuePool, LabelSlots
+from duolect.nn.transformer import DecoderLayer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +63,17 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class DecoderState:
-    """What `AttentionDecoder` keeps between steps: per row its labels' keys and values, per utterance the audio's."""
+    """What `AttentionDecoder` keeps between steps: keys and values of the audio per utterance, of each label once."""
 
     layout: RowLayout
     cross: list[KeysValues]
     bias_B11T: Tensor
-    past: list[KeysValues]
-    valid_RL: Tensor
-    positions_R: Tensor
+    labels: LabelSlots
+
+    def keys_values(self) -> Iterator[KeysValues]:
+        """All keys and values that are held."""
+        yield from self.cross
+        yield from self.labels.pool.layers
 
 
 class AttentionDecoder(nn.Module):
@@ -102,15 +110,9 @@ class AttentionDecoder(nn.Module):
             raise ModelError("The attention decoder starts with one row for each encoded utterance.")
         cross, bias_B11T = self._cross(encoded)
         device = encoded.lengths_B.device
-        empty = encoded.states_BTD.new_zeros(rows, self.config.heads, 0, self.config.width // self.config.heads)
-        state = DecoderState(
-            layout=RowLayout.of(torch.arange(rows, device=device), rows),
-            cross=cross,
-            bias_B11T=bias_B11T,
-            past=[(empty, empty) for _ in self.layers],
-            valid_RL=torch.zeros(rows, 0, dtype=torch.bool, device=device),
-            positions_R=torch.zeros(rows, dtype=torch.long, device=device),
-        )
+        pool = KeyValuePool.like((keys.transpose(0, 1), values.transpose(0, 1)) for keys, values in cross)
+        layout = RowLayout.of(torch.arange(rows, device=device), rows)
+        state = DecoderState(layout, cross, bias_B11T, LabelSlots.none(pool, rows))
         bos_R1 = torch.full((rows, 1), self.bos_id, dtype=torch.long, device=device)
         log_probs_R1V, state = self.step(state, bos_R1, None, head)
         return log_probs_R1V[:, 0], state
@@ -122,44 +124,33 @@ class AttentionDecoder(nn.Module):
         counts_R: Tensor | None = None,
         head: LabelHead | None = None,
     ) -> tuple[Tensor, DecoderState]:
-        """See `Autoregressive.step`."""
+        """See `Autoregressive.step`; only rows that consume a label take part in the forward."""
         rows, labels = labels_RN.shape
-        if counts_R is None:
-            counts_R = torch.full((rows,), labels, device=labels_RN.device)
-        mask_RNX, valid_RL = step_mask(state.valid_RL, counts_R, labels)
-        x = self._embed(labels_RN, state.positions_R)
-        past = []
-        for layer, cross, cached in zip(self.layers, state.cross, state.past, strict=True):
-            x, keys_values = layer(x, cross, state.bias_B11T, state.layout, cached, mask_RNX)
-            past.append(keys_values)
-        new = replace(state, past=past, valid_RL=valid_RL, positions_R=state.positions_R + counts_R)
-        if head is None:
-            return self._log_probs(x), new
-        row_G = torch.arange(rows, device=x.device).repeat_interleave(labels)
-        return head.log_probs(x.flatten(0, 1), row_G).unflatten(0, (rows, labels)), new
+        grown = state.labels.grow(labels, counts_R)
+        if grown is None:
+            width = self.vocabulary if head is None else head.width
+            return torch.zeros(rows, labels, width, device=labels_RN.device), state
+        growth, slots = grown
+        layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
+        x = self._embed(growth.pick(labels_RN), growth.before_PN)
+        for number, (layer, cross) in enumerate(zip(self.layers, state.cross, strict=True)):
+            x = layer(x, cross, state.bias_B11T, layout, partial(growth.exchange, number), growth.seen_PNX)
+        states_GD = growth.counted(x)
+        log_probs_G = self._log_probs(states_GD) if head is None else head.log_probs(states_GD, growth.row_G)
+        return growth.spread(log_probs_G), replace(state, labels=slots)
 
     def select(self, state: DecoderState, rows_R: Tensor) -> DecoderState:
         """See `Autoregressive.select`; utterances that have no row any more are dropped."""
-        utterance_R, utterances = state.layout.utterance_R[rows_R], state.layout.utterances
+        layout, kept_B = state.layout.select(rows_R)
         cross, bias_B11T = state.cross, state.bias_B11T
-        kept_B, renumbered_R = torch.unique(utterance_R, return_inverse=True)
-        if len(kept_B) < utterances:
-            cross = [(key[kept_B], value[kept_B]) for key, value in cross]
-            bias_B11T, utterance_R, utterances = bias_B11T[kept_B], renumbered_R, len(kept_B)
-        valid_RL = state.valid_RL[rows_R]
-        used_L = valid_RL.any(0)
-        past = [(key[rows_R], value[rows_R]) for key, value in state.past]
-        if not bool(used_L.all()):
-            past = [(key[:, :, used_L], value[:, :, used_L]) for key, value in past]
-            valid_RL = valid_RL[:, used_L]
-        return DecoderState(
-            layout=RowLayout.of(utterance_R, utterances),
-            cross=cross,
-            bias_B11T=bias_B11T,
-            past=past,
-            valid_RL=valid_RL,
-            positions_R=state.positions_R[rows_R],
-        )
+        if kept_B is not None:
+            cross = [(keys[kept_B], values[kept_B]) for keys, values in cross]
+            bias_B11T = bias_B11T[kept_B]
+        return DecoderState(layout, cross, bias_B11T, state.labels.select(rows_R))
+
+    def forget(self, state: DecoderState, counts_R: Tensor) -> DecoderState:
+        """See `Autoregressive.forget`."""
+        return replace(state, labels=state.labels.forget(counts_R))
 
     def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         """See `Autoregressive.sequence_log_probs`."""
@@ -172,10 +163,11 @@ class AttentionDecoder(nn.Module):
         """States after BOS and each of labels_BN (right-padded): of the last layer and of the auxiliary one, BMD."""
         bias_B11T = _padding_bias(encoded)
         bos_B1 = labels_BN.new_full((len(labels_BN), 1), self.bos_id)
-        x = self._embed(torch.cat((bos_B1, labels_BN), dim=1), torch.zeros_like(bos_B1[:, 0]))
+        labels_BM = torch.cat((bos_B1, labels_BN), dim=1)
+        x = self._embed(labels_BM, torch.arange(labels_BM.shape[1], device=labels_BM.device))
         auxiliary = None
         for number, layer in enumerate(self.layers, start=1):
-            x, _ = layer(x, encoded.states_BTD, bias_B11T)
+            x = layer(x, encoded.states_BTD, bias_B11T)
             if number == self.config.auxiliary_layer:
                 auxiliary = x
         return x, auxiliary
@@ -198,10 +190,10 @@ class AttentionDecoder(nn.Module):
         cross = [layer.cross_attention.keys_values(encoded.states_BTD) for layer in layers]
         return cross, _padding_bias(encoded)
 
-    def _embed(self, labels_RN: Tensor, starts_R: Tensor) -> Tensor:
-        positions_RN = starts_R[:, None] + torch.arange(labels_RN.shape[1], device=labels_RN.device)
+    def _embed(self, labels_RN: Tensor, positions: Tensor) -> Tensor:
+        """Labels at positions (R, N) or (N,)."""
         embedded = self.embedding(labels_RN) * self.config.width**0.5
-        return self.dropout(embedded + sinusoids(positions_RN, self.config.width).to(embedded.dtype))
+        return self.dropout(embedded + sinusoids(positions, self.config.width).to(embedded.dtype))
 
 
 def _padding_bias(encoded: Encoded) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from duolect.nn.transformer import RowLayout
+from duolect.nn.rows import RowLayout
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Lengths and masks. B utterances · T frames · R rows · N labels of this step · L cached positions · X = L + N."""
+"""Lengths and masks. B utterances · T frames."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     remains finite when scores are added to it or when float32 becomes bfloat16.
     """
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min / 2)
-
-
-def step_mask(valid_RL: Tensor, counts_R: Tensor, labels: int) -> tuple[Tensor, Tensor]:
-    """Who attends to whom when each row appends its first `counts_R` of N = `labels` labels to L cached positions.
-
-    Returns (mask_RNX bool, valid_RX bool) with X = L + N: label n sees the valid cached positions, the labels before
-    it, and itself; positions past a row's count stay invalid for ever.
-    """
-    new_RN = length_mask(counts_R, labels)
-    causal_NN = torch.ones(labels, labels, dtype=torch.bool, device=valid_RL.device).tril()
-    mask_RNX = torch.cat((valid_RL[:, None, :].expand(-1, labels, -1), causal_NN.expand(len(valid_RL), -1, -1)), dim=2)
-    return mask_RNX, torch.cat((valid_RL, new_RN), dim=1)
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:

@@ -1,18 +1,22 @@
 """Pre-norm decoder layers with RMSNorm, SwiGLU and cross-attention, for training and for cached search.
 
-R rows (hypotheses) · N labels · B utterances · K rows of one utterance · T frames · D width · H heads · d head width ·
-L cached positions.
+R rows (hypotheses) · N labels · X labels of a row, earlier ones included · B utterances · K rows of one utterance ·
+S = K·N · T frames · D width · H heads · d head width.
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.nn.dropout import Dropout
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
+
+Exchange = Callable[[Tensor, Tensor], KeysValues]
+"""Takes the keys and values (R, H, N, d) of new labels, gives those (H, R, X, d) of all labels of each row."""
 
 
 class SelfAttention(nn.Module):
@@ -24,22 +28,20 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(
-        self, x_RND: Tensor, past: KeysValues | None = None, mask_RNX: Tensor | None = None
-    ) -> tuple[Tensor, KeysValues]:
-        """Output x_RND and the keys and values of past and present. Without a mask: plainly causal, no past."""
+    def forward(self, x_RND: Tensor, exchange: Exchange | None = None, mask_RNX: Tensor | None = None) -> Tensor:
+        """Output x_RND. Without `exchange` plainly causal; with it, to all it returns, but for what a mask hides."""
         query, key, value = self.project(x_RND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        if past is not None:
-            key, value = torch.cat((past[0], key), dim=2), torch.cat((past[1], value), dim=2)
+        if exchange is not None:
+            key, value = (x_HRXd.transpose(0, 1) for x_HRXd in exchange(key, value))
         attended = functional.scaled_dot_product_attention(
             query,
             key,
             value,
             attn_mask=None if mask_RNX is None else mask_RNX.unsqueeze(1),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask_RNX is None,
+            is_causal=exchange is None,
         )
-        return self.output(attended.transpose(1, 2).flatten(2)), (key, value)
+        return self.output(attended.transpose(1, 2).flatten(2))
 
 
 class CrossAttention(nn.Module):
@@ -107,17 +109,15 @@ class DecoderLayer(nn.Module):
         cross: KeysValues | Tensor,
         bias_B11T: Tensor,
         layout: RowLayout | None = None,
-        past: KeysValues | None = None,
+        exchange: Exchange | None = None,
         mask_RNX: Tensor | None = None,
-    ) -> tuple[Tensor, KeysValues]:
-        """Next layer's x_RND, and this layer's self-attention keys and values including the past.
+    ) -> Tensor:
+        """Next layer's x_RND.
 
         `cross`: the cross-attention's keys and values, or the encoder's states_BTD to make them of.
         """
         if isinstance(cross, Tensor):
             cross = self.cross_attention.keys_values(cross)
-        attended, keys_values = self.self_attention(self.self_norm(x_RND), past, mask_RNX)
-        x = x_RND + self.dropout(attended)
+        x = x_RND + self.dropout(self.self_attention(self.self_norm(x_RND), exchange, mask_RNX))
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), cross, bias_B11T, layout))
-        x = x + self.dropout(self.feed_forward(self.feed_norm(x)))
-        return x, keys_values
+        return x + self.dropout(self.feed_forward(self.feed_norm(x)))
