@@ -23,12 +23,9 @@ def utterance_names(ids: Sequence[str] | None, count: int) -> list[str]:
     return list(ids)
 
 
-def check_log_probs(
-    log_probs_BTW: Tensor, lengths_B: Tensor, *, ids: Sequence[str], name: str, labels: int = 0
-) -> None:
+def check_log_probs(log_probs_BTW: Tensor, lengths_B: Tensor, *, ids: Sequence[str], name: str) -> None:
     """Frame posteriors: shape, lengths, no NaN or +inf, each valid frame sums to one within 1e-3 (in the logarithm).
 
-    labels: the number of labels V they must have besides the blank; 0 accepts any V ≥ 1.
     Padding frames (t ≥ length) may hold anything. One pass over the tensor: a NaN or +inf shows in the log-sum-exp.
     """
     if log_probs_BTW.dim() != 3 or not log_probs_BTW.is_floating_point():
@@ -37,9 +34,8 @@ def check_log_probs(
             f"{name}: log-probabilities must be a float tensor (B, T, V+1), not {shape} {log_probs_BTW.dtype}."
         )
     batch, frames, width = log_probs_BTW.shape
-    if width < 2 or (labels and width != labels + 1):
-        wanted = f"{labels + 1} (the labels and blank)" if labels else "at least 2 (a label and blank)"
-        raise SearchError(f"{name}: {width} classes per frame, expected {wanted}.")
+    if width < 2:
+        raise SearchError(f"{name}: {width} classes per frame, expected at least 2 (a label and blank).")
     if lengths_B.shape != (batch,) or lengths_B.is_floating_point():
         raise SearchError(f"{name}: lengths must be {batch} integers, one per utterance.")
     for utterance, length in zip(ids, lengths_B.tolist(), strict=True):
@@ -90,3 +86,15 @@ def check_labels(name: str, labels: Iterable[int], vocabulary: int) -> None:
     for label in labels:
         if not 0 <= label < vocabulary:
             raise SearchError(f"{name}: label {label} is outside the vocabulary of {vocabulary}.")
+
+
+def special_labels(eos_id: int, forbidden_ids: Iterable[int], vocabulary: int) -> list[int]:
+    """EOS and the forbidden labels, each once, in ascending order: those that no hypothesis can hold.
+
+    SearchError when one of them is outside the vocabulary, or when they leave no label to search for.
+    """
+    special = sorted({eos_id, *forbidden_ids})
+    check_labels("eos_id and forbidden_ids", special, vocabulary)
+    if len(special) == vocabulary:
+        raise SearchError(f"forbidden_ids: with EOS they are all {vocabulary} labels; none is left to search for.")
+    return special

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from duolect.search.checks import check_labels, check_log_probs, utterance_names
+from duolect.search.checks import check_log_probs, special_labels, utterance_names
 from duolect.search.result import Hypothesis
 
 
@@ -28,8 +28,7 @@ def greedy(
     names = utterance_names(ids, len(log_probs_BTW))
     check_log_probs(log_probs_BTW, lengths_B, ids=names, name=name)
     blank = log_probs_BTW.shape[-1] - 1
-    banned = sorted({eos_id, *forbidden_ids})
-    check_labels(f"{name}: forbidden labels", banned, blank)
+    banned = special_labels(eos_id, forbidden_ids, blank)
     frames = log_probs_BTW.shape[1]
     if not frames:
         empty = Hypothesis(labels=(), score=0.0, terms={name: 0.0}, flags=("no_frames",))

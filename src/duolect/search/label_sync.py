@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
-from duolect.search.checks import check_count, check_labels, check_scores, utterance_names
+from duolect.search.checks import check_count, check_scores, special_labels, utterance_names
 from duolect.search.result import Hypothesis, ranked
 from duolect.search.scorer import Weighted, check_vocabularies
 
@@ -96,15 +96,14 @@ def label_synchronous(
     _check_settings(scorers, beam, nbest, limits, length_exponent, stop, candidates)
     if not limits:
         return []
+    vocabulary = check_vocabularies(scorers)
+    special = special_labels(eos_id, forbidden_ids, vocabulary)
     with torch.no_grad():
         states = [w.scorer.start(encoded, len(limits)) for w in scorers]
-        vocabulary = check_vocabularies(scorers)
-        check_labels("eos_id", [eos_id], vocabulary)
-        special = sorted({*forbidden_ids} - {eos_id})
-        check_labels("forbidden_ids", special, vocabulary)
         device = scorers[0].scorer.device
         forbidden_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
         forbidden_V[special] = True
+        forbidden_V[eos_id] = False
         task = _Task(
             scorers=scorers,
             beam=beam,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,20 +16,19 @@ from duolect.errors import SearchError
 from duolect.search.checks import check_weight
 from duolect.search.result import SUBTRACTED, SearchStatistics, signed
 
-if TYPE_CHECKING:
-    from duolect.models import Autoregressive
-
 
 class Scorer(Protocol):
     """One term of the score. Rows are hypotheses; a state holds one entry per row; all scores are natural logs.
 
-    vocabulary: V, EOS included; device: where its scores are. Both are known after `start`.
+    vocabulary: V, EOS included; device: where its scores are, known after `start`.
     by_candidate: the cost of `score` grows with the candidates, so a search may show it only some (CTC prefix scores).
     """
 
-    vocabulary: int
     by_candidate: bool
     device: torch.device
+
+    @property
+    def vocabulary(self) -> int: ...
 
     def start(self, encoded: Any, rows: int) -> Any:
         """State of one empty hypothesis per utterance (`rows` of them)."""
@@ -76,6 +75,19 @@ class Weighted:
         return max(0.0, self.weight * self.scorer.largest_gain(-1.0 if self.factor < 0 else 1.0))
 
 
+class NextLabels(Protocol):
+    """What the scorer below asks of a model: the part of `duolect.models.Autoregressive` that a search needs."""
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    def start(self, encoded: Any, rows: int) -> tuple[Tensor, Any]: ...
+
+    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]: ...
+
+    def select(self, state: Any, rows_R: Tensor) -> Any: ...
+
+
 @dataclass
 class AutoregressiveState:
     """Next-label distributions (R, V) beside the model's own state."""
@@ -88,22 +100,26 @@ class AutoregressiveState:
 class AutoregressiveScorer:
     """An attention decoder, a language model or a speech LLM as a scorer.
 
-    model: speaks the protocol of `duolect.models.autoregressive`; its start, step and select are used.
+    model: a model of `duolect.models`, or its restriction to the labels that utterances keep (`pruning`).
     encoded: what this model attends to, where that is not what the search passes on (two encoders in one search).
     statistics counts the model's forwards since the scorer was made.
     """
 
-    model: Autoregressive
+    model: NextLabels
     encoded: Any = None
     statistics: SearchStatistics = field(default_factory=SearchStatistics)
-    vocabulary: int = 0
     by_candidate: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def vocabulary(self) -> int:
+        """V, EOS included."""
+        return self.model.vocabulary
 
     def start(self, encoded: Any, rows: int) -> AutoregressiveState:
         """BOS (and the prompt and audio of a speech LLM) consumed, once per utterance."""
         log_probs_RV, state = self.model.start(self.encoded if self.encoded is not None else encoded, rows)
-        self.vocabulary, self.device = log_probs_RV.shape[-1], log_probs_RV.device
+        self.device = log_probs_RV.device
         self.statistics.add(rows, 0)
         return AutoregressiveState(log_probs_RV, state)
 
@@ -151,46 +167,52 @@ class AutoregressiveScorer:
 class PriorScorer:
     """Label prior log p_prior(c), the same after every history; EOS has 0 (it is not acoustic evidence).
 
-    log_prior_V: as `priors.softmax_prior` or `priors.count_prior` give it; every entry finite, since a −inf that is
+    log_prior: (V,) as `priors.softmax_prior` or `priors.count_prior` give it, or (B, V) where the labels mean
+    something else in every utterance (`pruning.KeptLabels.prior`). Every entry is finite, since a −inf that is
     subtracted would make a label free.
     """
 
     by_candidate = False
 
-    def __init__(self, log_prior_V: Tensor) -> None:
-        if log_prior_V.dim() != 1 or not bool(log_prior_V.isfinite().all()):
+    def __init__(self, log_prior: Tensor) -> None:
+        if log_prior.dim() not in (1, 2) or not bool(log_prior.isfinite().all()):
             raise SearchError(
                 "prior: log-probabilities must be one finite number per label (smooth labels never seen)."
             )
-        self.log_prior_V = log_prior_V.float()
-        self.vocabulary, self.device = len(log_prior_V), log_prior_V.device
+        self.log_prior = log_prior.float()
+        self.vocabulary, self.device = log_prior.shape[-1], log_prior.device
 
-    def start(self, encoded: Any, rows: int) -> int:
-        """The number of rows is all there is to know."""
-        return rows
+    def start(self, encoded: Any, rows: int) -> Tensor:
+        """The utterance of each row."""
+        if self.log_prior.dim() == 2 and len(self.log_prior) != rows:
+            raise SearchError(f"prior: {len(self.log_prior)} utterances have one, but the search is over {rows}.")
+        return torch.arange(rows, device=self.device)
 
-    def score(self, state: int, candidates_RC: Tensor | None = None) -> tuple[Tensor, None]:
+    def score(self, state: Tensor, candidates_RC: Tensor | None = None) -> tuple[Tensor, None]:
         """The prior of every label, or of the candidates."""
+        if self.log_prior.dim() == 1:
+            every_RV = self.log_prior.expand(len(state), -1)
+            return (every_RV if candidates_RC is None else self.log_prior[candidates_RC]), None
         if candidates_RC is None:
-            return self.log_prior_V.expand(state, -1), None
-        return self.log_prior_V[candidates_RC], None
+            return self.log_prior[state], None
+        return self.log_prior[state[:, None], candidates_RC], None
 
-    def advance(self, state: int, pending: None, parent_R: Tensor, label_R: Tensor) -> int:
-        """As many rows as are picked."""
-        return len(parent_R)
+    def advance(self, state: Tensor, pending: None, parent_R: Tensor, label_R: Tensor) -> Tensor:
+        """The rows that are picked."""
+        return state[parent_R]
 
-    def append(self, state: int, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, int]:
+    def append(self, state: Tensor, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, Tensor]:
         """Sum of the labels' priors."""
         used_RN = torch.arange(labels_RN.shape[1], device=labels_RN.device) < counts_R[:, None]
-        return self.log_prior_V[labels_RN].masked_fill(~used_RN, 0.0).sum(1), state
+        return self.score(state, labels_RN)[0].masked_fill(~used_RN, 0.0).sum(1), state
 
     def largest_gain(self, sign: float) -> float:
         """Subtracting the prior of the rarest label raises the score most."""
-        return float((sign * self.log_prior_V).max())
+        return float((sign * self.log_prior).max())
 
 
 def check_vocabularies(scorers: Sequence[Weighted]) -> int:
-    """The number of labels all scorers share (after `start`); SearchError names two that differ."""
+    """The number of labels all scorers share; SearchError names two that differ."""
     first = scorers[0]
     for other in scorers[1:]:
         if other.scorer.vocabulary != first.scorer.vocabulary:
