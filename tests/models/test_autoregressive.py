@@ -71,6 +71,9 @@ def test_cached_equals_recomputed_under_ragged_steps_and_selections(kind: str, s
                     rows[r][1].extend(labels_RN[r, :count].tolist())
                 moved = [r for r, count in enumerate(counts) if count]
                 _compare(model, encoded, [rows[r] for r in moved], last_RV[moved])
+                dropped = [chance.randint(0, count) for count in counts]
+                state = model.forget(state, torch.tensor(dropped))
+                rows = [(b, labels[: len(labels) - n]) for (b, labels), n in zip(rows, dropped, strict=True)]
 
 
 def _compare(model: Any, encoded: Any, rows: list[tuple[int, list[int]]], log_probs_RV: torch.Tensor) -> None:

@@ -51,6 +51,10 @@ class Autoregressive(Protocol):
         """The state of the rows `rows_R`: picked, repeated, reordered; their number may change."""
         ...
 
+    def forget(self, state: Any, counts_R: Tensor) -> Any:
+        """The state before row r consumed its last counts_R[r] ≥ 0 labels (a draft that was wrong)."""
+        ...
+
     def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         """log p (B, M, V) given whole sequences, without a cache: [b, n] is the distribution after n labels."""
         ...

@@ -144,6 +144,10 @@ class CausalLLM(nn.Module):
         prefix = state.prefix if kept_B is None else state.prefix.select(kept_B)
         return CausalState(prefix, layout, state.labels.select(rows_R))
 
+    def forget(self, state: CausalState, counts_R: Tensor) -> CausalState:
+        """The rows without the last counts_R[r] labels of each."""
+        return CausalState(state.prefix, state.layout, state.labels.forget(counts_R))
+
     def _run(self, embedded: Tensor, **arguments: Any) -> Tensor:
         decoder = getattr(self.model, self.model.base_model_prefix)
         arguments.setdefault("use_cache", False)

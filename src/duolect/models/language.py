@@ -88,6 +88,10 @@ class LanguageModel(nn.Module):
         """See `Autoregressive.select`."""
         return self.llm.select(state, rows_R)
 
+    def forget(self, state: CausalState, counts_R: Tensor) -> CausalState:
+        """See `Autoregressive.forget`."""
+        return self.llm.forget(state, counts_R)
+
     def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         """See `Autoregressive.sequence_log_probs`."""
         return self.llm.log_probs(self._hidden(labels_BN))

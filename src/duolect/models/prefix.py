@@ -60,6 +60,10 @@ class PrefixInterface(nn.Module):
         """The rows `rows_R`."""
         return llm.select(state, rows_R)
 
+    def forget(self, llm: CausalLLM, state: CausalState, counts_R: Tensor) -> CausalState:
+        """The rows without the last counts_R[r] labels of each."""
+        return llm.forget(state, counts_R)
+
     def hidden(self, llm: CausalLLM, audio_BTE: Tensor, lengths_B: Tensor, labels_BN: Tensor) -> Tensor:
         """States (B, M, E) after BOS and each of the labels."""
         embedded_BSE, starts_B = self._lay_out(llm, audio_BTE, lengths_B, labels_BN)

@@ -149,6 +149,10 @@ class SpeechLLM(nn.Module):
         """See `Autoregressive.select`."""
         return self.interface.select(self.llm, state, rows_R)
 
+    def forget(self, state: Any, counts_R: Tensor) -> Any:
+        """See `Autoregressive.forget`."""
+        return self.interface.forget(self.llm, state, counts_R)
+
     def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         """See `Autoregressive.sequence_log_probs`."""
         if encoded is None:

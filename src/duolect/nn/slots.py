@@ -134,6 +134,13 @@ class LabelSlots:
             slots_RL = slots_RL[:, : int(lengths_R.max()) if len(rows_R) else 0]
         return LabelSlots(self.pool, slots_RL, lengths_R, self.even)
 
+    def forget(self, counts_R: Tensor) -> LabelSlots:
+        """The rows without the last counts_R[r] labels of each; their slots are free again once the pool moves."""
+        lengths_R = self.lengths_R - counts_R
+        width = int(lengths_R.max()) if len(lengths_R) else 0
+        slots_RL = self.slots_RL[:, :width].masked_fill(~length_mask(lengths_R, width), 0)
+        return LabelSlots(self.pool, slots_RL, lengths_R, even=False)
+
     def grow(self, labels: int, counts_R: Tensor | None) -> tuple[Growth, LabelSlots] | None:
         """Row r gets its first counts_R[r] (None: all) of `labels` labels; None where no row gets any.
 
