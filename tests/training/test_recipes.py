@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,28 +77,39 @@ def test_killed_and_resumed_with_prefetching_workers_equals_uninterrupted(corpus
     assert losses[0] == losses[1]
 
 
-def test_two_processes_equal_one_that_accumulates_with_the_real_model(corpus: Path, tmp_path: Path) -> None:
-    """SpecAugment and noise are on: seeded by utterance, they do not depend on the process. What one cannot read is
-    noted whichever process meets it, and the second one shows nothing."""
+def test_two_processes_equal_one_that_accumulates_with_the_real_models(runs: Path, tmp_path: Path) -> None:
+    """Each with a whole copy, and sharded. SpecAugment and noise are on: seeded by utterance, they do not depend on the
+    process. What one cannot read is noted whichever process meets it, and the second one shows nothing."""
     corpus = make_corpus(tmp_path / "corpus")
     for number in range(4):
         (corpus / f"{number}.wav").write_bytes(b"not audio")
-    _train(acoustic_recipe(corpus, dropout=0.0, steps=4, accumulate=2), tmp_path / "one")
-    done = torchrun(corpus, tmp_path / "two", script="training_corpus.py")
+    acoustic = {"dropout": 0.0, "steps": 4}
+    both: dict[str, Any] = {"acoustic": runs / "acoustic", "language": runs / "language", "lora": True}
+    _train(acoustic_recipe(corpus, accumulate=2, **acoustic), tmp_path / "one")
+    _train(speech_llm_recipe(corpus, **both, accumulate=2, **acoustic), tmp_path / "llm")
+    sharded = {"corpus": corpus, "sharding": "fsdp2", **acoustic}
+    two = [
+        ("acoustic_recipe", {"corpus": corpus, **acoustic}, tmp_path / "two"),
+        ("acoustic_recipe", sharded, tmp_path / "two-sharded"),
+        ("speech_llm_recipe", {**both, **sharded}, tmp_path / "llm-sharded"),
+    ]
+    done = torchrun(json.dumps(two, default=str), script="training_corpus.py")
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = _lines(tmp_path / "one"), _lines(tmp_path / "two")
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
-        for name in set(a) & {"loss", "ce", "ctc1", "ctc2", "gradient_norm", "dev_loss", "dev_ctc_ler"}:
-            torch.testing.assert_close(b[name], a[name], rtol=1e-5, atol=1e-7)
-    expected, found = _last(tmp_path / "one"), _last(tmp_path / "two")
-    for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
-    assert (tmp_path / "two" / "system" / "system.json").exists()
-    listed = [sorted((tmp_path / run / "skipped.jsonl").read_text().splitlines()) for run in ("one", "two")]
-    assert len(listed[0]) == 4
-    assert listed[1] == listed[0]
-    assert done.stderr.count("step 4/4") == 1
+    for one, other in (("one", "two"), ("one", "two-sharded"), ("llm", "llm-sharded")):
+        lines = _lines(tmp_path / one), _lines(tmp_path / other)
+        for a, b in zip(*lines, strict=True):
+            for name in set(a) & {"loss", "ce", "ctc1", "ctc2", "gradient_norm", "dev_loss", "dev_ctc_ler"}:
+                torch.testing.assert_close(b[name], a[name], rtol=1e-5, atol=1e-7, msg=f"{other}: {name}")
+        expected, found = _last(tmp_path / one), _last(tmp_path / other)
+        assert expected.keys() == found.keys()
+        for name, tensor in expected.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6, msg=f"{other}: {name}")
+        exported = [load_tensors(*(tmp_path / run / "system").glob("*/model.safetensors")) for run in (one, other)]
+        assert exported[0].keys() == exported[1].keys()
+        listed = [sorted((tmp_path / run / "skipped.jsonl").read_text().splitlines()) for run in (one, other)]
+        assert len(listed[0]) == 4
+        assert listed[1] == listed[0]
+    assert done.stderr.count("step 4/4") == len(two)
 
 
 def test_an_acoustic_run_ends_in_a_system_with_its_prior(runs: Path) -> None:

@@ -1,4 +1,7 @@
-"""A corpus of tones, tiny recipes over it, and a script that trains one: python training_corpus.py CORPUS FOLDER."""
+"""A corpus of tones, tiny recipes over it, and a script that trains some, one after the other:
+
+python training_corpus.py '[[FUNCTION, {its keywords}, FOLDER], ...]'
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import soundfile
 
 from duolect.audio import FeatureConfig
 from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
-from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
+from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, LoraSettings, SpeechLLMConfig
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
 from duolect.text import UnitsConfig
@@ -101,17 +104,20 @@ def language_recipe(corpus: Path, units: Path, **loop) -> Recipe:
     )
 
 
-def speech_llm_recipe(corpus: Path, acoustic: Path, language: Path, **loop) -> Recipe:
-    """The encoder of one run before the frozen language model of another."""
+def speech_llm_recipe(
+    corpus: Path, acoustic: Path, language: Path, *, dropout: float = 0.1, lora: bool = False, **loop
+) -> Recipe:
+    """The encoder of one run before the language model of another, which is frozen, or trained by LoRA."""
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
                 **FROM_UNITS,
                 llm=_llm(),
                 features=FeatureConfig(mels=16),
-                encoder=encoder(0.1),
+                encoder=encoder(dropout),
                 ctc_layers=(2,),
-                finetune="frozen",
+                finetune="lora" if lora else "frozen",
+                lora=LoraSettings(rank=2, alpha=8) if lora else None,
             ),
             units=UnitsFrom(folder=str(acoustic)),
             train=(str(corpus / "train.jsonl"),),
@@ -136,5 +142,6 @@ def _loop(**settings) -> LoopConfig:
 
 
 if __name__ == "__main__":
-    source, target = map(Path, sys.argv[1:3])
-    train_recipe(acoustic_recipe(source, dropout=0.0, steps=4), target, device="cpu")
+    for name, arguments, folder in json.loads(sys.argv[1]):
+        paths = {key: Path(value) for key, value in arguments.items() if isinstance(value, str) and "/" in value}
+        train_recipe(globals()[name](**arguments | paths), folder, device="cpu")

@@ -61,8 +61,8 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
         DistributedType.MULTI_GPU,
     ):
         raise TrainingError(
-            f"The environment asks accelerate for {accelerator.distributed_type.value}; how processes train together is "
-            "for loop.sharding to say: 'none' (DDP) or 'fsdp2'."
+            f"The environment asks accelerate for {accelerator.distributed_type.value}; how processes train together "
+            "is for loop.sharding to say: 'none' (DDP) or 'fsdp2'."
         )
     return accelerator
 
