@@ -3,6 +3,7 @@
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
 from duolect.reports.page import page, write_page
 from duolect.reports.plots import curves_svg, save_png, speed_svg
+from duolect.reports.runs import compare_files
 from duolect.reports.summary import difference_sentence, findings
 from duolect.reports.table import markdown_table, print_table, terminal_table
 
@@ -10,6 +11,7 @@ __all__ = [
     "Comparison",
     "SystemResult",
     "TrainingCurve",
+    "compare_files",
     "curves_svg",
     "difference_sentence",
     "findings",
