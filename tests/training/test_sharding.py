@@ -43,6 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     two: list[tuple[str, dict[str, Any]]] = [
         ("adamw2", {}),
         ("muon2", {"kind": "muon"}),
+        ("muon-whole2", {"kind": "muon", "sharding": "none"}),
         ("accumulated2", {"accumulate": 2, **AVERAGED}),
         ("half2", {"stop": 5}),
         ("then2", {}),
@@ -57,9 +58,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "accumulated"])
-def test_two_sharded_processes_equal_one(runs: Path, name: str) -> None:
-    assert_same_run(runs / name, runs / f"{name}2", STEPS)
+@pytest.mark.parametrize(("one", "two"), [("adamw", "adamw2"), ("muon", "muon2"), ("accumulated", "accumulated2")])
+def test_two_sharded_processes_equal_one(runs: Path, one: str, two: str) -> None:
+    assert_same_run(runs / one, runs / two, STEPS)
+
+
+def test_two_processes_share_muons_work_without_sharding(runs: Path) -> None:
+    assert_same_run(runs / "muon", runs / "muon-whole2", STEPS)
 
 
 def test_a_run_may_go_on_with_another_number_of_processes(runs: Path, tmp_path: Path) -> None:

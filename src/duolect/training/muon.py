@@ -5,8 +5,8 @@ direction of it learns at the same speed; with updates scaled to AdamW's (Liu et
 learning rate. Embeddings, output layers, convolutions, biases and norms stay with AdamW, as both papers advise.
 
 `torch.optim.Muon` makes the same steps one matrix at a time in bfloat16. Here all matrices of one shape are
-orthogonalised together, in float32 on a CPU, which is about three times as fast there. Matrices that are sharded over
-processes are gathered for it, momentum and all else stay sharded.
+orthogonalised together, in float32 on a CPU, which is about three times as fast there. Several processes divide that
+work among them, matrix by matrix; each gets what the others have made, or its part of it where the model is sharded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Shard
 
-from duolect.training.sharding import divided_as, whole
+from duolect.training.distributed import Ranks
 
 OUTPUT_LAYERS = re.compile(r"ctc_heads|lm_head|embed_out|auxiliary_output")
 """Names of output layers: their rows stand for labels."""
@@ -26,7 +28,7 @@ OUTPUT_LAYERS = re.compile(r"ctc_heads|lm_head|embed_out|auxiliary_output")
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 UPDATE_RMS = 0.2  # of AdamW's updates, whose size Muon's are given
-AT_ONCE = 1 << 26  # elements that are orthogonalised together; sharded ones are then whole on each process
+AT_ONCE = 1 << 26  # elements that a process orthogonalises together
 
 
 def is_hidden_matrix(name: str, parameter: nn.Parameter, embeddings: set[int]) -> bool:
@@ -49,17 +51,51 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
+def orthogonalise_together(matrices: Tensor, ranks: Ranks | None, turn: int = 0) -> Tensor:
+    """`orthogonalise` of (N, rows, columns), each process doing its part of the N; every process must call it.
+
+    `matrices` are the same on all processes, and matrix i is done by rank (turn + i) mod size; or they are sharded, and
+    so is the result.
+    """
+    if isinstance(matrices, DTensor):
+        mesh, shape, stride = matrices.device_mesh, matrices.shape, matrices.stride()
+        own = orthogonalise(matrices.redistribute(placements=[Shard(0)]).to_local())
+        done = DTensor.from_local(own, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+        return done.redistribute(placements=matrices.placements)
+    if ranks is None or ranks.size == 1:
+        return orthogonalise(matrices)
+    shares = [slice((rank - turn) % ranks.size, None, ranks.size) for rank in range(ranks.size)]
+    own = matrices[shares[ranks.rank]]
+    most = -(-len(matrices) // ranks.size)
+    sent = matrices.new_zeros(most, *matrices.shape[1:])
+    sent[: len(own)] = orthogonalise(own)
+    received = matrices.new_empty(ranks.size * most, *matrices.shape[1:])
+    dist.all_gather_into_tensor(received, sent)
+    result = torch.empty_like(matrices)
+    for share, part in zip(shares, received.split(most), strict=True):
+        result[share] = part[: len(result[share])]
+    return result
+
+
 class MuonWithAdamW(torch.optim.Optimizer):
     """`groups` as for any optimiser, each with a flag "muon"; betas and eps are AdamW's.
 
+    `ranks`: the processes that take part, each with the same gradients or its shard of them.
     State: momentum_buffer for Muon's parameters; exp_avg, exp_avg_sq and step for AdamW's.
     """
 
     def __init__(
-        self, groups: list[dict[str, Any]], *, lr: float, momentum: float, betas: tuple[float, float], eps: float
+        self,
+        groups: list[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        betas: tuple[float, float],
+        eps: float,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__(groups, {"lr": lr, "weight_decay": 0.0})
-        self.momentum = momentum
+        self.momentum, self.ranks = momentum, ranks
         rest = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in self._groups(muon=False)]
         self._adamw = torch.optim.AdamW(rest, lr=lr, betas=betas, eps=eps, fused=True) if rest else None
 
@@ -84,18 +120,20 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for parameter in group["params"]:
             if parameter.grad is not None:
                 by_shape.setdefault(parameter.shape, []).append(parameter)
+        turn = 0  # so that no rank gets the odd matrix of every shape
         for shape, parameters in by_shape.items():
-            number = max(AT_ONCE // shape.numel(), 1)
+            number = max(AT_ONCE // shape.numel(), 1) * (self.ranks.size if self.ranks is not None else 1)
             for start in range(0, len(parameters), number):
-                self._update(parameters[start : start + number], group["lr"], group["weight_decay"])
+                self._update(parameters[start : start + number], group["lr"], group["weight_decay"], turn)
+            turn += len(parameters)
 
-    def _update(self, parameters: list[Tensor], lr: float, weight_decay: float) -> None:
+    def _update(self, parameters: list[Tensor], lr: float, weight_decay: float, turn: int) -> None:
         """One step of parameters of one shape."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - self.momentum)
         updates = torch.stack(torch._foreach_lerp(gradients, buffers, self.momentum))  # Nesterov's
-        orthogonal = divided_as(orthogonalise(whole(updates)), updates)
+        orthogonal = orthogonalise_together(updates, self.ranks, turn)
         scale = lr * UPDATE_RMS * max(parameters[0].shape) ** 0.5
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
         torch._foreach_add_(parameters, list(orthogonal.unbind()), alpha=-scale)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
 
 from duolect.errors import TrainingError
 from duolect.training.config import OptimiserConfig
+from duolect.training.distributed import Ranks
 from duolect.training.muon import MuonWithAdamW, is_hidden_matrix
 
 
@@ -53,11 +55,12 @@ def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
     return [{"params": found[key], "muon": key[0], "weight_decay": key[1], "scale": key[2]} for key in sorted(found)]
 
 
-def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """The optimiser `config` asks for, over `parameter_groups`."""
+def build_optimiser(model: nn.Module, config: OptimiserConfig, ranks: Ranks | None = None) -> torch.optim.Optimizer:
+    """The optimiser `config` asks for, over `parameter_groups`; `ranks`: the processes that train the model."""
     groups = parameter_groups(model, config)
     if config.kind == "muon":
-        return MuonWithAdamW(groups, lr=config.lr, momentum=config.momentum, betas=config.betas, eps=config.eps)
+        settings: dict[str, Any] = {"lr": config.lr, "betas": config.betas, "eps": config.eps}
+        return MuonWithAdamW(groups, momentum=config.momentum, ranks=ranks, **settings)
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 

@@ -113,8 +113,8 @@ class Trainer:
         """Spread the model over the processes, as the loop asks; returns the optimiser over what is trained."""
         if self.loop.sharding == "fsdp2" and self.ranks.size > 1:
             self.trained = self.wrapped = shard(self.model, self.accelerator)
-            return build_optimiser(self.trained, self.optimiser_config)
-        optimiser = build_optimiser(self.model, self.optimiser_config)
+            return build_optimiser(self.trained, self.optimiser_config, self.ranks)
+        optimiser = build_optimiser(self.model, self.optimiser_config, self.ranks)
         with warnings.catch_warnings():  # torch renames an option of DDP that accelerate passes on
             warnings.simplefilter("ignore", FutureWarning)
             self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
