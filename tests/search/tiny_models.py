@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from duolect.models.heads import LabelHead
+
 
 class TabularModel(nn.Module):
     """log p(c | audio, history), drawn once per (seed, audio, history); `sharpness` scales the logits.
@@ -40,12 +42,17 @@ class TabularModel(nn.Module):
         ended = (*labels, eos)
         return sum(float(self.distribution(audio, ended[:n])[c].double()) for n, c in enumerate(ended))
 
-    def start(self, encoded: Audio | None, rows: int):
+    def head(self, labels_BC: Tensor) -> LabelHead:
+        """The table of a model whose states are its log-probabilities."""
+        return LabelHead.of(labels_BC, torch.eye(self.vocabulary))
+
+    def start(self, encoded: Audio | None, rows: int, head: LabelHead | None = None):
         keys = encoded.keys if encoded is not None and self.listens else [0] * rows
         state = [(key,) for key in keys]
-        return torch.stack([self.distribution(key, ()) for key in keys]), state
+        log_probs_RV = torch.stack([self.distribution(key, ()) for key in keys])
+        return (log_probs_RV if head is None else head.log_probs(log_probs_RV, torch.arange(rows))), state
 
-    def step(self, state, labels_RN: Tensor, counts_R: Tensor):
+    def step(self, state, labels_RN: Tensor, counts_R: Tensor, head: LabelHead | None = None):
         out = torch.zeros(*labels_RN.shape, self.vocabulary)
         after = []
         for r, place in enumerate(state):
@@ -54,10 +61,16 @@ class TabularModel(nn.Module):
                 out[r, n] = self.distribution(place[0], place[1:])
             after.append(place)
         self.stepped.append([place for place, count in zip(after, counts_R.tolist(), strict=True) if count])
+        if head is not None:
+            row_G = torch.arange(len(state)).repeat_interleave(labels_RN.shape[1])
+            out = head.log_probs(out.flatten(0, 1), row_G).unflatten(0, labels_RN.shape)
         return out, after
 
     def select(self, state, rows_R: Tensor):
         return [state[i] for i in rows_R.tolist()]
+
+    def forget(self, state, counts_R: Tensor):
+        return [place[: len(place) - n] for place, n in zip(state, counts_R.tolist(), strict=True)]
 
     def sequence_log_probs(self, encoded: Audio | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         keys = encoded.keys if encoded is not None and self.listens else [0] * len(labels_BN)

@@ -1,7 +1,7 @@
 """What a search gives back: hypotheses with every term's own score, so that scales can change without a new search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from duolect.errors import SearchError
@@ -47,6 +47,33 @@ class SearchStatistics:
         self.forwards += 1
         self.rows += rows
         self.labels += labels
+
+    def numbers(self) -> dict[str, float]:
+        """The counters by name."""
+        return {name: float(value) for name, value in asdict(self).items()}
+
+
+@dataclass(slots=True)
+class DraftStatistics(SearchStatistics):
+    """What draft and verify asked of the model, and what came of the drafts.
+
+    utterances: all; taken: those of them that were taken from CTC without the model; drafted, accepted: labels;
+    ties: decisions whose runner-up was within 1e-4.
+    """
+
+    utterances: int = 0
+    taken: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    ties: int = 0
+
+    def numbers(self) -> dict[str, float]:
+        """The counters, the share of drafted labels accepted, and forward passes for an utterance of all."""
+        return {
+            **SearchStatistics.numbers(self),
+            "acceptance": self.accepted / max(self.drafted, 1),
+            "forwards_per_utterance": self.rows / max(self.utterances, 1),
+        }
 
 
 def combine(terms: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
