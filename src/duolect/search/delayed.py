@@ -3,9 +3,9 @@
 (Hori et al. 2025, arXiv 2501.09258; as compared in arXiv 2603.15045.)
 
 Between two fusions hypotheses are pruned by what is known of them so far. At a fusion every surviving hypothesis hands
-over its labels up to the last complete word; where LM and CTC share their units, all its labels. At the end all of its
-text is handed over, spelled as a whole, and EOS: the LM's and the prior's terms of a finished hypothesis are functions
-of its text and labels alone, the same for every schedule and in rescoring.
+over its labels up to the last complete word; where LM and CTC share their units, all its labels. At the end the rest of
+its text is handed over, and EOS: the LM's and the prior's terms of a finished hypothesis are functions of its text and
+labels alone, the same for every schedule and in rescoring.
 
 Legend: n live utterances (at the end all of them) · K beam · M terms · F facts of an entry · P entries that hand over
 labels · V labels (EOS included).
@@ -114,7 +114,7 @@ class DelayedFusion:
                 "blank."
             )
         self.lengths_n = torch.tensor(self.lengths, device=self.device)
-        self.starts_V = None if retokeniser is None else torch.tensor(retokeniser.starts, device=self.device)
+        self.starts_V = None if retokeniser is None else torch.from_numpy(retokeniser.starts_V).to(self.device)
         self.log_prior: list[float] = []
         if settings.prior is not None:
             scorer = settings.prior.scorer
@@ -206,14 +206,13 @@ class DelayedFusion:
         stretches = self.trie.between(row_P[pick_P], done_P, node_P[pick_P])
         origins = known[_RECORD, row_P, slot_P][pick_P].tolist()
         begin = len(self._records)
-        whole = eos_id is not None
-        self._records += [self._record(o, s, whole) for o, s in zip(origins, stretches, strict=True)]
+        self._records += [self._record(o, s) for o, s in zip(origins, stretches, strict=True)]
         wanted = {
             record.spelled.tokens: b
             for (b, _), record in reversed(list(zip(places, self._records[begin:], strict=True)))
             if record.spelled.tokens is not None
         }
-        kept = set() if whole else self._waiting | self._tokens(known[_RECORD][alive_nK])
+        kept = set() if eos_id is not None else self._waiting | self._tokens(known[_RECORD][alive_nK])
         self.prefixes.extend(wanted, kept)
         logs = self.prefixes.logs if eos_id is None else self.prefixes.ended(wanted, eos_id)
         values = []
@@ -228,15 +227,13 @@ class DelayedFusion:
         known[_RECORD, row_P, slot_P] = begin + which_P
         known[_BAD, row_P, slot_P] = bad_P.long()
 
-    def _record(self, origin: int, stretch: Sequence[int], whole: bool) -> _Record:
+    def _record(self, origin: int, stretch: Sequence[int]) -> _Record:
         """What a hypothesis that has handed over the record `origin` hands over with `stretch`."""
         before, settings = self._records[origin], self.settings
         name, retokeniser = settings.lm.name, settings.retokeniser
         labels = (*before.spelled.labels, *stretch)
         if retokeniser is None:
             spelled = Spelled(labels, labels)
-        elif whole:
-            spelled = retokeniser.whole(labels)
         else:
             spelled = retokeniser.extend(before.spelled, stretch)
         flags: tuple[str, ...] = ()

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
+import numpy as np
+
 from duolect.errors import UnitsError
 from duolect.text.units import Units
 
@@ -21,7 +23,8 @@ Rule = Literal["space", "bare"]
 """How a word behind the first is encoded: with its space before it, or bare (the tokeniser adds a space itself)."""
 
 _RULES: tuple[Rule, ...] = ("space", "bare")
-_SENTENCES = 400  # that a rule is tried on
+_TRIED = 400  # label sequences, and sentences, that a rule is tried on
+_LEAST = 20  # of them that must be of plain words
 _SHAPES = ("it's", "don't", "o'clock", "5", "42", "2nd", "1990s", "a", "i")
 _MOST_CHUNKS = 1 << 17  # spelled words that are remembered
 
@@ -48,14 +51,17 @@ class Retokeniser:
 
     def __init__(self, source: Units, target: Units) -> None:
         self.source, self.target = source, target
+        self.rule: Rule | None = None
         self._chunks: dict[tuple[tuple[int, ...], bool], tuple[int, ...] | None] = {}
-        words = self._words_to_try()
-        self.rule = next((rule for rule in _RULES if words and self._holds(rule, words)), None)
+        sequences = self._sequences()
+        if not any(self._holds(rule, sequences) for rule in _RULES):
+            self.rule = None
+        self._chunks.clear()
 
     @cached_property
-    def starts(self) -> tuple[bool, ...]:
-        """For each label of the source whether what comes before it is a whole word."""
-        return tuple(self.source.starts_word(label) for label in range(self.source.size))
+    def starts_V(self) -> np.ndarray:
+        """For each label of the source (V) whether what comes before it is a whole word."""
+        return np.array([self.source.starts_word(label) for label in range(self.source.size)])
 
     def whole(self, labels: Sequence[int]) -> Spelled:
         """The tokens of the whole text: what rescoring would give the LLM."""
@@ -85,7 +91,7 @@ class Retokeniser:
     def _split(self, labels: Sequence[int]) -> Iterator[tuple[int, ...]]:
         begin = 0
         for i in range(1, len(labels)):
-            if self.starts[labels[i]]:
+            if self.starts_V[labels[i]]:
                 yield tuple(labels[begin:i])
                 begin = i
         if begin < len(labels):
@@ -104,36 +110,50 @@ class Retokeniser:
         word = text if first else text.removeprefix(" ")
         if not word or any(character.isspace() for character in word):
             return None
-        return self._word_tokens(word, first, self.rule or "bare")
-
-    def _word_tokens(self, word: str, first: bool, rule: Rule) -> tuple[int, ...] | None:
         try:
-            return tuple(self.target.encode(word if first or rule == "bare" else f" {word}"))
+            return tuple(self.target.encode(word if first or self.rule == "bare" else f" {word}"))
         except UnitsError:
             return None
 
-    def _words_to_try(self) -> list[str]:
-        """Words that the target can spell: of single labels of the source, of several, and of common shapes."""
+    def _holds(self, rule: Rule, sequences: Sequence[tuple[int, ...]]) -> bool:
+        """Whether words one by one give the tokens of the whole text, where that is made of plain words."""
+        self.rule = rule
+        self._chunks.clear()
+        tried = 0
+        for labels in sequences:
+            spelled = Spelled()
+            for word in self._split(labels):
+                spelled = self.extend(spelled, word)
+            if spelled.plain and spelled.tokens != self.whole(labels).tokens:
+                return False
+            tried += spelled.plain
+        return tried >= _LEAST
+
+    def _sequences(self) -> list[tuple[int, ...]]:
+        """Random label sequences of a few words, and sentences of words of common shapes and of single labels.
+
+        Whether the target can spell them is not known yet.
+        """
         draw = random.Random(0)
         ordinary = [label for label in range(self.source.size) if label not in self.source.special_ids]
-        spelled = [draw.choices(ordinary, k=k) for k in (1, 1, 2, 3, 5) for _ in range(200)] if ordinary else []
-        texts = [*_SHAPES, *(self.source.decode(labels) for labels in spelled)]
-        words = sorted({word for text in texts for word in text.split()})
-        return [word for word in words if self._word_tokens(word, True, "bare")]
-
-    def _holds(self, rule: Rule, words: Sequence[str]) -> bool:
-        """Whether the tokens of words, one after the other, are those of random sentences of them."""
-        draw = random.Random(1)
-        for _ in range(_SENTENCES):
-            sentence = draw.choices(words, k=draw.randint(2, 8))
-            parts = [self._word_tokens(word, i == 0, rule) for i, word in enumerate(sentence)]
+        starting = [label for label in ordinary if self.starts_V[label]]
+        inside = [label for label in ordinary if not self.starts_V[label]]
+        if not starting or not inside:
+            starting = inside = ordinary
+        sequences = [
+            tuple(draw.choice(starting if draw.random() < 0.4 else inside) for _ in range(draw.randint(2, 16)))
+            for _ in range(_TRIED if ordinary else 0)
+        ]
+        words = list(_SHAPES)
+        for units in (self.source, self.target):
+            for label in draw.choices(range(units.size), k=_TRIED):
+                words += units.decode([label]).split()
+        for _ in range(_TRIED):
             try:
-                whole = self.target.encode(" ".join(sentence))
+                sequences.append(tuple(self.source.encode(" ".join(draw.choices(words, k=draw.randint(2, 8))))))
             except UnitsError:
-                return False
-            if None in parts or [token for part in parts for token in part or ()] != whole:
-                return False
-        return True
+                continue
+        return sequences
 
 
 @lru_cache(maxsize=8)
