@@ -43,6 +43,35 @@ def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corp
     assert System.load(again).tuned["ctc+lm-rescoring"].rounds == ()
 
 
+def test_any_setting_of_the_search_can_be_given(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "hyps.jsonl"
+    given = ("--search.beam", 5, "--search.nbest=2", "--search.inside.lm", 0.25, "--search.merge", "max")
+    found = call("recognize", system, corpus.test, "--method", "ctc+lm-labelwise", *given, "--out", out)
+    assert found.status == 0, found.err
+    record = read_run(out)[1]
+    assert record is not None
+    assert (record.search["beam"], record.search["nbest"], record.search["merge"]) == (5, 2, "max")
+    assert record.search["inside"]["lm"] == 0.25
+    assert record.method == "ctc+lm-labelwise"
+
+    tuned = tmp_path / "tuned"
+    call("tune", system, corpus.dev, "--method", "ctc+lm-labelwise", "--nbest", 4, *given, "--out", tuned)
+    kept = System.load(tuned).tuned["ctc+lm-labelwise"]
+    assert (kept.search.beam, kept.search.merge) == (5, "max")
+    assert kept.rounds[0].scales.lm == 0.25
+    call(
+        "combine", "--acoustic", system, "--method", "ctc-beam", "--search.labels-per-frame", 3, "--out", tmp_path / "c"
+    )
+    assert System.load(tmp_path / "c").search.labels_per_frame == 3
+
+    def complaint(*settings: object) -> str:
+        return call("recognize", system, corpus.test, "--out", out, *settings).sentence()
+
+    assert "did you mean 'beam'" in complaint("--search.beem", 5)
+    assert "nbest is 8" in complaint("--search.beam", 2)
+    assert "a value is missing" in complaint("--search.beam")
+
+
 def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
     greedy, beam = tmp_path / "greedy.jsonl", tmp_path / "beam.jsonl"
     first = call("recognize", runs / "am", corpus.test, "--method", "ctc-greedy", "--out", greedy)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duolect.cli.arguments import NameOption, PathOption, parse, require_writable
+from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError
 
 
@@ -14,7 +15,8 @@ class Combine:
     """Join trained models and a search into one system folder.
 
     Each model is taken from a run folder or a system folder; weights are linked rather than copied where the file
-    system allows it. Untuned scales are the method's; `duolect tune` finds better ones.
+    system allows it. Untuned scales are the method's; `duolect tune` finds better ones. Any setting of the search:
+    --search.FIELD VALUE.
     """
 
     acoustic: PathOption = None
@@ -33,13 +35,15 @@ class Combine:
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `Combine`."""
-    asked = parse("combine", Combine, arguments)
+    rest, settings = search_options(arguments)
+    asked = parse("combine", Combine, rest)
     if asked.acoustic is asked.language is asked.speech_llm is None:
         raise ConfigError("no model is given; name at least one of --acoustic, --language and --speech-llm.")
     require_writable(asked.out, folder=True)
     from duolect.systems import combine
 
     system = combine(acoustic=asked.acoustic, language=asked.language, speech_llm=asked.speech_llm, search=asked.method)
+    system = override_search(system, settings)
     system.save(asked.out)
     print(f"{asked.out}: {', '.join(system.parts)}; method {system.method}; able to run {', '.join(system.methods())}")
     return 0

@@ -1,21 +1,27 @@
-"""Arguments that reach any field of a recipe: `--loop.steps 100 --task.batches.max-seconds 80`.
+"""Arguments that reach any field of a config: of a recipe, `--loop.steps 100 --task.batches.max-seconds 80`, or of a
+search, `--search.beam 32 --search.inside.lm 0.4`.
 
 A value is JSON where it is JSON (numbers, true, null, [1, 2], {"kind": …}), else text; several values make a list.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
-    from duolect.training import Recipe
+    from duolect.systems import System
 
+Config = TypeVar("Config")
+
+_SEARCH = "--search."
 _PYTHON = {"True": True, "False": False, "None": None}
 
 
@@ -54,15 +60,39 @@ def is_override(option: Option, taken: Iterable[str]) -> bool:
     return "." in option.name or (option.name in {f.name for f in fields(Recipe)} and option.name not in taken)
 
 
-def override(recipe: Recipe, given: Iterable[Option]) -> Recipe:
-    """The recipe with these fields changed. Raises ConfigError naming the field that is unknown or does not fit."""
+def override(config: Config, given: Iterable[Option], what: str = "recipe") -> Config:
+    """The config with these fields changed. Raises ConfigError naming the field that is unknown or does not fit."""
     from duolect.configs import from_json, to_json
-    from duolect.training import Recipe as Whole
 
-    settings = to_json(recipe)
+    settings = to_json(config)
     for option in given:
-        _set(settings, option)
-    return from_json(Whole, settings, "recipe")
+        _set(settings, option, what)
+    return from_json(type(config), settings, what)
+
+
+def search_options(arguments: Sequence[str]) -> tuple[list[str], list[Option]]:
+    """The arguments without `--search.FIELD VALUE`, and these as options that are named by the field."""
+    rest: list[str] = []
+    found: list[Option] = []
+    tokens = iter(arguments)
+    for token in tokens:
+        if not token.startswith(_SEARCH):
+            rest.append(token)
+            continue
+        group = [token] if "=" in token else [token, *itertools.islice(tokens, 1)]
+        option = _option(group)
+        found.append(dataclasses.replace(option, name=option.name.removeprefix("search.")))
+    return rest, found
+
+
+def override_search(system: System, given: Sequence[Option]) -> System:
+    """The system with these fields of its search changed; scales that were tuned stay, and are tuned ones no more where
+    they are changed. Raises ConfigError where there is no search, or a field is unknown or does not fit."""
+    if not given:
+        return system
+    if system.search is None:
+        raise ConfigError("--search: the system has no search whose fields could be set; name a --method.")
+    return system.with_search(override(system.search, given, "search"), system.method)
 
 
 def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -74,20 +104,20 @@ def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, settings
 
 
-def _set(settings: dict[str, Any], option: Option) -> None:
+def _set(settings: dict[str, Any], option: Option, what: str) -> None:
     if not option.values:
-        raise ConfigError(f"--{option.name}: a value is missing.")
+        raise ConfigError(f"{option.tokens[0]}: a value is missing.")
     *path, last = option.name.split(".")
     place: Any = settings
     for number, key in enumerate(path):
-        _require_field(place, key, ".".join(path[:number]))
+        _require_field(place, key, ".".join(path[:number]), what)
         place = place[key]
-    _require_field(place, last, ".".join(path))
+    _require_field(place, last, ".".join(path), what)
     place[last] = _value(option, place[last])
 
 
-def _require_field(place: Any, key: str, where: str) -> None:
-    what = where or "a recipe"
+def _require_field(place: Any, key: str, where: str, whole: str) -> None:
+    what = where or f"a {whole}"
     if not isinstance(place, dict):
         raise ConfigError(
             f"--{where}.{key}: {what} is {json.dumps(place)} and has no fields; give it whole, as JSON, first."

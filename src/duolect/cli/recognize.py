@@ -23,6 +23,7 @@ from duolect.cli.arguments import (
     require_writable,
     say,
 )
+from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError, ScoringError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Recognize:
 
     OUT gets id, reference, text, score, terms and flags; OUT with the suffix .run.json the system, search, device,
     times and what was skipped. The exit status is 1 where an utterance could not be recognised.
+
+    Any setting of the search: --search.FIELD VALUE, such as --search.stop exact or --search.inside.lm 0.4.
     """
 
     system: SystemPath
@@ -61,13 +64,15 @@ class Recognize:
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `Recognize`."""
-    asked = parse("recognize", Recognize, arguments)
+    rest, settings = search_options(arguments)
+    asked = parse("recognize", Recognize, rest)
     require_writable(asked.out)
     from duolect.data import load_manifest
     from duolect.systems import recognize_manifest
 
     load_manifest(asked.manifest)  # a bad line is found before the models are loaded
-    system = _widened(load_system(asked.system, asked.device, asked.method), asked.beam, asked.nbest)
+    system = override_search(load_system(asked.system, asked.device, asked.method), settings)
+    system = _widened(system, asked.beam, asked.nbest)
     with progress_bar(f"recognising with {system.method or asked.system}") as progress:
         recognition = recognize_manifest(
             system,
@@ -93,7 +98,7 @@ def _widened(system: System, beam: int | None, nbest: int | None) -> System:
     if (beam is None and nbest is None) or system.search is None:
         return system
     search = system.search
-    if search.first_pass == "greedy":
+    if search.first_pass in ("greedy", "draft"):
         raise ConfigError(f"--beam and --nbest are for methods with a beam; {system.method or 'this one'} is greedy.")
     width = search.beam if beam is None else beam
     kept = (width if search.nbest == search.beam else min(search.nbest, width)) if nbest is None else nbest

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from duolect.cli.arguments import Device, NameOption, load_system, parse, progress_bar, say
+from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Transcribe:
     """Write the text of audio files to standard output, one line each, in the order given.
 
     With several files each line begins with the file's name. The exit status is 1 where a file could not be recognised;
-    why is said on standard error.
+    why is said on standard error. Any setting of the search: --search.FIELD VALUE.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
@@ -40,10 +41,11 @@ class Transcribe:
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `Transcribe`."""
-    asked = parse("transcribe", Transcribe, arguments)
+    rest, settings = search_options(arguments)
+    asked = parse("transcribe", Transcribe, rest)
     if not asked.files:
         raise ConfigError("no audio file is given.")
-    system = load_system(asked.system, asked.device, asked.method)
+    system = override_search(load_system(asked.system, asked.device, asked.method), settings)
     with progress_bar(f"transcribing {len(asked.files)} file{'s' if len(asked.files) > 1 else ''}") as progress:
         transcripts = system.transcribe(asked.files, batch_seconds=asked.batch_seconds, progress=progress)
     failed = False

@@ -17,13 +17,15 @@ from duolect.cli.arguments import (
     require_writable,
     say,
 )
+from duolect.cli.overrides import override_search, search_options
 
 
 @dataclass(frozen=True)
 class Tune:
     """Find the scales of a system's search on a development set and keep them, with their provenance, in its folder.
 
-    Never tune on the set that is to be reported: recognising it afterwards is marked in the results.
+    Never tune on the set that is to be reported: recognising it afterwards is marked in the results. Any other setting
+    of the search, which is kept with the scales: --search.FIELD VALUE, such as --search.beam 32.
     """
 
     system: SystemPath
@@ -52,7 +54,8 @@ class Tune:
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `Tune`."""
-    asked = parse("tune", Tune, arguments)
+    rest, settings = search_options(arguments)
+    asked = parse("tune", Tune, rest)
     from duolect.data import load_manifest
     from duolect.systems import read_lists, system_folder, tune, tune_lists, write_lists
 
@@ -62,15 +65,23 @@ def run(arguments: list[str]) -> int:
         require_writable(asked.write_lists)
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
+    search = None
+    if settings:
+        name = asked.method or system.method
+        untuned = system if name is None else system.with_search(system.search_of(name, tuned=False), name)
+        search = override_search(untuned, settings).search
     if asked.lists is not None:
         lists, name = read_lists(asked.lists), str(asked.manifest)
-        found = tune_lists(system, utterances, lists, asked.method, set_name=name, normaliser=asked.normaliser)
+        found = tune_lists(
+            system, utterances, lists, asked.method, search=search, set_name=name, normaliser=asked.normaliser
+        )
     else:
         with progress_bar(f"tuning {asked.method or system.method}") as progress:
             found = tune(
                 system,
                 utterances,
                 asked.method,
+                search=search,
                 set_name=str(asked.manifest),
                 nbest=asked.nbest,
                 rounds=asked.rounds,

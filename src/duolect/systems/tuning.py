@@ -171,6 +171,7 @@ def tune(
     utterances: Sequence[Utterance],
     method: str | None = None,
     *,
+    search: SearchConfig | None = None,
     set_name: str = "dev",
     grid: GridConfig | None = None,
     nbest: int = NBEST,
@@ -183,14 +184,15 @@ def tune(
     """Choose the scales of `method` (None: the system's own) on a development set; λ of the method's anchor stays 1.
 
     The lists begin with the `nbest` of CTC alone and those of the search with its untuned scales; each of at most
-    `rounds` rounds chooses scales on them and decodes the set. `progress` starts anew with each round.
+    `rounds` rounds chooses scales on them and decodes the set. `search`: other settings than the method's, and the
+    scales to begin with. `progress` starts anew with each round.
 
     The system is not changed: `system.with_tuning(tuned.record)` uses and remembers the result. Raises ConfigError for
     a method without scales to tune, for an id that two utterances have, or when no utterance of the set can be used.
     """
     if rounds < 1:
         raise ConfigError(f"tuning: rounds must be at least 1, not {rounds}.")
-    plan = _plan(system, utterances, method, set_name, grid, nbest, normaliser)
+    plan = _plan(system, utterances, method, search, set_name, grid, nbest, normaliser)
     job = _Job(plan, NbestLists(plan.terms), batch_seconds, max_seconds, progress)
     wer, new = job.decode(plan.search, also=[_ctc_alone(plan.search, nbest)])
     tried = [TuningRound(scales=plan.search.scales, list_wer=None, wer=wer, new=new)]
@@ -198,13 +200,13 @@ def tune(
     for _ in range(rounds):
         table = plan.table(job.lists())
         result = plan.choose(table)
-        search = with_scales(plan.search, result)
-        if search in searches:
+        candidate = with_scales(plan.search, result)
+        if candidate in searches:
             break
-        wer, new = job.decode(search)
+        wer, new = job.decode(candidate)
         list_wer = result.errors / table.words
-        tried.append(TuningRound(scales=search.scales, list_wer=list_wer, wer=wer, new=new))
-        searches.append(search)
+        tried.append(TuningRound(scales=candidate.scales, list_wer=list_wer, wer=wer, new=new))
+        searches.append(candidate)
         edges.append(result.at_edge)
         if not new or abs(wer - list_wer) <= SETTLED * list_wer:  # the lists hold what the search finds
             break
@@ -227,6 +229,7 @@ def tune_lists(
     lists: Mapping[str, Sequence[Entry]],
     method: str | None = None,
     *,
+    search: SearchConfig | None = None,
     set_name: str = "dev",
     grid: GridConfig | None = None,
     normaliser: Normaliser = "plain",
@@ -237,7 +240,7 @@ def tune_lists(
     ConfigError where the lists lack a term of the method, or an utterance.
     """
     longest = max((len(each) for each in lists.values()), default=0)
-    plan = _plan(system, utterances, method, set_name, grid, longest, normaliser)
+    plan = _plan(system, utterances, method, search, set_name, grid, longest, normaliser)
     missing = next((n for n in plan.utterances if n not in lists), None)
     if missing is not None:
         raise ConfigError(f"tuning: there is no n-best list of the utterance {missing!r} of {set_name}.")
@@ -266,6 +269,7 @@ def _plan(
     system: System,
     utterances: Sequence[Utterance],
     method: str | None,
+    search: SearchConfig | None,
     set_name: str,
     grid: GridConfig | None,
     nbest: int,
@@ -277,7 +281,7 @@ def _plan(
     named = {u.id: u for u in utterances}
     if len(named) < len(utterances):
         raise ConfigError(f"tuning: of {len(utterances)} utterances only {len(named)} have an id of their own.")
-    search = system.search_of(name, tuned=False)
+    search = search or system.search_of(name, tuned=False)
     plan = _Plan(system, name, search, named, normaliser, set_name, grid or GridConfig(), nbest)
     if not plan.axes:
         raise ConfigError(f"tuning: the method {name!r} has no scales to tune.")
