@@ -44,6 +44,9 @@ class Delayed:
     prior: added with the LM, over the same stretch; None: there is none, or it is added label by label.
     prior_over: whether the prior counts "labels" of CTC or "tokens" of the LM.
     max_tokens: the most tokens, EOS not counted, that the LM's positions allow; None: no limit.
+    labels_BC: what the labels of CTC stand for, where they are local ones (`pruning.KeptLabels`); LM and prior speak of
+        the whole vocabulary all the same.
+    eos_id: the LM's EOS; None: that of the retokeniser's target, or of the search where there is none.
 
     An utterance of which a hypothesis cannot be spelled by the LM (or has too many tokens) is ranked without LM and
     prior if that hypothesis is in the final beam, and flagged; until then that hypothesis is charged what the others
@@ -56,6 +59,8 @@ class Delayed:
     prior: Weighted | None = None
     prior_over: Literal["labels", "tokens"] = "labels"
     max_tokens: int | None = None
+    labels_BC: Tensor | None = None
+    eos_id: int | None = None
 
     def __post_init__(self) -> None:
         if self.interval not in ("shortest", "never"):
@@ -87,12 +92,16 @@ class _Record:
 
 @dataclass
 class DelayedFusion:
-    """One search with a delayed LM. `labelwise`: the terms before its own; `names`, `lengths`: of the utterances."""
+    """One search with a delayed LM.
+
+    labelwise: the terms before its own; labels: V of CTC; order, names, lengths: of the utterances, longest first.
+    """
 
     settings: Delayed
     labelwise: Sequence[Weighted]
     trie: Trie
     labels: int
+    order: Sequence[int]
     names: Sequence[str]
     lengths: Sequence[int]
     device: torch.device
@@ -102,29 +111,41 @@ class DelayedFusion:
     def __post_init__(self) -> None:
         settings, retokeniser = self.settings, self.settings.retokeniser
         self.prefixes = PrefixScores(settings.lm, self.names)
-        expected = self.labels if retokeniser is None else retokeniser.target.size
-        if settings.lm.scorer.vocabulary != expected:
+        self.tables: list[list[int]] | None = None
+        if settings.labels_BC is not None:
+            self.tables = settings.labels_BC[list(self.order)].tolist()
+        tokens = settings.lm.scorer.vocabulary
+        labels = self.labels if self.tables is None else tokens
+        if retokeniser is not None:
+            labels = retokeniser.source.size
+            if self.tables is None and labels != self.labels:
+                raise SearchError(
+                    f"retokeniser: its source has {labels} labels, but CTC has {self.labels} besides blank."
+                )
+        expected = labels if retokeniser is None else retokeniser.target.size
+        if tokens != expected:
             raise SearchError(
-                f"scorer {settings.lm.name!r} has {settings.lm.scorer.vocabulary} labels, but the units it is given "
-                f"have {expected}."
-            )
-        if retokeniser is not None and retokeniser.source.size != self.labels:
-            raise SearchError(
-                f"retokeniser: its source has {retokeniser.source.size} labels, but CTC has {self.labels} besides "
-                "blank."
+                f"scorer {settings.lm.name!r} has {tokens} labels, but the units it is given have {expected}."
             )
         self.lengths_n = torch.tensor(self.lengths, device=self.device)
-        self.starts_V = None if retokeniser is None else torch.from_numpy(retokeniser.starts_V).to(self.device)
+        self.starts_BV = None if retokeniser is None else self._starts(retokeniser)
         self.log_prior: list[float] = []
         if settings.prior is not None:
             scorer = settings.prior.scorer
             log_prior_V = scorer.score(scorer.start(None, 1))[0][0]
-            wanted = self.labels if settings.prior_over == "labels" else expected
-            if scorer.vocabulary != wanted:
+            wanted = labels if settings.prior_over == "labels" else expected
+            if len(log_prior_V) != wanted:
                 raise SearchError(
-                    f"scorer 'prior' has {scorer.vocabulary} {settings.prior_over}, but {wanted} are wanted."
+                    f"scorer 'prior' has {len(log_prior_V)} {settings.prior_over}, but {wanted} are wanted."
                 )
             self.log_prior = log_prior_V.double().tolist()
+
+    def _starts(self, retokeniser: Retokeniser) -> Tensor:
+        """Which labels of each utterance begin a word (B, V)."""
+        starts_V = torch.from_numpy(retokeniser.starts_V).to(self.device)
+        if self.settings.labels_BC is None:
+            return starts_V.expand(len(self.order), -1)
+        return starts_V[self.settings.labels_BC.to(self.device)[list(self.order)].clamp(min=0)]
 
     def start(self, beam: Beam) -> Beam:
         """The first beam with the facts and columns of the fusion."""
@@ -140,10 +161,10 @@ class DelayedFusion:
 
     def follow(self, known_FnK: Tensor, before_FnK: Tensor, grown_nK: Tensor, label_nK: Tensor) -> Tensor:
         """The facts after a frame; `before_FnK`: those of the entries that the new ones came from."""
-        if self.starts_V is None:
+        if self.starts_BV is None:
             stable_nK = known_FnK[NODE]
         else:
-            complete_nK = grown_nK & self.starts_V[label_nK]
+            complete_nK = grown_nK & self.starts_BV[: len(label_nK)].gather(1, label_nK)
             stable_nK = torch.where(complete_nK, before_FnK[NODE], before_FnK[_STABLE])
         return torch.cat([known_FnK, stable_nK[None], before_FnK[_DONE:]])
 
@@ -173,7 +194,9 @@ class DelayedFusion:
         Returns, for utterances that must do without the LM, what is wrong with which slots; they carry no weighted LM
         or prior.
         """
-        if self.settings.retokeniser is not None:
+        if self.settings.eos_id is not None:
+            eos_id = self.settings.eos_id
+        elif self.settings.retokeniser is not None:
             eos_id = self.settings.retokeniser.target.eos_id
         alive_nK = beam.alive_nK
         self._hand_over(beam, alive_nK, beam.known_FnK[NODE], alive_nK, eos_id)
@@ -204,6 +227,9 @@ class DelayedFusion:
         pick_P = torch.tensor(first, dtype=torch.long, device=row_P.device)
         done_P = known[_DONE, row_P, slot_P][pick_P]
         stretches = self.trie.between(row_P[pick_P], done_P, node_P[pick_P])
+        if self.tables is not None:
+            rows = row_P[pick_P].tolist()
+            stretches = [[self.tables[b][c] for c in part] for b, part in zip(rows, stretches, strict=True)]
         origins = known[_RECORD, row_P, slot_P][pick_P].tolist()
         begin = len(self._records)
         self._records += [self._record(o, s) for o, s in zip(origins, stretches, strict=True)]

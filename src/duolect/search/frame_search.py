@@ -55,7 +55,9 @@ class FrameSearch:
         self.trie = Trie(len(self.order), longest, beam, self.blank + 1, device)
         self.fusion = None
         if delayed is not None:
-            self.fusion = DelayedFusion(delayed, weighted, self.trie, self.blank, self.names, self.lengths, device)
+            self.fusion = DelayedFusion(
+                delayed, weighted, self.trie, self.blank, self.order, self.names, self.lengths, device
+            )
         self.without_lm: dict[int, dict[int, tuple[str, ...]]] = {}
         self.skip_BT = None if skip_blank is None else self.frames_BTW[..., -1] >= math.log(skip_blank)
 
