@@ -52,7 +52,9 @@ class TabularModel(nn.Module):
         log_probs_RV = torch.stack([self.distribution(key, ()) for key in keys])
         return (log_probs_RV if head is None else head.log_probs(log_probs_RV, torch.arange(rows))), state
 
-    def step(self, state, labels_RN: Tensor, counts_R: Tensor, head: LabelHead | None = None):
+    def step(self, state, labels_RN: Tensor, counts_R: Tensor | None = None, head: LabelHead | None = None):
+        if counts_R is None:
+            counts_R = torch.full((len(labels_RN),), labels_RN.shape[1])
         out = torch.zeros(*labels_RN.shape, self.vocabulary)
         after = []
         for r, place in enumerate(state):

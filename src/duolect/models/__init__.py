@@ -4,6 +4,7 @@ from duolect.models.acoustic import AcousticConfig, AcousticModel
 from duolect.models.autoregressive import Autoregressive
 from duolect.models.decoder import AttentionDecoder, DecoderConfig
 from duolect.models.encoded import Encoded
+from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
 from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
@@ -11,6 +12,7 @@ from duolect.models.lora import LoraSettings
 from duolect.models.perplexity import TextLogProb, label_log_probs, text_log_prob
 from duolect.models.prefix import PrefixConfig
 from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
+from duolect.nn.slots import key_value_bytes
 
 __all__ = [
     "AcousticConfig",
@@ -19,17 +21,22 @@ __all__ = [
     "Autoregressive",
     "DecoderConfig",
     "Encoded",
+    "EncoderConfig",
+    "HuggingFaceEncoderConfig",
     "LLMConfig",
     "LanguageConfig",
     "LanguageModel",
     "LoraSettings",
     "Model",
     "PrefixConfig",
+    "PretrainedSource",
     "SpeechLLM",
     "SpeechLLMConfig",
     "TextLogProb",
     "build_model",
     "count_parameters",
+    "inspect_source",
+    "key_value_bytes",
     "label_log_probs",
     "load_model",
     "save_model",

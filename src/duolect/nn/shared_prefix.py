@@ -50,7 +50,10 @@ class SharedPrefix:
         """The prefixes of the utterances `kept_B`, as wide as the longest of them."""
         lengths_B = self.lengths_B[kept_B]
         width = int(lengths_B.max()) if len(kept_B) else 0
-        layers = [(keys[:, kept_B, :width], values[:, kept_B, :width]) for keys, values in self.layers]
+        layers = [
+            (keys[:, :, :width].index_select(1, kept_B), values[:, :, :width].index_select(1, kept_B))
+            for keys, values in self.layers
+        ]
         bias_BT = None
         if self.bias_BT is not None and len(kept_B) and int(lengths_B.min()) < width:
             bias_BT = self.bias_BT[kept_B, :width]

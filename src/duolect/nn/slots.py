@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +22,20 @@ from duolect.nn.masks import length_mask
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of one layer."""
+
+
+class HoldsKeysValues(Protocol):
+    """The state of a model's hypotheses."""
+
+    def keys_values(self) -> Iterable[KeysValues]:
+        """All keys and values that are held."""
+        ...
+
+
+def key_value_bytes(state: HoldsKeysValues) -> int:
+    """Bytes of memory that the keys and values of a state take, room for further labels included."""
+    storages = (x.untyped_storage() for pair in state.keys_values() for x in pair)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 @dataclass
@@ -42,8 +57,8 @@ class KeyValuePool:
     def with_room(self, count: int, slots_RL: Tensor) -> tuple[KeyValuePool, Tensor]:
         """A pool with `count` free slots, and the slots of the same rows in it.
 
-        It is this one, or, when that is full, one that keeps only what these rows use and has half as many free slots:
-        its size follows the hypotheses of a search, and moving costs a constant share of what was written.
+        It is this one, or, when that is full, one that keeps only what these rows use, with a quarter on top: its size
+        follows the hypotheses of a search, and moving costs a constant number of times what was written.
         """
         keys = self.layers[0][0]
         # What was made in inference mode must not be written to outside of it.
@@ -53,7 +68,7 @@ class KeyValuePool:
         live[slots_RL.flatten()] = True
         live[0] = True
         kept = live.nonzero()[:, 0]
-        size = (3 * (len(kept) + count) + 1) // 2
+        size = (5 * (len(kept) + count) + 3) // 4
         layers = [(_moved(keys, kept, size), _moved(values, kept, size)) for keys, values in self.layers]
         return KeyValuePool(layers, len(kept)), (live.cumsum(0) - 1)[slots_RL]
 

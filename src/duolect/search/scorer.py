@@ -143,15 +143,24 @@ class AutoregressiveScorer:
         labels = int(counts_R.sum())
         if not labels:
             return torch.zeros(len(counts_R), device=counts_R.device), state
+        rows, width = labels_RN.shape
+        if labels == rows * width:
+            return self._append_all(state, labels_RN)
         self.statistics.add(int((counts_R > 0).sum()), labels)
         log_probs_RNV, model = self.model.step(state.model, labels_RN, counts_R)
-        before_RNV = torch.cat([state.log_probs_RV[:, None], log_probs_RNV[:, :-1]], 1)
-        scores_RN = before_RNV.gather(2, labels_RN[..., None])[..., 0]
-        used_RN = torch.arange(labels_RN.shape[1], device=labels_RN.device) < counts_R[:, None]
-        last_R11 = (counts_R - 1).clamp(min=0)[:, None, None].expand(-1, 1, log_probs_RNV.shape[-1])
-        after_RV = log_probs_RNV.gather(1, last_R11)[:, 0]
+        used_RN = torch.arange(width, device=labels_RN.device) < counts_R[:, None]
+        scores_RN = _label_scores(state.log_probs_RV, log_probs_RNV, labels_RN).masked_fill(~used_RN, 0.0)
+        row_R = torch.arange(rows, device=labels_RN.device)
+        after_RV = log_probs_RNV[row_R, (counts_R - 1).clamp(min=0)]
         after_RV = torch.where((counts_R > 0)[:, None], after_RV, state.log_probs_RV)
-        return scores_RN.masked_fill(~used_RN, 0.0).sum(1), AutoregressiveState(after_RV, model)
+        return scores_RN.sum(1), AutoregressiveState(after_RV, model)
+
+    def _append_all(self, state: AutoregressiveState, labels_RN: Tensor) -> tuple[Tensor, AutoregressiveState]:
+        """`append` where every label counts; moves no distribution."""
+        self.statistics.add(len(labels_RN), labels_RN.numel())
+        log_probs_RNV, model = self.model.step(state.model, labels_RN)
+        scores_RN = _label_scores(state.log_probs_RV, log_probs_RNV, labels_RN)
+        return scores_RN.sum(1), AutoregressiveState(log_probs_RNV[:, -1], model)
 
     def largest_gain(self, sign: float) -> float:
         """A probability never raises the score."""
@@ -221,3 +230,10 @@ def check_vocabularies(scorers: Sequence[Weighted]) -> int:
                 f"{first.scorer.vocabulary} and {other.scorer.vocabulary}."
             )
     return first.scorer.vocabulary
+
+
+def _label_scores(first_RV: Tensor, log_probs_RNV: Tensor, labels_RN: Tensor) -> Tensor:
+    """(R, N) log p of each label, given the distribution before the first and those after each."""
+    scores_R1 = first_RV.gather(1, labels_RN[:, :1])
+    scores_RN = log_probs_RNV[:, :-1].gather(2, labels_RN[:, 1:, None])[..., 0]
+    return torch.cat([scores_R1, scores_RN], 1)
