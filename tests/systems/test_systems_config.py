@@ -52,7 +52,7 @@ def test_the_score_is_divided_by_the_length_with_eos() -> None:
     assert config.score({"decoder": -8.0}, labels=3) == -2.0
 
 
-def test_there_are_the_eight_methods_of_the_comparison() -> None:
+def test_there_are_the_methods_of_the_comparison() -> None:
     assert list(METHODS) == [
         "ctc-greedy",
         "ctc-beam",
@@ -61,6 +61,7 @@ def test_there_are_the_eight_methods_of_the_comparison() -> None:
         "ctc+lm-rescoring",
         "ctc+lm-labelwise",
         "speech-llm",
+        "speech-llm-draft",
         "speech-llm+ctc",
     ]
 

@@ -149,7 +149,7 @@ def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
 def spelling_units(parts: Mapping[str, Component], search: SearchConfig) -> Units:
     """The units in which the first pass spells its hypotheses."""
     component = parts[search.spelling]
-    own = search.first_pass == "labels" and (search.inside.decoder or search.inside.speech_llm)
+    own = search.first_pass in ("labels", "draft") and (search.inside.decoder or search.inside.speech_llm)
     return component.units if own else component.ctc_or_units
 
 

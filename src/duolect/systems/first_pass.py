@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from duolect.audio import SAMPLE_RATE
 from duolect.search import (
     AutoregressiveScorer,
     CTCPrefixScorer,
@@ -19,7 +17,8 @@ from duolect.search import (
 )
 from duolect.systems.components import spelling_units
 from duolect.systems.context import Context
-from duolect.text import Units
+from duolect.systems.drafting import draft_pass
+from duolect.systems.limits import forbidden, label_limits
 
 Lists = list[list[Hypothesis]]
 
@@ -29,11 +28,6 @@ _MODELS = frozenset({"decoder", "speech_llm", "lm"})  # by whose distributions C
 def run_first_pass(context: Context) -> Lists:
     """N-best lists, best first, one for each utterance of the batch; the terms inside the search are filled in."""
     return _PASSES[context.search.first_pass](context)
-
-
-def forbidden(units: Units) -> list[int]:
-    """Ids that are no labels; EOS is handled by the searches themselves."""
-    return sorted(units.special_ids - {units.eos_id})
 
 
 def _greedy(context: Context) -> Lists:
@@ -69,11 +63,7 @@ def _frames(context: Context) -> Lists:
 def _labels(context: Context) -> Lists:
     search, units = context.search, spelling_units(context.parts, context.search)
     encoded = context.encoded(search.spelling)
-    limits = encoded.lengths_B.tolist()
-    if search.max_labels_per_second is not None:
-        seconds = [n / SAMPLE_RATE for n in context.lengths_B.tolist()]
-        longest = [math.ceil(s * search.max_labels_per_second) for s in seconds]
-        limits = [min(a, b) for a, b in zip(limits, longest, strict=True)]
+    limits = [min(a, b) for a, b in zip(encoded.lengths_B.tolist(), label_limits(context), strict=True)]
     return label_synchronous(
         [_weighted(context, term) for term in search.inside.active],
         encoded,
@@ -89,7 +79,12 @@ def _labels(context: Context) -> Lists:
     )
 
 
-_PASSES: dict[str, Callable[[Context], Lists]] = {"greedy": _greedy, "frames": _frames, "labels": _labels}
+_PASSES: dict[str, Callable[[Context], Lists]] = {
+    "greedy": _greedy,
+    "frames": _frames,
+    "labels": _labels,
+    "draft": draft_pass,
+}
 
 
 def _weighted(context: Context, term: str) -> Weighted:

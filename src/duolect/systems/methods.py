@@ -37,6 +37,7 @@ _BEAM = SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16
 _SPEECH_LLM_CTC = SearchConfig(
     first_pass="labels", inside=Scales(ctc=1.0, speech_llm=1.0), ctc="speech_llm", beam=8, nbest=8, candidates=24
 )
+_DRAFT = SearchConfig(first_pass="draft", inside=Scales(speech_llm=1.0), ctc="speech_llm")
 
 METHODS: dict[str, Method] = {
     "ctc-greedy": Method(
@@ -79,6 +80,11 @@ METHODS: dict[str, Method] = {
         search=SearchConfig(
             first_pass="labels", inside=Scales(speech_llm=1.0), beam=4, nbest=4, length_exponent=1.0, stop="heuristic"
         ),
+    ),
+    "speech-llm-draft": Method(
+        description="the best next label of the speech LLM each time, many at once where CTC drafted them rightly",
+        search=_DRAFT,
+        alternatives=(replace(_DRAFT, ctc="acoustic"),),
     ),
     "speech-llm+ctc": Method(
         description="one beam search with the speech LLM and the prefix scores of its own CTC head together",

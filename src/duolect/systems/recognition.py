@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,9 +60,9 @@ class Run:
     def counts(self) -> dict[str, float]:
         """The statistics as flat numbers."""
         return {
-            f"{term}.{name}": float(value)
+            f"{term}.{name}": value
             for term, statistics in self.statistics.items()
-            for name, value in dataclasses.asdict(statistics).items()
+            for name, value in statistics.numbers().items()
         }
 
     def timing(self, with_files: bool) -> Timing:
