@@ -17,12 +17,14 @@ from torch.nn import functional
 from duolect.audio.files import SAMPLE_RATE
 from duolect.errors import ConfigError
 
-Kind = Literal["log10", "kaldi", "whisper"]
+Kind = Literal["log10", "kaldi", "whisper", "nemo"]
 Normalisation = Literal["none", "utterance", "per_feature"]
 _KINDS, _NORMALISATIONS = get_args(Kind), get_args(Normalisation)
 WHISPER_SAMPLES = 30 * SAMPLE_RATE
 _FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE = 1 << 10, 1 << 18
-_KALDI_LOW_HZ, _KALDI_PREEMPHASIS = 20.0, 0.97
+_KALDI_LOW_HZ = 20.0
+PREEMPHASIS = 0.97  # of Kaldi and of NeMo
+_NEMO_FLOOR = 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,12 @@ class FeatureConfig:
       windows: silence follows the utterance.
     * "kaldi": mean removal, pre-emphasis, Povey window, HTK mel bands from 20 Hz, natural log with a floor of float32's
       epsilon; samples in [-1, 1] as lhotse has them; frames are centred as with `snip_edges=False`.
+    * "nemo": pre-emphasis of the whole utterance, symmetric Hann window, Slaney mel bands, natural log of the energy
+      plus 2⁻²⁴; silence before and after (NeMo's, and transformers' Parakeet).
 
     `mels` bins F, windows of `window_ms` every `shift_ms`, spectra of `fft` points. `normalisation` to mean 0 and
-    variance 1 over the valid frames: "utterance" over all bins together, "per_feature" for each bin, or "none".
+    variance 1 over the valid frames: "utterance" over all bins together, "per_feature" for each bin, or "none". The
+    kind "nemo" estimates the variance without bias, as NeMo does.
     """
 
     kind: Kind = "log10"
@@ -68,6 +73,11 @@ class FeatureConfig:
         """Samples per frame."""
         return round(self.shift_ms * SAMPLE_RATE / 1000)
 
+    @property
+    def seconds_per_frame(self) -> float:
+        """Duration a frame stands for."""
+        return self.shift_ms / 1000
+
 
 class LogMel(nn.Module):
     """Samples at 16 kHz to features. There is nothing to train and nothing random."""
@@ -95,6 +105,8 @@ class LogMel(nn.Module):
         shift = self.config.shift
         if self.config.kind == "whisper":
             return (samples + shift - 1) // shift
+        if self.config.kind == "nemo":
+            return samples // shift
         return (samples + shift // 2) // shift
 
     def forward(self, samples_BN: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +116,11 @@ class LogMel(nn.Module):
         """
         samples_BN = samples_BN.float()
         index_N = torch.arange(samples_BN.shape[1], device=samples_BN.device)
-        samples_BN = samples_BN.masked_fill(index_N >= lengths_B[:, None], 0.0)
+        outside_BN = index_N >= lengths_B[:, None]
+        samples_BN = samples_BN.masked_fill(outside_BN, 0.0)
+        if self.config.kind == "nemo":
+            before_BN = functional.pad(samples_BN[:, :-1], (1, 0))
+            samples_BN = (samples_BN - PREEMPHASIS * before_BN).masked_fill(outside_BN, 0.0)
         frames_B = self.frame_count(lengths_B)
         most = int(frames_B.max()) if len(frames_B) else 0
         if most == 0:
@@ -112,12 +128,10 @@ class LogMel(nn.Module):
         if self.config.kind == "whisper":
             features_BTF = self._whisper(samples_BN, lengths_B, frames_B)[:, :most]
         else:
-            mel_BTF = self._mel(samples_BN, lengths_B, most)
-            floor = torch.finfo(torch.float32).eps if self.config.kind == "kaldi" else 1e-10
-            features_BTF = mel_BTF.clamp(min=floor)
-            features_BTF = features_BTF.log() if self.config.kind == "kaldi" else features_BTF.log10()
+            features_BTF = _logarithm(self._mel(samples_BN, lengths_B, most), self.config.kind)
         mask_BT1 = (torch.arange(most, device=frames_B.device) < frames_B[:, None]).unsqueeze(-1)
-        features_BTF = _normalise(features_BTF, mask_BT1, self.config.normalisation)
+        unbiased = self.config.kind == "nemo"
+        features_BTF = _normalise(features_BTF, mask_BT1, self.config.normalisation, unbiased)
         return features_BTF.masked_fill(~mask_BT1, 0.0), frames_B
 
     def _mel(self, samples_BN: Tensor, lengths_B: Tensor, frames: int) -> Tensor:
@@ -145,6 +159,9 @@ class LogMel(nn.Module):
             left = size // 2 - shift // 2
         else:
             left = size // 2
+        if self.config.kind == "nemo":
+            samples_BN = functional.pad(samples_BN, (left, max(0, frames * shift + size - samples_BN.shape[1])))
+            return samples_BN.unfold(1, size, shift)[:, :frames]
         samples_BN = _mirror_edges(samples_BN, lengths_B, left, frames * shift + size, size, self.config.kind)
         return samples_BN.unfold(1, size, shift)[:, :frames]
 
@@ -152,7 +169,7 @@ class LogMel(nn.Module):
         if self.config.kind == "kaldi":
             windows_BTN = windows_BTN - windows_BTN.mean(dim=-1, keepdim=True)
             before = torch.cat((windows_BTN[..., :1], windows_BTN[..., :-1]), dim=-1)
-            windows_BTN = windows_BTN - _KALDI_PREEMPHASIS * before
+            windows_BTN = windows_BTN - PREEMPHASIS * before
         spectrum = torch.fft.rfft(windows_BTN * self.window, n=self.config.fft)
         return spectrum.real.square() + spectrum.imag.square()
 
@@ -180,7 +197,15 @@ def _mirror_edges(samples_BN: Tensor, lengths_B: Tensor, left: int, total: int, 
     return wide_BN[:, :total]
 
 
-def _normalise(features_BTF: Tensor, mask_BT1: Tensor, how: str) -> Tensor:
+def _logarithm(mel_BTF: Tensor, kind: str) -> Tensor:
+    if kind == "nemo":
+        return (mel_BTF + _NEMO_FLOOR).log()
+    if kind == "kaldi":
+        return mel_BTF.clamp(min=torch.finfo(torch.float32).eps).log()
+    return mel_BTF.clamp(min=1e-10).log10()
+
+
+def _normalise(features_BTF: Tensor, mask_BT1: Tensor, how: str, unbiased: bool) -> Tensor:
     if how == "none":
         return features_BTF
     over = (1, 2) if how == "utterance" else (1,)
@@ -188,8 +213,10 @@ def _normalise(features_BTF: Tensor, mask_BT1: Tensor, how: str) -> Tensor:
     count = mask.sum(over, keepdim=True).clamp(min=1)
     mean = (features_BTF * mask).sum(over, keepdim=True) / count
     centred = (features_BTF - mean) * mask
-    variance = centred.square().sum(over, keepdim=True) / count
-    return centred / (variance + 1e-5).sqrt()
+    squares = centred.square().sum(over, keepdim=True)
+    if unbiased:
+        return centred / ((squares / (count - 1).clamp(min=1)).sqrt() + 1e-5)
+    return centred / (squares / count + 1e-5).sqrt()
 
 
 def _tables(config: FeatureConfig) -> tuple[Tensor, Tensor]:
@@ -197,7 +224,7 @@ def _tables(config: FeatureConfig) -> tuple[Tensor, Tensor]:
     if config.kind == "kaldi":
         window = torch.hann_window(config.window, periodic=False, dtype=torch.float64) ** 0.85
         return window.float(), _htk_bands(config.fft, config.mels).float()
-    window = torch.hann_window(config.window, dtype=torch.float64)
+    window = torch.hann_window(config.window, periodic=config.kind != "nemo", dtype=torch.float64)
     return window.float(), _slaney_bands(config.fft, config.mels).float()
 
 

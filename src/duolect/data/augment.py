@@ -53,14 +53,31 @@ def spec_augment(
 ) -> Tensor:
     """Features with random spans of frames and of bins set to 0 (their mean, once normalised); for training only.
 
+    Arguments and masks are those of `spec_augment_masks`.
+    """
+    return hide(features_BTF, spec_augment_masks(lengths_B, *features_BTF.shape[1:], seeds_B, step, config))
+
+
+def hide(features_BTF: Tensor, masks: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Features set to 0 where one of the masks time_BT and frequency_BF is true."""
+    if masks is None:
+        return features_BTF
+    time_BT, frequency_BF = masks
+    return features_BTF.masked_fill(time_BT[:, :, None] | frequency_BF[:, None, :], 0.0)
+
+
+def spec_augment_masks(
+    lengths_B: Tensor, frames: int, bins: int, seeds_B: Tensor, step: int, config: SpecAugmentConfig
+) -> tuple[Tensor, Tensor] | None:
+    """Masks time_BT and frequency_BF, true where SpecAugment hides; None while it is off.
+
     `lengths_B` are valid frames, `seeds_B` int64 seeds, `step` the optimiser step. All numbers are drawn on the CPU,
     for each utterance from its seed and its own length alone: the masks do not depend on the batch, its padding or the
     device. Source: Park et al., arXiv 1904.08779; counts of `SpecAugmentConfig`.
     """
     s0, s1, s2 = (int(step >= config.scale * start) for start in config.steps)
     if not s0:
-        return features_BTF
-    _, frames, bins = features_BTF.shape
+        return None
     widest = max(1, int(bins * config.frequency_fraction))
     time, frequency = [], []
     for length, seed in zip(lengths_B.tolist(), seeds_B.tolist(), strict=True):
@@ -68,9 +85,7 @@ def spec_augment(
         most = max(length // config.time_density, 2) * (s0 + s1 + 2 * s2)
         time.append(_spans(generator, length, s1 + s2, most, config.time_width))
         frequency.append(_spans(generator, bins, s1 + s2, 2 * s0 + s1 + 2 * s2, widest))
-    device = features_BTF.device
-    time_BT, frequency_BF = _mask(time, frames).to(device), _mask(frequency, bins).to(device)
-    return features_BTF.masked_fill(time_BT[:, :, None] | frequency_BF[:, None, :], 0.0)
+    return _mask(time, frames).to(lengths_B.device), _mask(frequency, bins).to(lengths_B.device)
 
 
 def _spans(generator: torch.Generator, size: int, least: int, most: int, widest: int) -> Tensor:

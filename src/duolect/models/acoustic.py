@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
+from duolect.audio.waveform import InputConfig
 from duolect.data.augment import SpecAugmentConfig
 from duolect.errors import ConfigError
 from duolect.models.decoder import AttentionDecoder, DecoderConfig
 from duolect.models.encoded import Encoded
-from duolect.models.speech_encoder import EncoderConfig, SpeechEncoder, check_ctc_layers
+from duolect.models.encoders import EncoderConfig, check_ctc_layers
+from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from duolect.data.loader import SpeechBatch
 
 
@@ -32,12 +36,13 @@ class AcousticConfig:
     vocabulary: int
     bos_id: int
     eos_id: int
-    features: FeatureConfig = field(default_factory=FeatureConfig)
+    features: InputConfig = field(default_factory=FeatureConfig)
     encoder: EncoderConfig = field(default_factory=ConformerConfig)
     ctc_layers: tuple[int, ...]
     ctc_weight: float = 1.0
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the decoder; None: `vocabulary`
     decoder: DecoderConfig | None = None
+    freeze_encoder: bool = False
     spec_augment: SpecAugmentConfig | None = None
 
     def __post_init__(self) -> None:
@@ -57,9 +62,10 @@ class AcousticModel(nn.Module):
     """p_ctc(a | x) at several encoder layers and p_dec(a | x) (arXiv 2603.15045).
 
     Trained on L = CE(last, smoothed) + w_aux · CE(auxiliary layer) + w_ctc · Σ_l CTC_l, each per its own labels.
+    `stored_encoder` is the architecture of a pre-trained encoder when a saved model is rebuilt (see `build_encoder`).
     """
 
-    def __init__(self, config: AcousticConfig) -> None:
+    def __init__(self, config: AcousticConfig, stored_encoder: PreTrainedConfig | None = None) -> None:
         super().__init__()
         self.config = config
         self.vocabulary, self.bos_id, self.eos_id = config.vocabulary, config.bos_id, config.eos_id
@@ -69,6 +75,8 @@ class AcousticModel(nn.Module):
             config.ctc_layers,
             config.ctc_vocabulary or config.vocabulary,
             config.spec_augment,
+            frozen=config.freeze_encoder,
+            stored=stored_encoder,
         )
         self.decoder: AttentionDecoder | None = None
         if config.decoder is not None:

@@ -1,4 +1,6 @@
-"""Models as folders: config.json, model.safetensors and, where there is an LLM, its llm_config.json.
+"""Models as folders: config.json, model.safetensors, and the architectures of what came from transformers.
+
+Those are llm_config.json where there is an LLM, and encoder_config.json where the encoder is a pre-trained one.
 
 A folder needs nothing outside itself, and no network, to be loaded again.
 """
@@ -14,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from duolect.configs import from_json, to_json
-from duolect.errors import ConfigError, ModelError
+from duolect.errors import ModelError
 from duolect.models.acoustic import AcousticConfig, AcousticModel
+from duolect.models.encoders import HuggingFaceEncoderConfig, PretrainedEncoder
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.lora import merged_state
+from duolect.models.pretrained import read_architecture, write_architecture
 from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
 from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
 
@@ -33,8 +37,18 @@ _KINDS: dict[str, tuple[type, type[Any]]] = {
 }
 
 
-def build_model(config: AcousticConfig | LanguageConfig | SpeechLLMConfig) -> Model:
-    """The model `config` describes, with fresh weights (pre-trained ones where the config names a source)."""
+def build_model(
+    config: AcousticConfig | LanguageConfig | SpeechLLMConfig, encoder_of: AcousticModel | SpeechLLM | None = None
+) -> Model:
+    """The model `config` describes, with fresh weights (pre-trained ones where the config names a source).
+
+    `encoder_of`: a model whose encoder is to be taken over later; a pre-trained encoder is then built like that one,
+    without a look at its source.
+    """
+    encoder = None if encoder_of is None else encoder_of.speech.encoder
+    wanted = None if isinstance(config, LanguageConfig) else config.encoder
+    if isinstance(encoder, PretrainedEncoder) and isinstance(wanted, HuggingFaceEncoderConfig):
+        return _KINDS[config.kind][1](config, stored_encoder=encoder.model.config)
     return _KINDS[config.kind][1](config)
 
 
@@ -46,7 +60,9 @@ def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
     with atomic_folder(folder) as partial:
         write_json(partial / "config.json", {"format": FORMAT, "kind": config.kind, "config": to_json(config)})
         if not isinstance(model, AcousticModel):
-            write_json(partial / "llm_config.json", model.llm.model.config.to_dict())
+            write_architecture(partial / "llm_config.json", model.llm.model.config)
+        if not isinstance(model, LanguageModel) and isinstance(model.speech.encoder, PretrainedEncoder):
+            write_architecture(partial / "encoder_config.json", model.speech.encoder.model.config)
         save_tensors(partial / "model.safetensors", _once(merged_state(model)))
 
 
@@ -61,10 +77,12 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         raise ModelError(f"{folder / 'config.json'}: not a model of format {FORMAT} and kind {', '.join(_KINDS)}.")
     config_class, model_class = _KINDS[described["kind"]]
     config: Any = from_json(config_class, described.get("config"), str(folder / "config.json"))
-    if config.kind == "acoustic":
-        model = model_class(config)
-    else:
-        model = model_class(config, stored=_stored_architecture(folder / "llm_config.json"))
+    stored = {}
+    if config.kind != "acoustic":
+        stored["stored"] = read_architecture(folder / "llm_config.json", "a causal language model")
+    if config.kind != "language" and config.encoder.kind == "huggingface":
+        stored["stored_encoder"] = read_architecture(folder / "encoder_config.json", "an encoder")
+    model = model_class(config, **stored)
     _load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
     return model.to(device).eval()
 
@@ -117,16 +135,3 @@ def _once(state: dict[str, Tensor]) -> dict[str, Tensor]:
             seen.add(_place(tensor))
             kept[name] = tensor
     return kept
-
-
-def _stored_architecture(path: Path) -> Any:
-    from transformers import AutoConfig
-
-    stored = read_json(path)
-    if not isinstance(stored, dict) or "model_type" not in stored:
-        raise ModelError(f"{path}: not the configuration of a causal language model.")
-    stored.pop("transformers_version", None)
-    try:
-        return AutoConfig.for_model(stored.pop("model_type"), **stored)
-    except (ValueError, TypeError, ConfigError) as error:
-        raise ModelError(f"{path}: not the configuration of a causal language model ({error}).") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from duolect.errors import ConfigError, ModelError
+from duolect.models.pretrained import quiet, reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -63,7 +62,7 @@ def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreT
     from transformers import AutoModelForCausalLM
 
     dtype = DTYPES[config.dtype]
-    with _quiet():
+    with quiet():
         if stored is not None:
             llm = AutoModelForCausalLM.from_config(stored, dtype=dtype, attn_implementation="sdpa")
         elif config.source is None:
@@ -107,10 +106,9 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
             architecture = AutoConfig.from_pretrained(source)
             llm = AutoModelForCausalLM.from_config(architecture, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
         raise ModelError(
             f"llm: {source!r} is neither a folder nor a hub name from which a causal language model can be loaded as "
-            f"safetensors ({reason})."
+            f"safetensors ({reason(error)})."
         ) from error
     if config.replace_embeddings:
         _replace_embeddings(llm, config.vocabulary)
@@ -144,19 +142,3 @@ def _check(llm: Any, config: LLMConfig) -> None:
         if getattr(architecture, field, None) not in (None, 1, 1.0):
             raise ModelError(f"{name} rescales its logits ({field}), which is not supported.")
     use_shared_prefix(llm, name)
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Keep transformers from drawing progress bars and load reports; put its settings back afterwards."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -6,64 +6,75 @@ B utterances · N samples · T frames · F feature bins · D width · W = V + 1 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import functools
+import math
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from duolect.audio.features import FeatureConfig, LogMel
-from duolect.data.augment import SpecAugmentConfig, spec_augment
+from duolect.audio.features import FeatureConfig
+from duolect.audio.waveform import InputConfig, build_input
+from duolect.data.augment import SpecAugmentConfig, hide, spec_augment_masks
 from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
+from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
 from duolect.models.targets import ctc_count, ctc_labels
-from duolect.nn.conformer import Conformer, ConformerConfig
 from duolect.nn.losses import LossTerm, ctc_loss
 from duolect.nn.masks import length_mask
 from duolect.nn.norms import MaskedBatchNorm
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
     from duolect.data.loader import SpeechBatch
-
-EncoderConfig = ConformerConfig
-"""Every kind of encoder (a union of their configs, told apart by `kind`)."""
-
-
-def build_encoder(config: EncoderConfig, bins: int) -> Conformer:
-    """The encoder `config` asks for, over features of `bins` bins.
-
-    An encoder has `width`, `downsampling` and `padding_safe`, Conformer's `forward`, and `layers` (counted from 1) in
-    its config.
-    """
-    return Conformer(config, bins)
-
-
-def check_ctc_layers(layers: tuple[int, ...], encoder: EncoderConfig) -> None:
-    """Raise ConfigError unless `layers` are distinct encoder layers, counted from 1, in rising order."""
-    if list(layers) != sorted(set(layers)) or any(not 1 <= layer <= encoder.layers for layer in layers):
-        raise ConfigError(
-            f"ctc_layers must be distinct, rising and from 1 to {encoder.layers} (the encoder's layers), not {layers}."
-        )
 
 
 class SpeechEncoder(nn.Module):
-    """Features, masked batch norm over them, SpecAugment in training, encoder, and CTC heads at chosen layers."""
+    """Input, masked batch norm over it, SpecAugment in training, encoder, and CTC heads at chosen layers.
+
+    A pre-trained encoder hears its features as they are, without the batch norm; one of waveforms hides its own states
+    instead of features. With `frozen` only the heads are trained, and the rest stays in evaluation mode. `stored` is
+    the architecture of a saved pre-trained encoder (see `build_encoder`).
+    """
 
     def __init__(
         self,
-        features: FeatureConfig,
+        features: InputConfig,
         encoder: EncoderConfig,
         ctc_layers: tuple[int, ...],
         ctc_vocabulary: int,
         augment: SpecAugmentConfig | None,
+        *,
+        frozen: bool = False,
+        stored: PreTrainedConfig | None = None,
     ) -> None:
         super().__init__()
         self.feature_config, self.augment, self.ctc_vocabulary = features, augment, ctc_vocabulary
-        self.features = LogMel(features)
-        self.feature_norm = MaskedBatchNorm(features.mels, affine=False)
-        self.encoder = build_encoder(encoder, features.mels)
+        self.frozen = frozen
+        self.features = build_input(features)
+        self.encoder = build_encoder(encoder, features, stored)
+        self.feature_norm: MaskedBatchNorm | None = None
+        if isinstance(features, FeatureConfig) and self.encoder.normalises:
+            self.feature_norm = MaskedBatchNorm(features.mels, affine=False)
+        if any(layer > self.encoder.depth for layer in ctc_layers):
+            raise ConfigError(
+                f"ctc_layers must be from 1 to {self.encoder.depth} (the encoder's layers), not {ctc_layers}."
+            )
         self.ctc_heads = nn.ModuleDict(
             {str(layer): nn.Linear(self.encoder.width, ctc_vocabulary + 1) for layer in ctc_layers}
         )
+        if frozen:
+            self.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`, but what is frozen stays in evaluation mode (dropout, batch statistics)."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+            if self.feature_norm is not None:
+                self.feature_norm.eval()
+        return self
 
     @property
     def ctc_layers(self) -> tuple[int, ...]:
@@ -73,16 +84,27 @@ class SpeechEncoder(nn.Module):
     @property
     def seconds_per_frame(self) -> float:
         """Duration one encoder state stands for."""
-        return self.feature_config.shift_ms / 1000 * self.encoder.downsampling
+        return self.feature_config.seconds_per_frame * self.encoder.downsampling
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest audio the encoder has positions for; infinite for most."""
+        longest = self.encoder.longest
+        return math.inf if longest is None else longest * self.feature_config.seconds_per_frame
 
     def forward(self, samples_BN: Tensor, lengths_B: Tensor, seeds_B: Tensor | None = None, step: int = 0) -> Encoded:
         """Encode waveforms. With `seeds_B`, and in training only, SpecAugment of training step `step` is applied."""
+        masking: Any = None
+        if self.training and self.augment is not None and seeds_B is not None:
+            masking = functools.partial(spec_augment_masks, seeds_B=seeds_B, step=step, config=self.augment)
+        own = {"masking": masking} if self.encoder.masks_states else {}
         with torch.no_grad(), torch.autocast(samples_BN.device.type, enabled=False):
-            features_BTF, lengths_B = self.features(samples_BN.float(), lengths_B)
-            features_BTF = self.feature_norm(features_BTF, length_mask(lengths_B, features_BTF.shape[1]))
-            if self.training and self.augment is not None and seeds_B is not None:
-                features_BTF = spec_augment(features_BTF, lengths_B, seeds_B, step, self.augment)
-        states_BTD, lengths_B, kept = self.encoder(features_BTF, lengths_B, self.ctc_layers)
+            features, lengths_B = self.features(samples_BN.float(), lengths_B)
+            if self.feature_norm is not None:
+                features = self.feature_norm(features, length_mask(lengths_B, features.shape[1]))
+            if masking is not None and not self.encoder.masks_states:
+                features = hide(features, masking(lengths_B, *features.shape[1:]))
+        states_BTD, lengths_B, kept = self.encoder(features, lengths_B, self.ctc_layers, **own)
         return Encoded(states_BTD, lengths_B, kept)
 
     def ctc_logits(self, encoded: Encoded, layer: int | None = None) -> Tensor:
@@ -116,23 +138,14 @@ class SpeechEncoder(nn.Module):
         """Take over the weights of `other`, which may have fewer layers and other CTC heads.
 
         Returns the names of this encoder's parameters that stay as they were. Raises ModelError, naming what differs,
-        where features, front end, width, heads, feed-forward or kernel are not the same.
+        where the features or the encoder's sizes are not the same.
         """
         if self.feature_config != other.feature_config:
             raise ModelError(
                 f"The encoder hears other features than the one it is to start from: {self.feature_config} against "
                 f"{other.feature_config}."
             )
-        mine, theirs = self.encoder.config, other.encoder.config
-        free = {"layers", "dropout"}
-        for field in dataclasses.fields(mine):
-            a, b = getattr(mine, field.name), getattr(theirs, field.name)
-            if field.name not in free and a != b:
-                raise ModelError(f"The encoder has {field.name} {a}, the one it is to start from has {b}.")
-        if theirs.layers > mine.layers:
-            raise ModelError(
-                f"The encoder has {mine.layers} layers, fewer than the {theirs.layers} of the one it is to start from."
-            )
+        _check_alike(self.encoder, other.encoder)
         state = self.state_dict()
         source = {
             name: tensor
@@ -143,3 +156,31 @@ class SpeechEncoder(nn.Module):
             source = {name: tensor for name, tensor in source.items() if not name.startswith("ctc_heads.")}
         self.load_state_dict(source, strict=False)
         return [name for name, _ in self.named_parameters() if name not in source]
+
+
+def _check_alike(mine: Any, theirs: Any) -> None:
+    """Raise ModelError unless the encoder `mine` can take over the weights of `theirs`."""
+    if isinstance(mine, PretrainedEncoder) or isinstance(theirs, PretrainedEncoder):
+        _check_same_network(mine, theirs)
+        return
+    for field in dataclasses.fields(mine.config):
+        a, b = getattr(mine.config, field.name), getattr(theirs.config, field.name)
+        if field.name not in ("layers", "dropout") and a != b:
+            raise ModelError(f"The encoder has {field.name} {a}, the one it is to start from has {b}.")
+    if theirs.depth > mine.depth:
+        raise ModelError(
+            f"The encoder has {mine.depth} layers, fewer than the {theirs.depth} of the one it is to start from."
+        )
+
+
+def _check_same_network(mine: nn.Module, theirs: nn.Module) -> None:
+    if type(mine) is not type(theirs):
+        raise ModelError(
+            f"The encoder is a {type(mine).__name__}, the one it is to start from a {type(theirs).__name__}."
+        )
+    a, b = ({name: tuple(x.shape) for name, x in module.state_dict().items()} for module in (mine, theirs))
+    for name in sorted(set(a) | set(b)):
+        if a.get(name) != b.get(name):
+            raise ModelError(
+                f"The encoder's {name} has the shape {a.get(name)}, that of the one it is to start from {b.get(name)}."
+            )

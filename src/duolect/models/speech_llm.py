@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
+from duolect.audio.waveform import InputConfig
 from duolect.data.augment import SpecAugmentConfig
 from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
 from duolect.models.encoded import Encoded
+from duolect.models.encoders import EncoderConfig, check_ctc_layers
 from duolect.models.heads import LabelHead
 from duolect.models.language import LanguageModel
 from duolect.models.llm import LLMConfig, build_llm
@@ -29,7 +31,7 @@ from duolect.models.lora import (
     prepare_finetuning,
 )
 from duolect.models.prefix import InterfaceConfig, PrefixConfig, build_interface
-from duolect.models.speech_encoder import EncoderConfig, SpeechEncoder, check_ctc_layers
+from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
 from duolect.nn.conformer import ConformerConfig
@@ -49,7 +51,7 @@ class SpeechLLMConfig:
     llm: LLMConfig
     bos_id: int
     eos_id: int
-    features: FeatureConfig = field(default_factory=FeatureConfig)
+    features: InputConfig = field(default_factory=FeatureConfig)
     encoder: EncoderConfig = field(default_factory=ConformerConfig)
     adapter: AdapterConfig = field(default_factory=ConcatLinearConfig)
     interface: InterfaceConfig = field(default_factory=PrefixConfig)
@@ -82,24 +84,34 @@ class SpeechLLM(nn.Module):
     """Implements `Autoregressive`, and `ctc_log_probs` where it has CTC heads.
 
     Trained on L = CE(labels and EOS, smoothed) + w_ctc · Σ_l CTC_l (arXiv 2603.15045). A frozen LLM or encoder stays in
-    evaluation mode. `stored` is the LLM's architecture when a saved model is rebuilt (see `build_llm`).
+    evaluation mode. `stored` is the LLM's architecture when a saved model is rebuilt (see `build_llm`),
+    `stored_encoder` that of a pre-trained encoder (see `build_encoder`).
     """
 
-    def __init__(self, config: SpeechLLMConfig, stored: PreTrainedConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: SpeechLLMConfig,
+        stored: PreTrainedConfig | None = None,
+        stored_encoder: PreTrainedConfig | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.vocabulary, self.bos_id, self.eos_id = config.llm.vocabulary, config.bos_id, config.eos_id
         ctc_vocabulary = config.ctc_vocabulary or self.vocabulary
         self.speech = SpeechEncoder(
-            config.features, config.encoder, config.ctc_layers, ctc_vocabulary, config.spec_augment
+            config.features,
+            config.encoder,
+            config.ctc_layers,
+            ctc_vocabulary,
+            config.spec_augment,
+            frozen=config.freeze_encoder,
+            stored=stored_encoder,
         )
         dropout = config.llm.dropout if config.llm.source is None else 0.0
         self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
         self.adapter = build_adapter(config.adapter, self.speech.encoder.width, self.llm.width)
         self.interface = build_interface(config.interface, config.prompt_before, config.prompt_after, config.bos_id)
         prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
-        if config.freeze_encoder:
-            self.speech.encoder.requires_grad_(False)
         if not config.ctc_weight:
             self.speech.ctc_heads.requires_grad_(False)
 
@@ -108,9 +120,6 @@ class SpeechLLM(nn.Module):
         super().train(mode)
         if self.config.finetune == "frozen":
             self.llm.eval()
-        if self.config.freeze_encoder:
-            self.speech.feature_norm.eval()
-            self.speech.encoder.eval()
         return self
 
     @property

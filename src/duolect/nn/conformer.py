@@ -127,7 +127,7 @@ class ConformerLayer(nn.Module):
 class Conformer(nn.Module):
     """Front end and layers. Evaluation is independent of padding and of the rest of the batch (`padding_safe`)."""
 
-    padding_safe = True
+    padding_safe, normalises, masks_states, longest = True, True, False, None  # see `duolect.models.encoders`
 
     def __init__(self, config: ConformerConfig, bins: int) -> None:
         super().__init__()
@@ -140,6 +140,11 @@ class Conformer(nn.Module):
     def width(self) -> int:
         """D of the states."""
         return self.config.width
+
+    @property
+    def depth(self) -> int:
+        """The number of layers."""
+        return self.config.layers
 
     @property
     def downsampling(self) -> int:

@@ -75,14 +75,19 @@ class Component:
 
     @property
     def longest_seconds(self) -> float:
-        """The longest audio its positions allow; a quarter of them is left to the labels. Infinite without an LLM."""
+        """The longest audio that the positions of its encoder and its LLM allow; infinite where neither is limited.
+
+        A quarter of the LLM's positions is left to the labels.
+        """
+        speech = getattr(self.model, "speech", None)
+        heard = math.inf if speech is None else speech.longest_seconds
         if not isinstance(self.model, SpeechLLM):
-            return math.inf
+            return heard
         model, config = self.model, self.model.config
         positions = self.positions - len(config.prompt_before) - len(config.prompt_after) - 1
         frames = torch.tensor([1000])
         per_frame = int(model.adapter.output_lengths(frames)[0]) / 1000
-        return 0.75 * positions / per_frame * model.seconds_per_frame
+        return min(heard, 0.75 * positions / per_frame * model.seconds_per_frame)
 
     @property
     def positions(self) -> float:

@@ -1,0 +1,36 @@
+"""Whether the features a source wants are among those there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from duolect.audio.features import FeatureConfig
+from duolect.audio.waveform import InputConfig
+from duolect.configs import to_json
+from duolect.errors import ModelError
+
+
+def require(extractor: Any, **settings: Any) -> None:
+    """Raise ModelError unless a feature extractor of transformers has these settings."""
+    for name, wanted in settings.items():
+        found = getattr(extractor, name, wanted)
+        if found != wanted:
+            raise ModelError(
+                f"encoder: its features ({type(extractor).__name__}) have {name} {found}; only {wanted} is supported."
+            )
+
+
+def check_inputs(source: str, given: InputConfig, wanted: InputConfig, exactly: bool) -> None:
+    """Raise ModelError, saying what would be right, where an encoder is given other inputs than it wants.
+
+    Unless `exactly`, only what its weights depend on must be the same: the kind and the number of bins.
+    """
+
+    def summary(inputs: InputConfig) -> tuple[str, int | None]:
+        return inputs.kind, inputs.mels if isinstance(inputs, FeatureConfig) else None
+
+    if given == wanted or (not exactly and summary(given) == summary(wanted)):
+        return
+    names = [name for name, value in to_json(wanted).items() if to_json(given).get(name) != value]
+    right = ", ".join(f"{name} {to_json(wanted)[name]!r}" for name in names)
+    raise ModelError(f"encoder: {source!r} was trained on other features; they must have {right}.")

@@ -1,0 +1,114 @@
+"""Tiny random encoders of each real class, saved as a whole pre-trained model would be, in local folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    HubertConfig,
+    HubertForCTC,
+    ParakeetCTCConfig,
+    ParakeetEncoderConfig,
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerForCTC,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    WavLMConfig,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+
+POSITIONS = 150  # of the tiny Whisper: 3 s
+_SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+_WAVE = {
+    **_SIZES,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "vocab_size": 12,
+    "layerdrop": 0.5,
+    "mask_time_prob": 0.5,
+    "mask_feature_prob": 0.1,
+}
+
+
+def _whisper() -> tuple[Any, Any]:
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            d_model=16,
+            encoder_layers=3,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=24,
+            decoder_layers=1,
+            decoder_attention_heads=2,
+            decoder_ffn_dim=8,
+            vocab_size=20,
+            max_source_positions=POSITIONS,
+            max_target_positions=10,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=1,
+            decoder_start_token_id=1,
+            encoder_layerdrop=0.5,
+        )
+    )
+    return model, WhisperFeatureExtractor(feature_size=80, chunk_length=30)
+
+
+def _wave(model: Callable[..., Any], config: Any, normalise: bool = True, **settings: Any) -> tuple[Any, Any]:
+    return model(config(**_WAVE, **settings)), Wav2Vec2FeatureExtractor(do_normalize=normalise)
+
+
+def _parakeet() -> tuple[Any, Any]:
+    encoder = ParakeetEncoderConfig(**_SIZES, subsampling_conv_channels=4, num_mel_bins=80, layerdrop=0.5)
+    model = ParakeetForCTC(ParakeetCTCConfig(vocab_size=12, pad_token_id=11, encoder_config=encoder))
+    return model, ParakeetFeatureExtractor(feature_size=80)
+
+
+_LAYER = {"feat_extract_norm": "layer", "conv_bias": True}
+_MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "whisper": _whisper,
+    "wav2vec2": lambda: _wave(Wav2Vec2ForCTC, Wav2Vec2Config, **_LAYER, do_stable_layer_norm=True),
+    "wav2vec2-group": lambda: _wave(Wav2Vec2ForCTC, Wav2Vec2Config, normalise=False),
+    "hubert": lambda: _wave(HubertForCTC, HubertConfig, **_LAYER, do_stable_layer_norm=True),
+    "hubert-group": lambda: _wave(HubertForCTC, HubertConfig),
+    "wavlm": lambda: _wave(WavLMModel, WavLMConfig, **_LAYER, do_stable_layer_norm=True, num_buckets=16),
+    "wavlm-group": lambda: _wave(WavLMModel, WavLMConfig, normalise=False, num_buckets=16),
+    "conformer": lambda: _wave(
+        Wav2Vec2ConformerForCTC, Wav2Vec2ConformerConfig, **_LAYER, position_embeddings_type="relative"
+    ),
+    "conformer-rotary": lambda: _wave(
+        Wav2Vec2ConformerForCTC, Wav2Vec2ConformerConfig, **_LAYER, position_embeddings_type="rotary"
+    ),
+    "parakeet": _parakeet,
+}
+
+SAFE = ["whisper", "wav2vec2", "hubert", "wavlm", "parakeet"]
+UNSAFE = [name for name in _MAKERS if name not in SAFE]
+ALL = SAFE + UNSAFE
+
+
+def make_source(name: str, folder: Path) -> Path:
+    """A model of that class with weights large enough for everything to matter, and its feature extractor."""
+    torch.manual_seed(3)
+    model, extractor = _MAKERS[name]()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.normal_(0.0, 0.3)
+                module.running_var.uniform_(0.5, 2.0)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
