@@ -144,6 +144,19 @@ def test_a_tuned_search_has_the_error_rate_that_was_promised(
     assert score_file(tmp_path / "hyps.jsonl").wer == pytest.approx(tuned.wer)
 
 
+def test_a_term_can_be_left_out(system: System, corpus: list[Utterance]) -> None:
+    search = dataclasses.replace(
+        system.search_of("ctc+lm-labelwise"), inside=Scales(ctc=1.0, lm=0.3, prior=0.2), beam=8, nbest=8
+    )
+    tuned = tune(system, corpus, "ctc+lm-labelwise", search=search, without=["prior"], nbest=8)
+    assert tuned.record.search.beam == 8
+    assert tuned.record.rounds[0].scales == Scales(ctc=1.0, lm=0.3)
+    assert all(r.scales.prior == 0.0 for r in tuned.record.rounds)
+    assert all("prior" not in e.terms for each in tuned.lists.values() for e in each)
+    with pytest.raises(ConfigError, match="no scales to tune"):
+        tune(system, corpus, "ctc+lm-labelwise", without=["lm", "prior"])
+
+
 def test_lists_are_believed_only_as_far_as_the_search_confirms(
     system: System, corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:

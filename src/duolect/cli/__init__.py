@@ -23,6 +23,7 @@ COMMANDS = {
     "combine": "join trained models and a search into one system folder",
     "recognize": "hypotheses of a system for a manifest",
     "tune": "find a system's scales on a development manifest",
+    "study": "one question of the papers, answered with your systems and data",
     "score": "word error rates with intervals and a paired test",
 }
 

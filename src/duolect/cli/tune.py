@@ -40,6 +40,8 @@ class Tune:
     """Choose the scales on the n-best lists of this file (--write-lists, or recognize --nbest) and run no model."""
     write_lists: PathOption = None
     """Keep the n-best lists, every term of every hypothesis, in this file."""
+    without: tuple[Literal["decoder", "speech_llm", "lm", "prior"], ...] = ()
+    """Terms of the method that are left out, such as the prior."""
     nbest: int = 64
     """Hypotheses of CTC alone that each list begins with."""
     rounds: int = 6
@@ -73,7 +75,14 @@ def run(arguments: list[str]) -> int:
     if asked.lists is not None:
         lists, name = read_lists(asked.lists), str(asked.manifest)
         found = tune_lists(
-            system, utterances, lists, asked.method, search=search, set_name=name, normaliser=asked.normaliser
+            system,
+            utterances,
+            lists,
+            asked.method,
+            search=search,
+            without=asked.without,
+            set_name=name,
+            normaliser=asked.normaliser,
         )
     else:
         with progress_bar(f"tuning {asked.method or system.method}") as progress:
@@ -82,6 +91,7 @@ def run(arguments: list[str]) -> int:
                 utterances,
                 asked.method,
                 search=search,
+                without=asked.without,
                 set_name=str(asked.manifest),
                 nbest=asked.nbest,
                 rounds=asked.rounds,

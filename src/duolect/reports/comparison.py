@@ -35,6 +35,8 @@ class SystemResult:
     timing: Timing
     peak_memory: int | None = None
     """Bytes; of the accelerator where there is one, else resident in the host. `provenance["memory"]` says which."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Further columns of the table: their titles, and what stands in this line."""
     rows: Sequence[HypothesisRow] = field(default=(), repr=False)
     """With references: the page shows them aligned."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -113,6 +113,8 @@ def columns(comparison: Comparison) -> list[Column]:
         found.append(marked("RTFx", lambda s: s.timing.rtfx, lambda s: rtfx_text(s.timing.rtfx), low=False))
     if any(system.peak_memory is not None for system in systems):
         found.append(marked("Peak memory", memory, lambda s: memory_text(s.peak_memory), low=True))
+    for title in dict.fromkeys(title for system in systems for title in system.details):
+        found.append(Column(title, tuple(Cell(system.details.get(title, DASH)) for system in systems)))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,10 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from duolect.data import load_manifest
 from duolect.errors import DuolectError
-from duolect.evaluation import read_run
+from duolect.evaluation import RunRecord, read_run
 from duolect.reports import SystemResult, system_result
 from duolect.storage import file_hash
-from duolect.systems import METHODS, System, TuningRecord, load, recognize_manifest, tune, utterance_set_hash
+from duolect.systems import (
+    METHODS,
+    SearchConfig,
+    System,
+    TuningRecord,
+    load,
+    recognize_manifest,
+    tune,
+    utterance_set_hash,
+)
 
 
 def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path, console: Console) -> System:
@@ -51,30 +61,71 @@ def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path
     return dataclasses.replace(system, folder=folder)
 
 
-def results(
-    system: System, methods: Sequence[str], manifest: Path, folder: Path, console: Console, *, command: str, date: str
-) -> list[SystemResult]:
-    """One line of the table for each method; the first one is the baseline of the paired tests.
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a table to be: the system, as it lies in its folder but under the search of this line."""
 
-    `system` is the one that lies in its folder. What has to be recognised is, in a process of its own, which has not
-    trained anything: the memory of a method is then that of its models and its search. Hypotheses go to `folder`.
+    name: str
+    system: System
+    description: str = ""
+
+
+def results(
+    lines: Sequence[Line],
+    manifest: Path,
+    folder: Path,
+    console: Console,
+    *,
+    command: str,
+    date: str,
+    details: Callable[[RunRecord], Mapping[str, str]] | None = None,
+) -> list[SystemResult]:
+    """The lines' results; the first one is the baseline of the paired tests. Hypotheses go to `folder`.
+
+    What has to be recognised is, in a process of its own, which has not trained anything: the memory of a line is then
+    that of its models and its search. `details`: further columns of a line, from how it was made.
     """
-    files = {name: folder / f"{name}.jsonl" for name in methods}
+    files = {line.name: folder / f"{line.name}.jsonl" for line in lines}
     ours = file_hash(manifest)
-    missing = {name: out for name, out in files.items() if not _stands(out, system.with_method(name), ours)}
+    missing = [_Job.of(line, files[line.name]) for line in lines if not _stands(files[line.name], line.system, ours)]
     if missing:
-        assert system.folder is not None
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
-            fresh.submit(_recognize, system.folder, missing, manifest, command, date, console.is_terminal).result()
-    lines: list[SystemResult] = []
-    for name, out in files.items():
-        rows, record = read_run(out)
+            fresh.submit(_recognize, missing, manifest, command, date, console.is_terminal).result()
+    found: list[SystemResult] = []
+    for line in lines:
+        rows, record = read_run(files[line.name])
         assert record is not None  # it stands, or has just been written
-        baseline = lines[0].score if lines else None
-        lines.append(system_result(name, rows, record, description=METHODS[name].description, baseline=baseline))
-        score = lines[-1].score
-        console.print(f"  {name}: WER {100 * score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False)
-    return lines
+        baseline = found[0].score if found else None
+        result = system_result(line.name, rows, record, description=line.description, baseline=baseline)
+        found.append(dataclasses.replace(result, details=details(record)) if details else result)
+        console.print(
+            f"  {line.name}: WER {100 * result.score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A line, as another process can be told of it."""
+
+    name: str
+    folder: Path
+    search: SearchConfig
+    method: str | None
+    tuning: TuningRecord | None
+    out: Path
+
+    @classmethod
+    def of(cls, line: Line, out: Path) -> _Job:
+        system = line.system
+        assert system.folder is not None, "the other process reads it from there"
+        assert system.search is not None
+        return cls(line.name, system.folder, system.search, system.method, system.tuning, out)
+
+    def system(self, stored: System) -> System:
+        """The line's system, made of the one that its folder holds."""
+        tuned = stored if self.tuning is None else stored.with_tuning(self.tuning)
+        return tuned.with_search(self.search, self.method)
 
 
 def _stands(out: Path, system: System, manifest_hash: str) -> bool:
@@ -88,16 +139,17 @@ def _stands(out: Path, system: System, manifest_hash: str) -> bool:
     return record is not None and (record.config_hash, record.manifest_hash) == (system.fingerprint(), manifest_hash)
 
 
-def _recognize(folder: Path, files: Mapping[str, Path], manifest: Path, command: str, date: str, live: bool) -> None:
-    """In the fresh process: every method of the system in `folder`, into its file."""
-    system, console = load(folder), Console(stderr=True, force_terminal=live)
-    for name, out in files.items():
-        with StageBar(console, f"recognising {name}") as advance:
+def _recognize(jobs: Sequence[_Job], manifest: Path, command: str, date: str, live: bool) -> None:
+    """In the fresh process."""
+    console = Console(stderr=True, force_terminal=live)
+    stored = {folder: load(folder) for folder in {job.folder for job in jobs}}
+    for job in jobs:
+        with StageBar(console, f"recognising {job.name}") as advance:
             recognize_manifest(
-                system.with_method(name),
+                job.system(stored[job.folder]),
                 manifest,
-                out,
-                name=name,
+                job.out,
+                name=job.name,
                 warm_up=True,
                 progress=advance,
                 command=command,

@@ -20,7 +20,7 @@ from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.reports import Comparison, findings, markdown_table, print_table, read_curve, save_png, write_page
 from duolect.storage import atomic_file
-from duolect.studies.comparison import StageBar, results, tuned_system
+from duolect.studies.comparison import Line, StageBar, results, tuned_system
 from duolect.systems import METHODS, combine
 from duolect.training import Recipe, train_recipe
 
@@ -82,11 +82,12 @@ def run_demo(
         system = tuned_system(system, methods, corpus.dev, folder / "system", console)
     with clock("recognition of test"):
         today = date.today().isoformat()
-        lines = results(system, methods, corpus.test, folder / "hypotheses", console, command=command, date=today)
+        lines = [Line(name=n, system=system.with_method(n), description=METHODS[n].description) for n in methods]
+        found = results(lines, corpus.test, folder / "hypotheses", console, command=command, date=today)
     comparison = Comparison(
         title="Duolect demo: integration and combination on a synthetic corpus",
-        systems=lines,
-        baseline=lines[0].name,
+        systems=found,
+        baseline=found[0].name,
         curves=[read_curve(run / "log.jsonl", run.name.replace("_", " ")) for run in runs],
         notes=_notes(corpus, clock),
         provenance={

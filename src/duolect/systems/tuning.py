@@ -10,7 +10,7 @@ kept are those with which the search itself, not a list, made the fewest word er
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,13 +66,15 @@ class _Plan:
     set_name: str
     grid: GridConfig
     nbest: int
+    without: frozenset[str]
 
     @property
     def axes(self) -> list[str]:
         """The terms whose scales move: the prior's only where the system has one."""
         parts = self.system.with_search(self.search).parts
         has_prior = parts[self.search.spelling].log_prior_V is not None
-        return [t for t in find_method(self.name).tuned if t != "prior" or has_prior]
+        tuned = find_method(self.name).tuned
+        return [t for t in tuned if t not in self.without and (t != "prior" or has_prior)]
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -172,6 +174,7 @@ def tune(
     method: str | None = None,
     *,
     search: SearchConfig | None = None,
+    without: Collection[str] = (),
     set_name: str = "dev",
     grid: GridConfig | None = None,
     nbest: int = NBEST,
@@ -185,14 +188,15 @@ def tune(
 
     The lists begin with the `nbest` of CTC alone and those of the search with its untuned scales; each of at most
     `rounds` rounds chooses scales on them and decodes the set. `search`: other settings than the method's, and the
-    scales to begin with. `progress` starts anew with each round.
+    scales to begin with; `without`: terms of the method that are left out.
+    `progress` starts anew with each round.
 
     The system is not changed: `system.with_tuning(tuned.record)` uses and remembers the result. Raises ConfigError for
     a method without scales to tune, for an id that two utterances have, or when no utterance of the set can be used.
     """
     if rounds < 1:
         raise ConfigError(f"tuning: rounds must be at least 1, not {rounds}.")
-    plan = _plan(system, utterances, method, search, set_name, grid, nbest, normaliser)
+    plan = _plan(system, utterances, method, search, without, set_name, grid, nbest, normaliser)
     job = _Job(plan, NbestLists(plan.terms), batch_seconds, max_seconds, progress)
     wer, new = job.decode(plan.search, also=[_ctc_alone(plan.search, nbest)])
     tried = [TuningRound(scales=plan.search.scales, list_wer=None, wer=wer, new=new)]
@@ -230,6 +234,7 @@ def tune_lists(
     method: str | None = None,
     *,
     search: SearchConfig | None = None,
+    without: Collection[str] = (),
     set_name: str = "dev",
     grid: GridConfig | None = None,
     normaliser: Normaliser = "plain",
@@ -240,7 +245,7 @@ def tune_lists(
     ConfigError where the lists lack a term of the method, or an utterance.
     """
     longest = max((len(each) for each in lists.values()), default=0)
-    plan = _plan(system, utterances, method, search, set_name, grid, longest, normaliser)
+    plan = _plan(system, utterances, method, search, without, set_name, grid, longest, normaliser)
     missing = next((n for n in plan.utterances if n not in lists), None)
     if missing is not None:
         raise ConfigError(f"tuning: there is no n-best list of the utterance {missing!r} of {set_name}.")
@@ -270,6 +275,7 @@ def _plan(
     utterances: Sequence[Utterance],
     method: str | None,
     search: SearchConfig | None,
+    without: Collection[str],
     set_name: str,
     grid: GridConfig | None,
     nbest: int,
@@ -282,7 +288,11 @@ def _plan(
     if len(named) < len(utterances):
         raise ConfigError(f"tuning: of {len(utterances)} utterances only {len(named)} have an id of their own.")
     search = search or system.search_of(name, tuned=False)
-    plan = _Plan(system, name, search, named, normaliser, set_name, grid or GridConfig(), nbest)
+    none = dict.fromkeys(without, 0.0)
+    search = dataclasses.replace(
+        search, inside=dataclasses.replace(search.inside, **none), after=dataclasses.replace(search.after, **none)
+    )
+    plan = _Plan(system, name, search, named, normaliser, set_name, grid or GridConfig(), nbest, frozenset(without))
     if not plan.axes:
         raise ConfigError(f"tuning: the method {name!r} has no scales to tune.")
     return plan

@@ -1,0 +1,61 @@
+"""`duolect study`: one question of the papers, answered with the user's systems and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from duolect.cli.arguments import command_line, console, parse, require_writable
+from duolect.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """All ways to search with the same models: tuned on dev, scored on test, as one table with speed and effort.
+
+    Writes report.md and report.html; what stands from an earlier or interrupted call is used again.
+    """
+
+    system: Path
+    """System folder with the models."""
+    dev: Path
+    """The development set, on which scales are tuned."""
+    test: Path
+    """The test set, which is only scored."""
+    out: Path = Path("runs/search")
+    """Folder of tuning records, hypotheses and report."""
+    only: tuple[str, ...] = ()
+    """Names of the lines wanted (default: all that the system can run)."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command: `duolect study NAME …`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: duolect study NAME [arguments]; duolect study NAME --help tells the rest. NAME is one of:")
+        print("\n".join(f"  {name}" for name in _STUDIES))
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in _STUDIES:
+        raise ConfigError(f"there is no study {name!r}; known are {', '.join(_STUDIES)}.")
+    return _STUDIES[name](rest)
+
+
+def _search(arguments: list[str]) -> int:
+    asked = parse("study search", Search, arguments)
+    require_writable(asked.out / "report.md")
+    from duolect.studies.search import run_search_study
+
+    run_search_study(
+        asked.system,
+        asked.dev,
+        asked.test,
+        asked.out,
+        only=asked.only,
+        console=console(),
+        command=command_line("study search", arguments),
+    )
+    return 0
+
+
+_STUDIES: dict[str, Callable[[list[str]], int]] = {"search": _search}

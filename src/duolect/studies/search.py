@@ -1,0 +1,211 @@
+"""Which way of searching with the same trained models is best: all systems of the comparison, and what each switch
+costs and saves.
+
+Question (arXiv 2603.15045, sections 4 to 8): does label-wise fusion beat delayed fusion and rescoring, does the prior
+help, and what do soft collapse and label pruning cost? Scales are tuned on dev for every line, the test set is only
+scored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from duolect.configs import from_json, to_json
+from duolect.data import Utterance, load_manifest
+from duolect.errors import ConfigError, DuolectError
+from duolect.evaluation import RunRecord
+from duolect.reports import Comparison, findings, markdown_table, print_table, write_page
+from duolect.storage import atomic_file, read_json, write_json
+from duolect.studies.comparison import Line, StageBar, results
+from duolect.systems import System, TuningRecord, find_method, load, tune, utterance_set_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A line of the study: a method with some settings of its search changed (dotted fields).
+
+    `without`: terms left out. `scales_of`: the name of an earlier line whose tuned scales it takes; else it is tuned
+    itself, where its method has scales.
+    """
+
+    name: str
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    scales_of: str | None = None
+
+
+def _delayed(frames: Any) -> Variant:
+    return Variant(
+        name=f"ctc+lm-delayed({frames})",
+        method="ctc+lm-delayed",
+        settings={"delay": frames},
+        scales_of="ctc+lm-delayed",
+    )
+
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant(name="ctc-greedy", method="ctc-greedy"),
+    Variant(name="ctc-beam", method="ctc-beam"),
+    Variant(name="ctc+lm-rescoring", method="ctc+lm-rescoring"),
+    Variant(name="ctc+lm-rescoring, no prior", method="ctc+lm-rescoring", without=("prior",)),
+    Variant(name="ctc+lm-delayed", method="ctc+lm-delayed"),
+    *map(_delayed, (1, 5, 10, "never")),
+    Variant(name="ctc+lm-labelwise", method="ctc+lm-labelwise"),
+    Variant(name="ctc+lm-labelwise, no prior", method="ctc+lm-labelwise", without=("prior",)),
+    Variant(name="attention", method="attention"),
+    Variant(name="attention+ctc", method="attention+ctc"),
+    Variant(name="speech-llm", method="speech-llm"),
+    Variant(name="speech-llm-draft", method="speech-llm-draft"),
+    Variant(name="speech-llm+ctc", method="speech-llm+ctc"),
+)
+
+
+def run_search_study(
+    system: str | Path,
+    dev: str | Path,
+    test: str | Path,
+    folder: str | Path = "runs/search",
+    *,
+    variants: Sequence[Variant] = VARIANTS,
+    only: Sequence[str] = (),
+    console: Console | None = None,
+    command: str = "duolect study search",
+) -> Comparison:
+    """Tune every variant that the system can run on `dev`, recognise and score `test`; what stands is reused.
+
+    Writes report.md, report.html, the hypotheses and the tuning records into `folder`. `only`: names of the variants
+    wanted. Raises ConfigError for a name that there is not, or where the system can run none.
+    """
+    folder, console = Path(folder), console or Console(stderr=True)
+    names = [variant.name for variant in variants]
+    for name in only:
+        if name not in names:
+            raise ConfigError(f"study search: there is no variant {name!r}; known are {', '.join(names)}.")
+    stored, dev_utterances = load(system), load_manifest(dev)
+    load_manifest(test)  # a bad line is found before any time is spent
+    able = set(stored.methods())
+    lines: list[Line] = []
+    records: dict[str, TuningRecord] = {}
+    for variant in variants:
+        if variant.method not in able or (only and variant.name not in only):
+            continue
+        line = _line(stored, variant, records, dev_utterances, str(dev), folder / "tuning", console)
+        lines.append(line)
+    if not lines:
+        raise ConfigError(f"{system}: can run none of the variants of the study.")
+    today = date.today().isoformat()
+    found = results(lines, Path(test), folder / "hypotheses", console, command=command, date=today, details=effort)
+    comparison = Comparison(
+        title="Ways to search with the same models",
+        systems=found,
+        baseline=found[0].name,
+        notes=[f"Scales were tuned on {dev} ({len(dev_utterances)} utterances): {_scales(lines)}."],
+        provenance={"command": command, "date": today, "threads": torch.get_num_threads(), "system": str(system)},
+    )
+    write_page(comparison, folder / "report.html")
+    with atomic_file(folder / "report.md") as handle:
+        handle.write(markdown_table(comparison))
+    print_table(comparison)
+    for sentence in findings(comparison):
+        console.print(f"  {sentence}", highlight=False)
+    return comparison
+
+
+def effort(record: RunRecord) -> dict[str, str]:
+    """What the language models were asked to do, per second of audio: forward passes (a batch of hypotheses each) and
+    labels; empty for a search without one."""
+    counted = {"LM": ("lm",), "speech LLM": ("speech_llm",), "decoder": ("decoder",)}
+    asked = [t for terms in counted.values() for t in terms if record.statistics.get(f"{t}.forwards")]
+    if not asked or not record.audio_seconds:
+        return {}
+    forwards = sum(record.statistics[f"{t}.forwards"] for t in asked) / record.audio_seconds
+    labels = sum(record.statistics[f"{t}.labels"] for t in asked) / record.audio_seconds
+    return {"Forwards/s": f"{forwards:.2f}", "Labels/s": f"{labels:.0f}"}
+
+
+def _line(
+    stored: System,
+    variant: Variant,
+    records: dict[str, TuningRecord],
+    dev: Sequence[Utterance],
+    dev_name: str,
+    folder: Path,
+    console: Console,
+) -> Line:
+    """The system under the variant's search, tuned where it has something to tune (the record is added)."""
+    name, method = variant.name, find_method(variant.method)
+    search = _changed(stored.search_of(variant.method, tuned=False), variant.settings)
+    if variant.scales_of in records:
+        record = records[variant.scales_of]
+        search = _changed(record.search, variant.settings)
+        system = stored.with_tuning(record).with_search(search, variant.method)
+        return Line(name=name, system=system, description=method.description)
+    if not set(method.tuned) - set(variant.without):
+        return Line(name=name, system=stored.with_search(search, variant.method), description=method.description)
+    path = folder / f"{re.sub(r'[^a-z0-9+().-]+', '-', name)}.json"
+    made_by = {
+        "models": {part: component.fingerprint() for part, component in stored.parts.items()},
+        "search": to_json(search),
+        "without": list(variant.without),
+        "set": utterance_set_hash(dev),
+    }
+    record = _kept(path, made_by)
+    if record is None:
+        with StageBar(console, f"tuning {name}") as advance:
+            found = tune(
+                stored,
+                dev,
+                variant.method,
+                search=search,
+                without=variant.without,
+                set_name=dev_name,
+                progress=advance,
+            )
+        record = found.record
+        write_json(path, {"made_by": made_by, "record": to_json(record)})
+        console.print(
+            f"  {name}: WER on dev {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %"
+            f" in {len(record.rounds) - 1} rounds",
+            highlight=False,
+        )
+    records[name] = record
+    return Line(name=name, system=stored.with_tuning(record), description=method.description)
+
+
+def _changed(search: Any, settings: Mapping[str, Any]) -> Any:
+    plain = to_json(search)
+    for dotted, value in settings.items():
+        place, *path = plain, *dotted.split(".")
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+    return from_json(type(search), plain, "search")
+
+
+def _kept(path: Path, made_by: Mapping[str, Any]) -> TuningRecord | None:
+    """The record of an earlier call with the same models, settings and set."""
+    if not path.exists():
+        return None
+    try:
+        stored = read_json(path)
+        return from_json(TuningRecord, stored["record"], str(path)) if stored["made_by"] == made_by else None
+    except (DuolectError, KeyError, TypeError):
+        return None
+
+
+def _scales(lines: Sequence[Line]) -> str:
+    def spoken(line: Line) -> str:
+        search = line.system.search
+        assert search is not None
+        return ", ".join(f"{term} {value:.2f}" for term, value in search.scales.signed().items() if term != "ctc")
+
+    return "; ".join(f"{line.name}: {text}" for line in lines if (text := spoken(line)))
