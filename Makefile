@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.duolect-ready
 DEMO ?= runs/demo
 PYTEST_ARGS ?=
+PEERS := .venv-peers
+PEER_STAMPS := $(patsubst bench/peers/%.txt,$(PEERS)/%/.ready,$(wildcard bench/peers/*.txt))
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format clean bench bench-peers
 
 help:
 	@echo "make demo    set up, then train and compare all systems on a corpus made on the spot (runs/demo/report.html)"
 	@echo "make test    set up, then run the tests"
 	@echo "make check   set up, then formatting, lint, types and the architecture test"
+	@echo "make bench   set up with the peers, each in an environment of its own, then the CPU benchmarks (docs/benchmarks.md)"
 	@echo "make format  let ruff format and mend the sources"
 
 # torch comes first and pinned: a later resolver step must not trade the CPU build for another.
@@ -33,12 +36,28 @@ test: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/ty check src
+	$(BIN)/ty check src bench
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Each peer's packages are pinned in bench/peers/NAME.txt, all of them: nothing else is installed.
+$(PEERS)/%/.ready: bench/peers/%.txt $(STAMP)
+	@echo "Installing $* into $(PEERS)/$* ..."
+	@rm -rf $(PEERS)/$*
+	@$(BIN)/python -m venv $(PEERS)/$*
+	@$(PEERS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+bench-peers: $(PEER_STAMPS)
+
+# One thread: OpenMP threads that spin beside a peer's process would be measured too.
+bench: $(STAMP) $(PEER_STAMPS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.ctc
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.joint
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.speech_llm
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,13 @@ class Peer:
         return reply
 
 
+def peer_version(environment: str, package: str) -> str:
+    """The version of a package in a peer's environment."""
+    python = PEERS / environment / "bin" / "python"
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    return subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What ran the benchmark: processor or GPU, threads, versions, date."""
     facts = {
@@ -165,10 +173,17 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def paragraph(text: str) -> str:
+    """Running text in lines of at most 120 characters."""
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False) + "\n"
+
+
 def write_section(name: str, title: str, body: str, *, command: str, facts: Mapping[str, Any]) -> None:
     """The section `name` of docs/benchmarks.md, in the place it had, or at the end; other sections stay as they are."""
     where = f"{facts['device']}, {facts['threads']} thread{'s' if facts['threads'] != 1 else ''}"
-    versions = f"Python {facts['python']}, torch {facts['torch']}"
+    known = {"date", "device", "threads", "python", "torch"}
+    peers = "".join(f", {name} {version}" for name, version in facts.items() if name not in known)
+    versions = f"Python {facts['python']}, torch {facts['torch']}{peers}"
     text = f"## {title}\n\n`{command}` · {facts['date']} · {where} · {versions}\n\n{body.strip()}\n"
     begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
     section = f"{begin}\n{text}{end}"
@@ -184,7 +199,8 @@ def write_section(name: str, title: str, body: str, *, command: str, facts: Mapp
 
 def ratio_text(ratio: tuple[float, float, float]) -> str:
     """`3.1 × (2.9–3.4)`: median, least and largest."""
-    return f"{ratio[0]:.2g} × ({ratio[1]:.2g}–{ratio[2]:.2g})"
+    middle, least, largest = (f"{value:.0f}" if value >= 20 else f"{value:.1f}" for value in ratio)
+    return f"{middle} × ({least}–{largest})"
 
 
 @contextmanager

@@ -1,0 +1,31 @@
+"""What a worker in a peer's environment does: answer one JSON object a line until its input ends.
+
+The standard library is all that every peer's environment has.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+
+def serve(handlers: dict[str, Callable[..., dict]]) -> None:
+    """Requests are {"do": name, …arguments of the handler}; an exception becomes {"error": …}."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the peer prints
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            reply = handlers[request.pop("do")](**request)
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        out.write(json.dumps(reply) + "\n")
+        out.flush()
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, object]:
+    """Wall-clock seconds of `work`, and its result."""
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result
