@@ -12,7 +12,7 @@ from duolect.search.label_sync import label_synchronous
 from duolect.search.priors import count_prior, softmax_prior
 from duolect.search.pruning import KeptLabels, RestrictedModel, keep_labels
 from duolect.search.rescoring import add_term, rescore, sequence_scores
-from duolect.search.result import DraftStatistics, Hypothesis, SearchStatistics, combine
+from duolect.search.result import DraftStatistics, Hypothesis, ReductionStatistics, SearchStatistics, combine
 from duolect.search.scorer import AutoregressiveScorer, PriorScorer, Scorer, Weighted
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Hypothesis",
     "KeptLabels",
     "PriorScorer",
+    "ReductionStatistics",
     "RestrictedModel",
     "Scorer",
     "SearchStatistics",

@@ -76,6 +76,36 @@ class DraftStatistics(SearchStatistics):
         }
 
 
+@dataclass(slots=True)
+class ReductionStatistics:
+    """How much of CTC a search still looked at, summed over utterances: frames after soft collapse, labels after label
+    pruning. 0 where there was none."""
+
+    frames: int = 0
+    frames_left: int = 0
+    labels: int = 0
+    labels_left: int = 0
+
+    def count_frames(self, before: int, after: int) -> None:
+        """Add what soft collapse made of a batch."""
+        self.frames += before
+        self.frames_left += after
+
+    def count_labels(self, before: int, after: int) -> None:
+        """Add what label pruning made of a batch."""
+        self.labels += before
+        self.labels_left += after
+
+    def numbers(self) -> dict[str, float]:
+        """The counters of what was reduced, and by which factor."""
+        found: dict[str, float] = {}
+        for name, before, after in (("frame", self.frames, self.frames_left), ("label", self.labels, self.labels_left)):
+            if before:
+                found |= {f"{name}s": float(before), f"{name}s_left": float(after)}
+                found[f"{name}_reduction"] = before / max(after, 1)
+        return found
+
+
 def combine(terms: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
     """Weighted sum Σ λ_i·term_i, the prior subtracted: the objective of every system.
 

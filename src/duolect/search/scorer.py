@@ -28,7 +28,9 @@ class Scorer(Protocol):
     device: torch.device
 
     @property
-    def vocabulary(self) -> int: ...
+    def vocabulary(self) -> int:
+        """V."""
+        ...
 
     def start(self, encoded: Any, rows: int) -> Any:
         """State of one empty hypothesis per utterance (`rows` of them)."""
@@ -79,13 +81,21 @@ class NextLabels(Protocol):
     """What the scorer below asks of a model: the part of `duolect.models.Autoregressive` that a search needs."""
 
     @property
-    def vocabulary(self) -> int: ...
+    def vocabulary(self) -> int:
+        """V, EOS included."""
+        ...
 
-    def start(self, encoded: Any, rows: int) -> tuple[Tensor, Any]: ...
+    def start(self, encoded: Any, rows: int) -> tuple[Tensor, Any]:
+        """See `Autoregressive.start`."""
+        ...
 
-    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]: ...
+    def step(self, state: Any, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, Any]:
+        """See `Autoregressive.step`."""
+        ...
 
-    def select(self, state: Any, rows_R: Tensor) -> Any: ...
+    def select(self, state: Any, rows_R: Tensor) -> Any:
+        """See `Autoregressive.select`."""
+        ...
 
 
 @dataclass

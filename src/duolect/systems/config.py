@@ -81,6 +81,11 @@ class SearchConfig:
     * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
       may still reach by its score at the present length.
     * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
+    * `collapse`: neighbouring CTC frames of one best class, both at least this probable, become one (None: none do);
+      `collapse_how`: their "mean", or their "max" renormalised.
+    * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "mean" or
+      "max" of CTC's log-probability over its frames (`keep_labels_by`), and every term inside is renormalised over
+      them (None: all labels). Terms after it score whole sequences over all labels.
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
     * `merge`: how a search over frames joins paths of the same labels, by their sum or their maximum.
     * `exact_ctc`: the n-best list of a search over frames is ranked by the full CTC sum of each sequence (the search
@@ -103,6 +108,10 @@ class SearchConfig:
     length_exponent: float = 0.0
     stop: Literal["exact", "heuristic"] = "exact"
     candidates: int | None = None
+    collapse: float | None = None
+    collapse_how: Literal["mean", "max"] = "mean"
+    keep_labels: int | None = None
+    keep_labels_by: Literal["mean", "max"] = "mean"
     labels_per_frame: int | None = None
     merge: Literal["sum", "max"] = "sum"
     exact_ctc: bool = False
@@ -112,7 +121,7 @@ class SearchConfig:
     draft_gate_by: EntropyOf = "max"
 
     def __post_init__(self) -> None:
-        for name in ("beam", "nbest", "candidates", "labels_per_frame"):
+        for name in ("beam", "nbest", "candidates", "keep_labels", "labels_per_frame"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"search: {name} must be at least 1, not {value}.")
@@ -124,6 +133,7 @@ class SearchConfig:
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"search: max_labels_per_second must be above 0, not {rate}.")
         self._check_terms()
+        self._check_reductions()
         self._check_draft()
 
     def _check_terms(self) -> None:
@@ -150,6 +160,15 @@ class SearchConfig:
             raise ConfigError("search: length_exponent applies to a search over labels only.")
         if self.exact_ctc and (self.first_pass != "frames" or self.merge != "sum"):
             raise ConfigError("search: exact_ctc applies to a search over frames that sums alignments (merge 'sum').")
+
+    def _check_reductions(self) -> None:
+        if self.collapse is not None:
+            if not 0 <= self.collapse <= 1:
+                raise ConfigError(f"search: collapse must be from 0 to 1, or null, not {self.collapse}.")
+            if not self.scales.ctc and self.first_pass != "draft":
+                raise ConfigError("search: collapse is for searches that ask CTC, but the term ctc has no scale.")
+        if self.keep_labels is not None and not self.inside.ctc:
+            raise ConfigError("search: keep_labels asks CTC which labels to keep, but inside.ctc is 0.")
 
     def _check_draft(self) -> None:
         if self.first_pass != "draft":

@@ -11,21 +11,24 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from duolect.models import Encoded
-from duolect.search import SearchStatistics
+from duolect.search import ReductionStatistics, SearchStatistics, soft_collapse
 from duolect.systems.components import Component
 from duolect.systems.config import SearchConfig
+
+Counters = SearchStatistics | ReductionStatistics
 
 
 @dataclass
 class Context:
-    """A batch on its way through a search. `statistics`: term, or "encoder", → what its model was asked to do."""
+    """A batch on its way through a search. `statistics`: term, or "encoder", → what its model was asked to do, and
+    "ctc" → how much label pruning and soft collapse left of CTC, where they are on."""
 
     parts: Mapping[str, Component]
     search: SearchConfig
     ids: Sequence[str]
     samples_BN: Tensor
     lengths_B: Tensor
-    statistics: dict[str, SearchStatistics] = field(default_factory=dict)
+    statistics: dict[str, Counters] = field(default_factory=dict)
     _encoded: dict[str, Encoded] = field(default_factory=dict)
 
     def encoded(self, name: str) -> Encoded:
@@ -35,12 +38,29 @@ class Context:
             self.count("encoder").add(len(self.ids), 0)
         return self._encoded[name]
 
-    def ctc(self) -> tuple[Tensor, Tensor]:
+    def posteriors(self) -> tuple[Tensor, Tensor]:
         """log_probs_BTW of the CTC head that the search names, and the numbers of frames."""
         encoded = self.encoded(self.search.ctc)
         model = self.parts[self.search.ctc].model
         return model.ctc_log_probs(encoded, self.search.ctc_layer), encoded.lengths_B
 
+    def ctc(self) -> tuple[Tensor, Tensor]:
+        """The same after soft collapse, where the search has one: what whole label sequences are scored with."""
+        log_probs_BTW, frames_B = self.posteriors()
+        if self.search.collapse is None:
+            return log_probs_BTW, frames_B
+        found = soft_collapse(log_probs_BTW, frames_B, self.search.collapse, how=self.search.collapse_how, ids=self.ids)
+        return found.log_probs_BSW, found.lengths_B
+
     def count(self, term: str) -> SearchStatistics:
         """The counters of a term, to be added to."""
-        return self.statistics.setdefault(term, SearchStatistics())
+        counters = self.statistics.setdefault(term, SearchStatistics())
+        assert isinstance(counters, SearchStatistics), "terms and CTC have counters of their own"
+        return counters
+
+    @property
+    def reduced(self) -> ReductionStatistics:
+        """The counters of label pruning and soft collapse, to be added to."""
+        counters = self.statistics.setdefault("ctc", ReductionStatistics())
+        assert isinstance(counters, ReductionStatistics), "terms and CTC have counters of their own"
+        return counters

@@ -19,6 +19,7 @@ from duolect.evaluation import RunRecord, write_run
 from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.components import spelling_units
+from duolect.systems.config import SearchConfig
 from duolect.systems.recognition import Progress, Recognition
 from duolect.systems.system import BATCH_SECONDS, System
 
@@ -99,7 +100,7 @@ def run_record(
         manifest_hash=None if manifest is None else file_hash(manifest),
         batch=f"{batch_seconds:g} s of padded audio",
         beam=search.beam,
-        pruning=_pruning(search.labels_per_frame, search.candidates),
+        pruning=_pruning(search),
         device=_device_name(system.device),
         precision=str(next(next(iter(system.parts.values())).model.parameters()).dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
@@ -123,9 +124,16 @@ def run_record(
     )
 
 
-def _pruning(labels_per_frame: int | None, candidates: int | None) -> str:
-    frames = "all labels" if labels_per_frame is None else f"{labels_per_frame} labels"
-    return f"{frames} a frame, {'all' if candidates is None else candidates} candidates for CTC"
+def _pruning(search: SearchConfig) -> str:
+    parts = [
+        f"{'all' if search.labels_per_frame is None else search.labels_per_frame} labels a frame",
+        f"{'all' if search.candidates is None else search.candidates} candidates for CTC",
+    ]
+    if search.keep_labels is not None:
+        parts.append(f"{search.keep_labels} labels an utterance, by the {search.keep_labels_by} of CTC")
+    if search.collapse is not None:
+        parts.append(f"frames collapsed at {search.collapse:g}, {search.collapse_how}")
+    return ", ".join(parts)
 
 
 def _device_name(device: torch.device) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 import torch
 
 from duolect.evaluation import HypothesisRow, Skipped, Timing, peak_memory_bytes, reset_peak_memory
-from duolect.search import SearchStatistics
 from duolect.systems.batches import AudioBatch, Source, plan, read_batch
 from duolect.systems.components import Component
 from duolect.systems.config import SearchConfig
-from duolect.systems.context import Context
+from duolect.systems.context import Context, Counters
 from duolect.systems.recognizer import recognize_batch
 from duolect.systems.rows import Candidate
 
@@ -30,7 +29,9 @@ class Recognition:
     """Rows in the order of the input, what was skipped and why, and what it cost.
 
     `timing` runs from samples to text, `timing_with_files` from files to text. `statistics`: "<term>.forwards", ".rows"
-    and ".labels". Memory in bytes; on the host the peak of the process, since this call began where that can be told.
+    and ".labels"; with soft collapse "ctc.frames", ".frames_left" and their ratio, with label pruning "ctc.labels" and
+    so on, summed over the utterances. Memory in bytes; on the host the peak of the process, since this call began where
+    that can be told.
     """
 
     rows: list[HypothesisRow]
@@ -53,7 +54,7 @@ class Run:
     audio_seconds: float = 0.0
     compute_seconds: float = 0.0
     reading_seconds: float = 0.0
-    statistics: dict[str, SearchStatistics] = field(default_factory=dict)
+    statistics: dict[str, Counters] = field(default_factory=dict)
     host_memory: int = 0
     device_memory: int | None = None
 
@@ -144,7 +145,7 @@ def _context(
     search: SearchConfig,
     batch: AudioBatch,
     device: torch.device,
-    statistics: dict[str, SearchStatistics],
+    statistics: dict[str, Counters],
 ) -> Context:
     ids = [source.id for source in batch.sources]
     return Context(parts, search, ids, batch.samples_BN.to(device), batch.lengths_B.to(device), statistics)
