@@ -59,6 +59,7 @@ def test_there_are_the_methods_of_the_comparison() -> None:
         "attention",
         "attention+ctc",
         "ctc+lm-rescoring",
+        "ctc+lm-delayed",
         "ctc+lm-labelwise",
         "speech-llm",
         "speech-llm-draft",

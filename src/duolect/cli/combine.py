@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from duolect.cli.arguments import NameOption, PathOption, parse, require_writable
+import tyro
+
+from duolect.cli.arguments import NameOption, PathOption, parse, require_writable, say
 from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError
 
@@ -26,9 +29,12 @@ class Combine:
     speech_llm: PathOption = None
     """Where the speech LLM comes from."""
     method: NameOption = None
-    """The search: ctc-greedy, ctc-beam, attention, attention+ctc, ctc+lm-rescoring, ctc+lm-labelwise, speech-llm,
-    speech-llm+ctc; by default the first of ctc+lm-rescoring, attention+ctc, attention, speech-llm and ctc-greedy that
-    the models can run."""
+    """The search: ctc-greedy, ctc-beam, attention, attention+ctc, ctc+lm-rescoring, ctc+lm-delayed, ctc+lm-labelwise,
+    speech-llm, speech-llm-draft, speech-llm+ctc; by default the first of ctc+lm-rescoring, attention+ctc, attention,
+    speech-llm and ctc-greedy that the models can run."""
+    prior_text: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    """Text like the training text (one sentence a line, or a manifest), in which labels are counted for two more kinds
+    of prior: --search.prior-kind counts (labels of CTC) and tokens (those of the language model)."""
     out: Path
     """The system folder to write."""
 
@@ -40,9 +46,15 @@ def run(arguments: list[str]) -> int:
     if asked.acoustic is asked.language is asked.speech_llm is None:
         raise ConfigError("no model is given; name at least one of --acoustic, --language and --speech-llm.")
     require_writable(asked.out, folder=True)
-    from duolect.systems import combine
+    from duolect.systems import add_counted_priors, combine, make_system
 
     system = combine(acoustic=asked.acoustic, language=asked.language, speech_llm=asked.speech_llm, search=asked.method)
+    if asked.prior_text:
+        parts, left_out = add_counted_priors(system.parts, asked.prior_text)
+        system = make_system(parts, asked.method)
+        for name, count in left_out.items():
+            if count:
+                say(f"{count} sentences cannot be spelled in the units of {name}; its prior does without them.")
     system = override_search(system, settings)
     system.save(asked.out)
     print(f"{asked.out}: {', '.join(system.parts)}; method {system.method}; able to run {', '.join(system.methods())}")

@@ -3,12 +3,13 @@
 from duolect.systems.combination import combine, default_method, make_system, write_single
 from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
+from duolect.systems.explain import Explanation, HypothesisVotes, explain
 from duolect.systems.files import recognize_manifest, run_record
 from duolect.systems.folder import component_folder, system_folder
 from duolect.systems.grid import GridConfig
 from duolect.systems.methods import METHODS, Method, find_method
 from duolect.systems.nbest_file import read_lists, write_lists
-from duolect.systems.prior import ctc_prior, estimate_prior
+from duolect.systems.prior import add_counted_priors, counted_prior, ctc_prior, estimate_prior
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Recognition
 from duolect.systems.rows import Candidate
@@ -19,7 +20,9 @@ __all__ = [
     "METHODS",
     "Candidate",
     "Component",
+    "Explanation",
     "GridConfig",
+    "HypothesisVotes",
     "Method",
     "Recognition",
     "Scales",
@@ -28,11 +31,14 @@ __all__ = [
     "Transcript",
     "Tuned",
     "TuningRecord",
+    "add_counted_priors",
     "combine",
     "component_folder",
+    "counted_prior",
     "ctc_prior",
     "default_method",
     "estimate_prior",
+    "explain",
     "find_method",
     "load",
     "make_system",

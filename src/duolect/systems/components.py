@@ -29,14 +29,16 @@ TITLES = {"acoustic": "the acoustic model", "language": "the language model", "s
 class Component:
     """A model in evaluation mode and its label units.
 
-    `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the label
-    prior, in the units of its CTC heads; `folder`: where its files lie, if it was loaded (saving can then link them).
+    `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the mean
+    softmax of its CTC heads; `log_counts_V`: of the smoothed counts of its labels in a text (both in the units of its
+    CTC heads where it has some); `folder`: where its files lie, if it was loaded (saving can then link them).
     """
 
     model: Any
     units: Units
     ctc_units: Units | None = None
     log_prior_V: Tensor | None = None
+    log_counts_V: Tensor | None = None
     folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -50,12 +52,19 @@ class Component:
                 f"The {type(self.model).__name__} ends its labels with {self.model.eos_id}, but its {self.units.kind}"
                 f" units have {self.units.eos_id} as EOS."
             )
-        prior = self.log_prior_V
-        if prior is not None and tuple(prior.shape) != (self.ctc_or_units.size,):
-            raise UnitsError(
-                f"The prior has shape {tuple(prior.shape)}, but there are {self.ctc_or_units.size} labels in its units."
-            )
+        for prior in self.priors.values():
+            if tuple(prior.shape) != (self.ctc_or_units.size,):
+                raise UnitsError(
+                    f"The prior has shape {tuple(prior.shape)}, but there are {self.ctc_or_units.size} labels in its"
+                    " units."
+                )
         self.model.eval()
+
+    @property
+    def priors(self) -> dict[str, Tensor]:
+        """The priors it has, by their names in its file and in its fingerprint."""
+        found = {"log_prior": self.log_prior_V, "log_counts": self.log_counts_V}
+        return {name: prior for name, prior in found.items() if prior is not None}
 
     @property
     def ctc_or_units(self) -> Units:
@@ -98,15 +107,14 @@ class Component:
 
     def to(self, device: str | torch.device) -> Component:
         """This component on `device` (the model itself is moved)."""
-        prior = None if self.log_prior_V is None else self.log_prior_V.to(device)
-        return dataclasses.replace(self, model=self.model.to(device), log_prior_V=prior)
+        moved: dict[str, Any] = {f"{name}_V": prior.to(device) for name, prior in self.priors.items()}
+        return dataclasses.replace(self, model=self.model.to(device), **moved)
 
     def fingerprint(self) -> str:
         """16 hex digits of weights, configuration, units and prior: equal for a saved and loaded component."""
         digest = hashlib.sha256(f"{self.units.fingerprint} {self.ctc_or_units.fingerprint}".encode())
         tensors = merged_state(self.model)  # as it would be saved
-        if self.log_prior_V is not None:
-            tensors["log_prior_V"] = self.log_prior_V
+        tensors |= {f"{name}_V": prior for name, prior in self.priors.items()}
         for name in sorted(tensors):
             tensor = tensors[name].detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -125,7 +133,8 @@ def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
     """Raise unless `parts` can run `search`.
 
     ConfigError for a missing head or prior, SystemFolderError for a missing component, UnitsError where models that
-    must share their units do not: all terms inside one first pass speak the same labels, those of rescoring need not.
+    must share their units do not: all terms inside one first pass speak the same labels, but those of an LM that is
+    delayed and those of rescoring need not.
     """
     for name, terms in search.parts().items():
         if name not in parts:
@@ -140,13 +149,17 @@ def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
             raise ConfigError(
                 "search: the term 'decoder' is asked for, but the acoustic model has no attention decoder."
             )
-        if "prior" in terms and component.log_prior_V is None:
+        if "prior" in terms and log_prior(parts, search) is None:
+            how = "estimate one" if search.prior_kind == "softmax" else "make one with `duolect combine --prior-text`"
             raise ConfigError(
-                f"search: the term 'prior' is asked for, but the component {name!r} has no prior; estimate one first"
-                " or set its scale to 0."
+                f"search: the term 'prior' is asked for, but the component {name!r} has no prior of the kind"
+                f" {search.prior_kind!r}; {how} first or set its scale to 0."
             )
     spelling = spelling_units(parts, search)
+    spelled_anew = {t for t, delayed in (("lm", search.delays_lm), ("prior", search.delays_prior)) if delayed}
     for term in search.inside.active:
+        if term in spelled_anew:
+            continue
         units = term_units(parts, search, term)
         require_same_units(spelling, units, f"the first pass ({search.spelling})", f"the term {term!r}")
 
@@ -163,5 +176,13 @@ def term_units(parts: Mapping[str, Component], search: SearchConfig, term: str) 
     if term == "ctc":
         return parts[search.ctc].ctc_or_units
     if term == "prior":
-        return parts[search.spelling].ctc_or_units
+        return parts[search.prior_owner].ctc_or_units
     return parts[{"decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}[term]].units
+
+
+def log_prior(parts: Mapping[str, Component], search: SearchConfig) -> Tensor | None:
+    """log p_prior (V,) of the kind that the search names, in the units of `term_units`; None where there is none."""
+    component = parts.get(search.prior_owner)
+    if component is None:
+        return None
+    return component.log_prior_V if search.prior_kind == "softmax" else component.log_counts_V

@@ -87,6 +87,13 @@ class SearchConfig:
       "max" of CTC's log-probability over its frames (`keep_labels_by`), and every term inside is renormalised over
       them (None: all labels). Terms after it score whole sequences over all labels.
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
+    * `skip_blank`: a search over frames extends no hypothesis in frames with p(blank) of at least this (None: off).
+    * `lm_interval`: an LM inside a search over frames has its say on finished words, in its own units: every so many
+      frames, "shortest" whenever each hypothesis of an utterance has a new one, or "never" but at the end (rescoring of
+      the final beam). None: with each label, before pruning, which takes the units of CTC.
+    * `delay_prior`: the prior inside is added together with such an LM; else label by label.
+    * `prior_kind`: the mean "softmax" of the CTC head; "counts" of its labels in a text; or those of the LM's own
+      "tokens", which goes with an LM that is delayed or added after the pass.
     * `merge`: how a search over frames joins paths of the same labels, by their sum or their maximum.
     * `exact_ctc`: the n-best list of a search over frames is ranked by the full CTC sum of each sequence (the search
       itself only knows the alignments whose prefixes stayed in the beam).
@@ -113,6 +120,10 @@ class SearchConfig:
     keep_labels: int | None = None
     keep_labels_by: Literal["mean", "max"] = "mean"
     labels_per_frame: int | None = None
+    skip_blank: float | None = None
+    lm_interval: int | Literal["shortest", "never"] | None = None
+    delay_prior: bool = True
+    prior_kind: Literal["softmax", "counts", "tokens"] = "softmax"
     merge: Literal["sum", "max"] = "sum"
     exact_ctc: bool = False
     max_labels_per_second: float | None = None
@@ -133,6 +144,7 @@ class SearchConfig:
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ConfigError(f"search: max_labels_per_second must be above 0, not {rate}.")
         self._check_terms()
+        self._check_frames()
         self._check_reductions()
         self._check_draft()
 
@@ -185,6 +197,36 @@ class SearchConfig:
         if self.draft_gate is not None and not (math.isfinite(self.draft_gate) and self.draft_gate >= 0):
             raise ConfigError(f"search: draft_gate must be an entropy of at least 0 nats, not {self.draft_gate}.")
 
+    def _check_frames(self) -> None:
+        interval, skip = self.lm_interval, self.skip_blank
+        if skip is not None and not 0.0 < skip <= 1.0:
+            raise ConfigError(f"search: skip_blank must be a probability above 0, not {skip}.")
+        if isinstance(interval, int) and interval < 1:
+            raise ConfigError(f"search: lm_interval must be at least 1 frame, not {interval}.")
+        for name, value in (("lm_interval", interval), ("skip_blank", skip)):
+            if value is not None and self.first_pass != "frames":
+                raise ConfigError(f"search: {name} applies to a search over frames only.")
+        if self.prior_kind == "tokens" and self.inside.prior and not self.delays_prior:
+            raise ConfigError(
+                "search: a prior over the LM's tokens cannot be added label by label; set lm_interval, and delay_prior,"
+                " or put it into `after`."
+            )
+
+    @property
+    def delays_lm(self) -> bool:
+        """Whether an LM inside the first pass has its say on finished words only."""
+        return self.lm_interval is not None and self.inside.lm > 0
+
+    @property
+    def delays_prior(self) -> bool:
+        """Whether the prior inside the first pass is added with such an LM."""
+        return self.delays_lm and self.delay_prior
+
+    @property
+    def prior_owner(self) -> Literal["acoustic", "speech_llm", "language"]:
+        """The component whose prior it is."""
+        return "language" if self.prior_kind == "tokens" else self.spelling
+
     @property
     def scales(self) -> Scales:
         """The scales of all terms, wherever they are added."""
@@ -203,9 +245,10 @@ class SearchConfig:
     def parts(self) -> dict[str, list[str]]:
         """Component → the terms it is asked for: what a system must have to run this search."""
         owner = {"ctc": self.ctc, "decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}
+        owner["prior"] = self.prior_owner
         needed: dict[str, list[str]] = {}
         for term in self.scales.active:
-            needed.setdefault(owner.get(term, self.spelling), []).append(term)
+            needed.setdefault(owner[term], []).append(term)
         if self.first_pass == "draft":
             needed.setdefault(self.ctc, []).append("ctc")
         return needed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from duolect.search import (
     AutoregressiveScorer,
     CTCPrefixScorer,
+    Delayed,
     Hypothesis,
     PriorScorer,
     Weighted,
@@ -15,10 +17,12 @@ from duolect.search import (
     greedy,
     label_synchronous,
 )
+from duolect.systems.components import log_prior, spelling_units
 from duolect.systems.context import Context
 from duolect.systems.drafting import draft_pass
 from duolect.systems.limits import label_limits
 from duolect.systems.space import SearchSpace, search_space
+from duolect.text import retokeniser
 
 Lists = list[list[Hypothesis]]
 
@@ -47,13 +51,37 @@ def _frames(context: Context, space: SearchSpace) -> Lists:
         labels_per_frame=search.labels_per_frame,
         merge=search.merge,
         ctc_weight=search.inside.ctc,
-        lm=_weighted(context, space, "lm") if search.inside.lm else None,
-        prior=_weighted(context, space, "prior") if search.inside.prior else None,
+        lm=_weighted(context, space, "lm") if search.inside.lm and not search.delays_lm else None,
+        prior=_weighted(context, space, "prior") if search.inside.prior and not search.delays_prior else None,
         scorers=others,
+        delayed=_delayed(context, space) if search.delays_lm else None,
+        skip_blank=search.skip_blank,
         exact_ctc=search.exact_ctc,
         eos_id=space.eos_id,
         forbidden_ids=space.forbidden_ids,
         ids=context.ids,
+    )
+
+
+def _delayed(context: Context, space: SearchSpace) -> Delayed:
+    """The LM on finished words; where it shares the units of CTC, on labels."""
+    search, parts = context.search, context.parts
+    lm, units = parts["language"], spelling_units(parts, search)
+    shared = units.fingerprint == lm.units.fingerprint
+    counts, prior = log_prior(parts, search), None
+    if search.inside.prior and search.delays_prior:
+        assert counts is not None, "checked when the system was made"
+        prior = Weighted("prior", PriorScorer(counts), search.inside.prior)
+    assert search.lm_interval is not None, "asked for"
+    return Delayed(
+        lm=Weighted("lm", AutoregressiveScorer(lm.model, None, context.count("lm")), search.inside.lm),
+        interval=search.lm_interval,
+        retokeniser=None if shared else retokeniser(units, lm.units),
+        prior=prior,
+        prior_over="tokens" if search.prior_kind == "tokens" else "labels",
+        max_tokens=None if math.isinf(lm.positions) else max(int(lm.positions) - 2, 1),
+        labels_BC=None if space.kept is None else space.kept.labels_BC,
+        eos_id=lm.units.eos_id,
     )
 
 
@@ -107,7 +135,7 @@ def _lm_scorer(context: Context, space: SearchSpace) -> AutoregressiveScorer:
 
 
 def _prior_scorer(context: Context, space: SearchSpace) -> PriorScorer:
-    log_prior_V = context.parts[context.search.spelling].log_prior_V
+    log_prior_V = log_prior(context.parts, context.search)
     assert log_prior_V is not None, "checked when the system was made"
     return space.prior(log_prior_V)
 

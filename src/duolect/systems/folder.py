@@ -28,6 +28,7 @@ from duolect.text import load_units
 
 FORMAT = 1
 SETTINGS = "system.json"
+PRIORS = "prior.safetensors"
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,18 @@ def read_component(folder: Path, name: str, device: str | torch.device = "cpu") 
     for part in ("config.json", "model.safetensors", "units"):
         if not (folder / part).exists():
             raise SystemFolderError(f"{folder}: the component {name!r} lacks its {part}.")
-    prior = folder / "prior.safetensors"
-    try:
-        log_prior_V = load_tensors(prior, device)["log_prior"] if prior.exists() else None
-    except KeyError as error:
-        raise SystemFolderError(f"{prior}: has no tensor 'log_prior'.") from error
+    file = folder / PRIORS
+    priors = load_tensors(file, device) if file.exists() else {}
+    unknown = sorted(priors.keys() - {"log_prior", "log_counts"})
+    if unknown or (file.exists() and not priors):
+        found = repr(unknown[0]) if unknown else "none"
+        raise SystemFolderError(f"{file}: expected a tensor 'log_prior' or 'log_counts', found {found}.")
     component = Component(
         model=load_model(folder, device),
         units=load_units(folder / "units"),
         ctc_units=load_units(folder / "ctc_units") if (folder / "ctc_units").exists() else None,
-        log_prior_V=log_prior_V,
+        log_prior_V=priors.get("log_prior"),
+        log_counts_V=priors.get("log_counts"),
         folder=folder,
     )
     check_kind(name, component)
@@ -216,8 +219,8 @@ def _write_component(target: Path, name: str, component: Component, fingerprint:
     component.units.save(target / "units")
     if component.ctc_units is not None:
         component.ctc_units.save(target / "ctc_units")
-    if component.log_prior_V is not None:
-        save_tensors(target / "prior.safetensors", {"log_prior": component.log_prior_V})
+    if component.priors:
+        save_tensors(target / PRIORS, component.priors)
 
 
 def _link(source: str, target: str) -> None:

@@ -68,6 +68,20 @@ METHODS: dict[str, Method] = {
         ),
         tuned=("lm", "prior"),
     ),
+    "ctc+lm-delayed": Method(
+        description="CTC prefix beam search in which the language model, in its own units, scores the words that are"
+        " finished, every 20 frames and at the end",
+        search=SearchConfig(
+            first_pass="frames",
+            inside=Scales(ctc=1.0, lm=0.5),
+            beam=32,
+            nbest=32,
+            labels_per_frame=16,
+            lm_interval=20,
+            exact_ctc=True,
+        ),
+        tuned=("lm", "prior"),
+    ),
     "ctc+lm-labelwise": Method(
         description="CTC prefix beam search with the language model's score added label by label, before pruning",
         search=SearchConfig(

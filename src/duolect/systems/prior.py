@@ -1,16 +1,21 @@
-"""The label prior of a CTC head, estimated on (training) audio. B utterances · T frames · V labels · W = V + 1."""
+"""Label priors: of a CTC head, estimated on (training) audio; of any units, counted in text.
+
+B utterances · T frames · V labels · W = V + 1
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from duolect.data import Utterance
-from duolect.search import softmax_prior
+from duolect.data import Utterance, read_text
+from duolect.errors import UnitsError
+from duolect.search import count_prior, softmax_prior
 from duolect.systems.batches import LONGEST_SECONDS, plan, read_batch, utterance_source
 from duolect.systems.components import Component
 from duolect.text import Units
@@ -26,6 +31,47 @@ def estimate_prior(
     log_prior_V = ctc_prior(component.model, component.ctc_or_units, _sound(utterances, batch_seconds), layer)
     device = next(component.model.parameters()).device
     return dataclasses.replace(component, log_prior_V=log_prior_V.to(device))
+
+
+def counted_prior(component: Component, sentences: Iterable[str], *, smoothing: float = 0.1) -> tuple[Component, int]:
+    """The component with the smoothed counts of its labels in a text, and how many sentences it cannot spell.
+
+    Of a model with CTC heads these are their labels (the prior "counts"), of a language model its own (the prior
+    "tokens"). Sentences should be those the models were trained on, or like them. Raises UnitsError where none can be
+    spelled.
+    """
+    units, left_out, used = component.ctc_or_units, 0, 0
+
+    def spelled() -> Iterator[list[int]]:
+        nonlocal left_out, used
+        for sentence in sentences:
+            try:
+                labels = units.encode(sentence)
+            except UnitsError:
+                left_out += 1
+            else:
+                used += 1
+                yield labels
+
+    log_counts_V = count_prior(
+        spelled(), units.size, eos_id=units.eos_id, forbidden_ids=units.special_ids, smoothing=smoothing
+    )
+    if not used:
+        raise UnitsError(f"prior: none of the {left_out} sentences can be spelled in {units.size} {units.kind} units.")
+    device = next(component.model.parameters()).device
+    return dataclasses.replace(component, log_counts_V=log_counts_V.to(device)), left_out
+
+
+def add_counted_priors(
+    parts: Mapping[str, Component], files: Sequence[str | os.PathLike[str]]
+) -> tuple[dict[str, Component], dict[str, int]]:
+    """Every component that a counted prior can come from (CTC heads, the language model) with that of the text `files`
+    (see `read_text`); and for each how many sentences it cannot spell. Raises as `counted_prior` and `read_text` do."""
+    result, left_out = dict(parts), {}
+    for name, component in parts.items():
+        if component.has_ctc or name == "language":
+            result[name], left_out[name] = counted_prior(component, read_text(files))
+    return result, left_out
 
 
 def ctc_prior(model: Any, units: Units, sound: Iterable[tuple[Tensor, Tensor]], layer: int | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from duolect.errors import UnitsError
 from duolect.search import ctc_full_sum, sequence_scores
-from duolect.systems.components import spelling_units, term_units
+from duolect.systems.components import log_prior, spelling_units, term_units
 from duolect.systems.context import Context
 from duolect.systems.rows import Candidate
 
@@ -110,7 +110,7 @@ def _sequence_scores(context: Context, term: str, model: Any, encoded: Any, spel
 
 
 def _prior_scores(context: Context, spelled: Spelled) -> list[Any]:
-    log_prior_V = context.parts[context.search.spelling].log_prior_V
+    log_prior_V = log_prior(context.parts, context.search)
     assert log_prior_V is not None, "checked when the system was made"
     prior = log_prior_V.double().cpu()
     return [[float(prior[list(labels)].sum()) if labels else 0.0 for labels in each] for each in spelled]

@@ -21,6 +21,7 @@ from duolect.data import Utterance
 from duolect.errors import ConfigError
 from duolect.evaluation import Normaliser
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
+from duolect.systems.components import log_prior
 from duolect.systems.config import TERMS, Scales, SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.first_pass import run_first_pass
@@ -72,7 +73,7 @@ class _Plan:
     def axes(self) -> list[str]:
         """The terms whose scales move: the prior's only where the system has one."""
         parts = self.system.with_search(self.search).parts
-        has_prior = parts[self.search.spelling].log_prior_V is not None
+        has_prior = log_prior(parts, self.search) is not None
         tuned = find_method(self.name).tuned
         return [t for t in tuned if t not in self.without and (t != "prior" or has_prior)]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ _RULES: tuple[Rule, ...] = ("space", "bare")
 _TRIED = 400  # label sequences, and sentences, that a rule is tried on
 _LEAST = 20  # of them that must be of plain words
 _SHAPES = ("it's", "don't", "o'clock", "5", "42", "2nd", "1990s", "a", "i")
+_MOST_MADE = 8  # retokenisers that are remembered
 _MOST_CHUNKS = 1 << 17  # spelled words that are remembered
 
 
@@ -156,7 +157,14 @@ class Retokeniser:
         return sequences
 
 
-@lru_cache(maxsize=8)
 def retokeniser(source: Units, target: Units) -> Retokeniser:
-    """The retokeniser of a pair of units; the rule is looked for once."""
-    return Retokeniser(source, target)
+    """The retokeniser of a pair of units; its rule is looked for once."""
+    key = source.fingerprint, target.fingerprint
+    if key not in _MADE:
+        if len(_MADE) >= _MOST_MADE:
+            _MADE.clear()
+        _MADE[key] = Retokeniser(source, target)
+    return _MADE[key]
+
+
+_MADE: dict[tuple[str, str], Retokeniser] = {}
