@@ -3,7 +3,7 @@
 from duolect.systems.combination import combine, default_method, make_system, write_single
 from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
-from duolect.systems.explain import Explanation, HypothesisVotes, explain
+from duolect.systems.explanation import Explanation, HypothesisVotes, explain
 from duolect.systems.files import recognize_manifest, run_record
 from duolect.systems.folder import component_folder, system_folder
 from duolect.systems.grid import GridConfig
