@@ -60,9 +60,18 @@ class StepCache(DynamicCache):
         if self.attended != len(self.prefix.layers):
             raise ModelError(
                 f"The LLM ({model.config.model_type}) attended to its prefix in {self.attended} of "
-                f"{len(self.prefix.layers)} layers: its attention does not go through the registry of transformers "
-                f"(now {model.config._attn_implementation!r}, expected {ATTENTION!r})."
+                f"{len(self.prefix.layers)} layers; use a decoder that hands keywords on to its attention function."
             )
+
+
+def check_attention(model: PreTrainedModel) -> None:
+    """Raise ModelError where the attention of `model` is no longer ours."""
+    implementation = model.config._attn_implementation
+    if implementation != ATTENTION:
+        raise ModelError(
+            f"The LLM ({model.config.model_type}) now attends by {implementation!r}, which does not know the prefix "
+            f"that its hypotheses share; expected {ATTENTION!r}, which is SDPA wherever there is no such prefix."
+        )
 
 
 def use_shared_prefix(model: PreTrainedModel, name: str) -> None:

@@ -114,7 +114,7 @@ class CausalLLM(nn.Module):
         With `head` the log-probabilities are of its labels, (R, N, C). Only rows that consume a label take part in the
         forward.
         """
-        from duolect.models.cache import StepCache
+        from duolect.models.cache import StepCache, check_attention
 
         rows, labels = labels_RN.shape
         grown = state.labels.grow(labels, counts_R)
@@ -124,6 +124,7 @@ class CausalLLM(nn.Module):
         growth, slots = grown
         prefix = state.prefix.differentiable()
         layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
+        check_attention(self.model)
         cache = StepCache(prefix, layout, growth, self.dtype)
         states_PNE = self._run(
             self.embed(growth.pick(labels_RN)),

@@ -196,7 +196,7 @@ def _scores(task: _Task, rows: _Rows) -> tuple[Tensor, Tensor, list[Tensor], lis
         parts.append(part_RC)
         pending.append(computed)
         if weighted.factor:  # a factor of 0 would turn −inf into NaN
-            weighted_RC = part_RC * weighted.factor
+            weighted_RC = part_RC if weighted.factor == 1 else part_RC * weighted.factor
             total = weighted_RC if total is None else total + weighted_RC
     assert total is not None
     totals_RC = rows.score_R[:, None] + total
@@ -206,7 +206,7 @@ def _scores(task: _Task, rows: _Rows) -> tuple[Tensor, Tensor, list[Tensor], lis
             check_scores(part_RC, rows.utterance_R, ids=task.ids, name=weighted.name)
     if labels_RC is None:
         labels_RC = torch.arange(totals_RC.shape[1], device=totals_RC.device).expand(len(totals_RC), -1)
-        totals_RC = totals_RC.masked_fill(task.forbidden_V, -torch.inf)
+        totals_RC.masked_fill_(task.forbidden_V, -torch.inf)
     else:
         void_RC = task.forbidden_V[labels_RC]
         void_RC[:, :-1] |= (
