@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_processes import torchrun
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
+from training_processes import torchrun
 
 from duolect.configs import from_json, to_json
 from duolect.data import SpecAugmentConfig

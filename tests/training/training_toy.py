@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from duolect.errors import TrainingError
 from duolect.nn.losses import LossTerm
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.training import (
@@ -92,9 +93,9 @@ class ToyLayer(nn.Module):
 class ToyModel(nn.Module):
     """Embedding tied to the output, batch norm, dropout, layers, one of them frozen, and two terms of other counts."""
 
-    def __init__(self, dropout: float = 0.1, slow: float = 0.0) -> None:
+    def __init__(self, dropout: float = 0.1, slow: float = 0.0, outside: bool = False) -> None:
         super().__init__()
-        self.slow = slow
+        self.slow, self.outside = slow, outside
         self.frozen = nn.Linear(4, 8).requires_grad_(False)
         self.norm = MaskedBatchNorm(8)
         self.hidden = nn.Linear(8, 8)
@@ -118,6 +119,8 @@ class ToyModel(nn.Module):
         mask_BT = torch.arange(batch.labels_BT.shape[1]) < batch.label_lengths_B[:, None]
         states_BTD = self.norm(self.frozen(batch.inputs_BTD), mask_BT)
         states_BTD = states_BTD + self.dropout(self.hidden(states_BTD).relu())
+        if self.outside:  # of the layer's forward
+            states_BTD = states_BTD + self.layers[0].contract.bias
         for layer in self.layers:
             states_BTD = layer(states_BTD, mask_BT)
         states_BTD = states_BTD + 0.1 * self.embedding(batch.labels_BT.roll(1, 1))
@@ -140,6 +143,7 @@ def make_trainer(
     evaluate=None,
     lr: float = 0.01,
     kind: str = "adamw",
+    outside: bool = False,
     **loop,
 ) -> Trainer:
     defaults = {
@@ -153,7 +157,7 @@ def make_trainer(
     settings = LoopConfig(steps=steps, accumulate=accumulate, **(defaults | loop))
     accelerator = build_accelerator(settings, folder, cpu=True)
     torch.manual_seed(7)
-    model = ToyModel(dropout, slow)
+    model = ToyModel(dropout, slow, outside)
     ranks = Ranks(accelerator)
     return Trainer(
         model,
@@ -163,7 +167,7 @@ def make_trainer(
         schedule=PiecewiseLinear(),
         loop=settings,
         folder=folder,
-        recipe={"steps": steps, "batches": accumulate * ranks.size, "model": {"dropout": dropout}, "notes": "toy"},
+        recipe={"steps": steps, "model": {"dropout": dropout}, "notes": "toy"},
         accelerator=accelerator,
     )
 
@@ -183,7 +187,10 @@ def dev_loss(ranks: Ranks):
 
 
 def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settings) -> Trainer:
-    """Train, with `dev_loss`; after step `stop` the run is asked to stop, which it does with a checkpoint."""
+    """Train, with `dev_loss`; after step `stop` the run is asked to stop, which it does with a checkpoint.
+
+    Why it ends otherwise is written to error.txt.
+    """
     trainer = make_trainer(Path(folder), steps, **{"log_every": 1, "evaluate_every": 4, **settings})
     trainer.evaluate = dev_loss(trainer.ranks)
     account = trainer._account
@@ -198,6 +205,8 @@ def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settin
         trainer.run()
     except TrainingInterrupted:
         assert stop is not None
+    except TrainingError as error:
+        (Path(folder) / "error.txt").write_text(str(error))
     return trainer
 
 

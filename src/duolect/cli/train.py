@@ -32,7 +32,7 @@ returns a duolect.training.Recipe), or a run folder.
   duolect train RECIPE ... --show        every field of the config with its value; nothing is trained
 
 Any field can be set by its dotted name: --loop.steps 100 --optimiser.lr 1e-3 --task.batches.max-seconds 80
-Many processes: torchrun --nproc-per-node 8 -m duolect train RECIPE ..."""
+Many processes: torchrun --nproc-per-node 8 -m duolect train RECIPE ...  (--loop.sharding fsdp2 divides the model)"""
 
 
 @dataclass(frozen=True, kw_only=True)

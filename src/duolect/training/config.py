@@ -62,7 +62,8 @@ class LoopConfig:
     checkpoints (0 or 1: none) · best_by: the dev value, lower is better, that names the best checkpoint ·
     workers: processes that prepare batches · threads: torch threads per process, None leaves torch's choice ·
     sharding: with several processes, "none" keeps the whole model on each (DDP), "fsdp2" divides parameters, gradients
-    and optimiser states over them (`training.sharding`); with one process it has no effect.
+    and optimiser states over them (`training.sharding`; each device still takes the whole weights while dev is
+    measured, each host once for each of its processes); with one process it has no effect.
     """
 
     steps: int
@@ -99,9 +100,13 @@ FREE_FIELDS = (
     "loop.workers",
     "loop.threads",
     "loop.sharding",
+    "loop.accumulate",
     "loop.log_every",
     "loop.keep",
     "loop.tensorboard",
     "notes",
 )
-"""Recipe fields that may change when a run is resumed: they do not change what is computed."""
+"""Recipe fields that may change when a run is resumed: they do not change what is computed.
+
+`loop.accumulate` does, unless it makes up for another number of processes: their product is in each checkpoint.
+"""

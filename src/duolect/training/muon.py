@@ -12,7 +12,7 @@ work among them, matrix by matrix; each gets what the others have made, or its p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,8 +51,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-def orthogonalise_together(matrices: Tensor, ranks: Ranks | None, turn: int = 0) -> Tensor:
-    """`orthogonalise` of (N, rows, columns), each process doing its part of the N; every process must call it.
+def orthogonalise_together(matrices: Tensor, ranks: Ranks | None, turn: int = 0) -> Sequence[Tensor]:
+    """`orthogonalise` each of (N, rows, columns), each process doing its part of the N; every process must call it.
 
     `matrices` are the same on all processes, and matrix i is done by rank (turn + i) mod size; or they are sharded, and
     so is the result.
@@ -61,20 +61,16 @@ def orthogonalise_together(matrices: Tensor, ranks: Ranks | None, turn: int = 0)
         mesh, shape, stride = matrices.device_mesh, matrices.shape, matrices.stride()
         own = orthogonalise(matrices.redistribute(placements=[Shard(0)]).to_local())
         done = DTensor.from_local(own, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
-        return done.redistribute(placements=matrices.placements)
+        return done.redistribute(placements=matrices.placements).unbind()
     if ranks is None or ranks.size == 1:
-        return orthogonalise(matrices)
-    shares = [slice((rank - turn) % ranks.size, None, ranks.size) for rank in range(ranks.size)]
-    own = matrices[shares[ranks.rank]]
+        return orthogonalise(matrices).unbind()
+    own = matrices[(ranks.rank - turn) % ranks.size :: ranks.size]
     most = -(-len(matrices) // ranks.size)
-    sent = matrices.new_zeros(most, *matrices.shape[1:])
+    sent = matrices.new_empty(most, *matrices.shape[1:])
     sent[: len(own)] = orthogonalise(own)
-    received = matrices.new_empty(ranks.size * most, *matrices.shape[1:])
-    dist.all_gather_into_tensor(received, sent)
-    result = torch.empty_like(matrices)
-    for share, part in zip(shares, received.split(most), strict=True):
-        result[share] = part[: len(result[share])]
-    return result
+    received = [torch.empty_like(sent) for _ in range(ranks.size)]
+    dist.all_gather(received, sent)
+    return [received[(turn + i) % ranks.size][i // ranks.size] for i in range(len(matrices))]
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -136,4 +132,4 @@ class MuonWithAdamW(torch.optim.Optimizer):
         orthogonal = orthogonalise_together(updates, self.ranks, turn)
         scale = lr * UPDATE_RMS * max(parameters[0].shape) ** 0.5
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-        torch._foreach_add_(parameters, list(orthogonal.unbind()), alpha=-scale)
+        torch._foreach_add_(parameters, list(orthogonal), alpha=-scale)

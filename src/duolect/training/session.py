@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from duolect.errors import TrainingError
 from duolect.training.checkpoint import Best, Checkpoints, Snapshot
+from duolect.training.config import LoopConfig
 from duolect.training.distributed import Ranks
 from duolect.training.randomness import random_state, restore_random_state, seed_everything
 from duolect.training.state import (
@@ -39,7 +41,7 @@ def save_run(
     optimiser: torch.optim.Optimizer,
     state: RunState,
     place: Mapping[str, Any],
-    keep: int,
+    loop: LoopConfig,
 ) -> None:
     """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
 
@@ -52,6 +54,7 @@ def save_run(
         values = {
             "epoch": place.get("epoch"),
             "place": dict(place),
+            "batches_per_step": loop.accumulate * ranks.size,
             "best": dataclasses.asdict(state.best) if state.best else None,
             "seconds": state.seconds,
             "skipped_steps": state.skipped,
@@ -61,22 +64,28 @@ def save_run(
         random = {f"{rank}/{name}": value for rank, (_, part) in enumerate(everyone) for name, value in part.items()}
         checkpoints.write(Snapshot(state.step, weights, moments, random, values))
         checkpoints.point(state.step, state.best)
-        checkpoints.prune(keep, state.best)
+        checkpoints.prune(loop.keep, state.best)
 
 
 def resume_run(
-    checkpoints: Checkpoints, ranks: Ranks, model: nn.Module, optimiser: torch.optim.Optimizer, seed: int
+    checkpoints: Checkpoints, ranks: Ranks, model: nn.Module, optimiser: torch.optim.Optimizer, loop: LoopConfig
 ) -> tuple[RunState, dict[str, Any] | None]:
     """Load the last whole checkpoint into model, optimiser and random generators; a fresh state where there is none.
 
     Returns the state and the place in the data (None: the beginning). Raises TrainingError or ConfigError when the
-    checkpoint is damaged or another model's.
+    checkpoint is damaged or another model's, or its steps took another number of micro-batches.
     """
     steps = checkpoints.steps()
     if not steps:
         return RunState(), None
     snapshot = checkpoints.read(steps[-1])
     where, values = checkpoints.path(snapshot.step), snapshot.state
+    before, now = values.get("batches_per_step"), loop.accumulate * ranks.size
+    if before not in (None, now):
+        raise TrainingError(
+            f"{where}: a step of this run takes {before} micro-batches, but loop.accumulate ({loop.accumulate}) times "
+            f"the number of processes ({ranks.size}) is {now}; the product must stay the same."
+        )
     load_model_tensors(model, snapshot.model, where / "model.safetensors")
     load_optimiser_tensors(model, optimiser, snapshot.optimiser, where / "optimiser.safetensors")
     state = RunState(
@@ -91,7 +100,7 @@ def resume_run(
         tensors = {key.removeprefix(own): v for key, v in snapshot.random.items() if key.startswith(own)}
         restore_random_state(values["random"][ranks.rank], tensors)
     else:  # more processes than before: a stream of its own for each new one
-        seed_everything(seed + state.step, ranks.rank)
+        seed_everything(loop.seed + state.step, ranks.rank)
     if ranks.rank == 0:
         checkpoints.point(state.step, state.best)
     return state, values["place"]

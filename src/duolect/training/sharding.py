@@ -2,7 +2,8 @@
 
 Each process keeps 1/N of every tensor and gathers the whole weights of one block (a layer of an encoder, a decoder or
 an LLM) only while it computes with them (Rajbhandari et al. 2020, "ZeRO" stage 3; Zhao et al., arXiv 2304.11277).
-What is learnt is what DDP learns; only the order of summation differs.
+What is learnt is what DDP learns; only the order of summation differs. Gradients are summed over the processes after
+each micro-batch, so that they too are never whole on one device for longer than a block's backward pass.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Trainer:
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
         self.optimiser = self._wrap()
-        self.state, place = resume_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.loop.seed)
+        self.state, place = resume_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.loop)
         if place is not None:
             self.batches.load_state_dict(place)
         self._start_trackers()
@@ -289,7 +289,7 @@ class Trainer:
 
     def _save(self, place: dict[str, Any]) -> None:
         self._clock_in()
-        save_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.state, place, self.loop.keep)
+        save_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.state, place, self.loop)
         self.accelerator.wait_for_everyone()
 
     def _clock_in(self) -> None:
