@@ -43,14 +43,18 @@ class Variant:
     scales_of: str | None = None
 
 
-def _delayed(frames: Any) -> Variant:
-    return Variant(
-        name=f"ctc+lm-delayed({frames})",
-        method="ctc+lm-delayed",
-        settings={"delay": frames},
-        scales_of="ctc+lm-delayed",
-    )
+def _like(base: str, change: str, /, **settings: Any) -> Variant:
+    """The line `base` with settings changed, under the scales tuned for it."""
+    return Variant(name=f"{base}, {change}", method=base, settings=settings, scales_of=base)
 
+
+_OVER_FRAMES: Mapping[str, Any] = {
+    "first_pass": "frames",
+    "candidates": None,
+    "labels_per_frame": 16,
+    "beam": 8,
+    "nbest": 8,
+}
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(name="ctc-greedy", method="ctc-greedy"),
@@ -58,15 +62,34 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(name="ctc+lm-rescoring", method="ctc+lm-rescoring"),
     Variant(name="ctc+lm-rescoring, no prior", method="ctc+lm-rescoring", without=("prior",)),
     Variant(name="ctc+lm-delayed", method="ctc+lm-delayed"),
-    *map(_delayed, (1, 5, 10, "never")),
+    _like("ctc+lm-delayed", "never", lm_interval="never"),
+    _like("ctc+lm-delayed", "10 frames", lm_interval=10),
+    _like("ctc+lm-delayed", "5 frames", lm_interval=5),
+    _like("ctc+lm-delayed", "each frame", lm_interval=1),
+    _like("ctc+lm-delayed", "shortest", lm_interval="shortest"),
     Variant(name="ctc+lm-labelwise", method="ctc+lm-labelwise"),
     Variant(name="ctc+lm-labelwise, no prior", method="ctc+lm-labelwise", without=("prior",)),
+    _like("ctc+lm-labelwise", "best alignment", merge="max"),
+    _like("ctc+lm-labelwise", "collapse 0.9", collapse=0.9),
+    _like("ctc+lm-labelwise", "collapse 0.8", collapse=0.8),
+    _like("ctc+lm-labelwise", "50 labels", keep_labels=50),
     Variant(name="attention", method="attention"),
     Variant(name="attention+ctc", method="attention+ctc"),
+    Variant(name="attention+ctc, over frames", method="attention+ctc", settings=_OVER_FRAMES),
+    _like("attention+ctc", "collapse 0.8", collapse=0.8),
+    _like("attention+ctc", "50 labels", keep_labels=50),
     Variant(name="speech-llm", method="speech-llm"),
+    Variant(name="speech-llm, greedy", method="speech-llm", settings={"beam": 1, "nbest": 1}),
     Variant(name="speech-llm-draft", method="speech-llm-draft"),
     Variant(name="speech-llm+ctc", method="speech-llm+ctc"),
+    Variant(name="speech-llm+ctc, over frames", method="speech-llm+ctc", settings=_OVER_FRAMES),
+    _like("speech-llm+ctc", "collapse 0.9", collapse=0.9),
+    _like("speech-llm+ctc", "collapse 0.8", collapse=0.8),
+    _like("speech-llm+ctc", "100 labels", keep_labels=100),
+    _like("speech-llm+ctc", "50 labels", keep_labels=50),
+    _like("speech-llm+ctc", "20 labels", keep_labels=20),
 )
+"""What the study compares, the baseline first."""
 
 
 def run_search_study(
