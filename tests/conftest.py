@@ -1,7 +1,10 @@
 """Common to all tests: one thread (OpenMP threads that spin beside other processes cost tenfold), fixed seeds."""
 
 import os
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from duolect.audio import FeatureConfig, LogMel
+from duolect.audio import FeatureConfig, LogMel, Waveform, WaveformConfig
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from lhotse.features.kaldi.layers import Wav2LogFilterBank
-    from transformers import WhisperFeatureExtractor
+    from transformers import ParakeetFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
-KINDS = [("log10", 512), ("whisper", 400), ("kaldi", 512)]
+KINDS = [("log10", 512), ("whisper", 400), ("kaldi", 512), ("nemo", 512)]
 CONFIGS = [
     FeatureConfig(kind=kind, fft=fft, normalisation=normalisation)  # type: ignore[arg-type]
     for (kind, fft), normalisation in product(KINDS, ("none", "utterance", "per_feature"))
@@ -73,6 +73,35 @@ def test_kaldi_equals_lhotse(samples: int, mels: int) -> None:
     torch.testing.assert_close(
         _alone(LogMel(FeatureConfig(kind="kaldi", mels=mels)), sound), peer(sound[None])[0], atol=1e-3, rtol=0
     )
+
+
+@pytest.mark.parametrize("samples", [400, 1600, 16_000, 16_081, 48_123])
+@pytest.mark.parametrize("mels", [80, 128])
+def test_nemo_equals_transformers(samples: int, mels: int) -> None:
+    sound = _noise(samples, samples)
+    peer = ParakeetFeatureExtractor(feature_size=mels)(sound.numpy(), sampling_rate=16_000, return_tensors="pt")
+    found = _alone(LogMel(FeatureConfig(kind="nemo", mels=mels, normalisation="per_feature")), sound)
+    assert len(found) == int(peer.attention_mask.sum())
+    error = (found - peer.input_features[0, : len(found)]).abs()
+    # Two frames have one difference, and normalisation makes ±0.7 of it, however small: single precision shows.
+    assert error.max() < (1e-4 if samples > 400 else 1e-3)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_waveforms_equal_transformers_in_any_batch(normalise: bool) -> None:
+    sounds = [3 * _noise(samples, samples) + 0.1 for samples in (400, 16_000, 30_123)]
+    peer = Wav2Vec2FeatureExtractor(do_normalize=normalise)
+    model, lengths_B = Waveform(WaveformConfig(normalise=normalise)), torch.tensor([400, 16_000, 30_123])
+    samples_BN = torch.full((3, 31_000), 7.0)  # rubbish beyond the ends
+    for row, sound in zip(samples_BN, sounds, strict=True):
+        row[: len(sound)] = sound
+    found_BN, found_lengths_B = model(samples_BN, lengths_B)
+    assert torch.equal(found_lengths_B, lengths_B)
+    for row, sound in zip(found_BN, sounds, strict=True):
+        expected = peer(sound.numpy(), sampling_rate=16_000, return_tensors="pt").input_values[0]
+        torch.testing.assert_close(row[: len(sound)], expected, atol=1e-5, rtol=1e-5)
+        assert not row[len(sound) :].any()
+    assert not model(torch.ones(1, 5), torch.tensor([0]))[0].any()
 
 
 def test_log10_equals_its_definition() -> None:

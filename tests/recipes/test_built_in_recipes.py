@@ -179,13 +179,45 @@ def test_the_demos_models_build(name: str, trained: dict[str, Path]) -> None:
     assert 0.5 < millions(recipe, Units(500))["total"][0] < 6
 
 
-def test_every_recipe_survives_json(trained: dict[str, Path], qwen: str) -> None:
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The architecture of Whisper small, without weights."""
+    folder = tmp_path_factory.mktemp("whisper")
+    sizes = {"d_model": 768, "encoder_layers": 12, "encoder_attention_heads": 12, "encoder_ffn_dim": 3072}
+    sizes |= {"num_mel_bins": 80, "max_source_positions": 1500}
+    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", **sizes}))
+    return str(folder)
+
+
+def test_the_pretrained_recipes_take_everything_from_the_encoder(whisper: str, qwen: str) -> None:
+    recipe = find_recipe("pretrained-acoustic")(**DATA, encoder=whisper, random=True, decoder=True)
+    assert isinstance(recipe.task, AcousticTask)
+    model = recipe.task.model
+    assert (model.features.kind, model.features.mels, model.ctc_layers) == ("whisper", 80, (12,))
+    counts = millions(recipe, Units(500))
+    assert counts["encoder"][0] == pytest.approx(88.15, abs=0.05)  # as published, the decoder left behind
+    assert counts["encoder"][1] == pytest.approx(counts["encoder"][0] - 1500 * 768 / 1e6)  # but for the positions
+    frozen = find_recipe("pretrained-acoustic")(**DATA, encoder=whisper, random=True, train_encoder=False)
+    assert millions(frozen, Units(500))["encoder"][1] == 0
+    speech = find_recipe("pretrained-speech-llm")(**DATA, encoder=whisper, llm=qwen, random=True)
+    assert isinstance(speech.task, SpeechLLMTask)
+    assert (speech.task.model.adapter.factor, speech.task.batches.longest) == (6, 20.0)
+    parts = millions(without_weights(speech), Units(151_646, 151_643))
+    assert parts["adapter"][0] == pytest.approx((6 * 768 + 1) * 896 / 1e6)
+    plain = find_recipe("pretrained-speech-llm")(**DATA, encoder=whisper, llm=qwen, ctc=False, concatenate=2)
+    assert isinstance(plain.task, SpeechLLMTask)
+    assert (plain.task.model.adapter.factor, plain.task.model.ctc_layers) == (2, ())
+
+
+def test_every_recipe_survives_json(trained: dict[str, Path], qwen: str, whisper: str) -> None:
     for name, function in RECIPES.items():
         given = dict(TEXT if name.endswith("language") else DATA)
         if name.startswith("demo") and "train" in given:
             given["train"] = Path("t")
         if name == "small-language" or name == "demo-language":
             given["units"] = Path("am")
+        elif name.startswith("pretrained"):
+            given |= {"encoder": whisper} | ({"llm": qwen} if name.endswith("llm") else {})
         elif name.endswith("speech-llm"):
             given |= {"acoustic": trained["acoustic"]} | ({} if "paper" in name else {"language": trained["language"]})
         recipe = function(**given)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, LoraSettings, SpeechLLMConfig
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
+from duolect.recipes.pretrained import pretrained_acoustic
 from duolect.text import UnitsConfig
 from duolect.training import (
     FROM_UNITS,
@@ -87,6 +89,17 @@ def acoustic_recipe(corpus: Path, *, dropout: float = 0.1, augment: bool = True,
         optimiser=OptimiserConfig(lr=0.003),
         loop=_loop(**loop),
     )
+
+
+def pretrained_recipe(corpus: Path, source: Path, **loop) -> Recipe:
+    """CTC and a decoder on a pre-trained encoder, SpecAugment from the second step."""
+    recipe = pretrained_acoustic(train=(corpus / "train.jsonl",), dev=corpus / "dev.jsonl", encoder=str(source))
+    task = recipe.task
+    assert isinstance(task, AcousticTask)
+    decoder = DecoderConfig(layers=1, width=16, heads=2, dropout=0.0)
+    model = replace(task.model, decoder=decoder, spec_augment=SpecAugmentConfig(steps=(1, 3, 5)))
+    units, batches = UnitsConfig(kind="characters"), BatchConfig(max_seconds=4, buckets=2)
+    return replace(recipe, task=replace(task, model=model, units=units, batches=batches), loop=_loop(**loop))
 
 
 def language_recipe(corpus: Path, units: Path, **loop) -> Recipe:

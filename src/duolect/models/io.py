@@ -26,6 +26,7 @@ from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
 from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
 
 FORMAT = 1
+LLM, ENCODER = "llm_config.json", "encoder_config.json"
 
 Model = AcousticModel | LanguageModel | SpeechLLM
 """Every kind of trainable model."""
@@ -38,18 +39,22 @@ _KINDS: dict[str, tuple[type, type[Any]]] = {
 
 
 def build_model(
-    config: AcousticConfig | LanguageConfig | SpeechLLMConfig, encoder_of: AcousticModel | SpeechLLM | None = None
+    config: AcousticConfig | LanguageConfig | SpeechLLMConfig, encoder_from: str | os.PathLike[str] | None = None
 ) -> Model:
     """The model `config` describes, with fresh weights (pre-trained ones where the config names a source).
 
-    `encoder_of`: a model whose encoder is to be taken over later; a pre-trained encoder is then built like that one,
-    without a look at its source.
+    `encoder_from`: the folder of a saved model whose encoder is to be taken over afterwards. A pre-trained encoder is
+    then built like that one, without a look at its source.
     """
-    encoder = None if encoder_of is None else encoder_of.speech.encoder
-    wanted = None if isinstance(config, LanguageConfig) else config.encoder
-    if isinstance(encoder, PretrainedEncoder) and isinstance(wanted, HuggingFaceEncoderConfig):
-        return _KINDS[config.kind][1](config, stored_encoder=encoder.model.config)
-    return _KINDS[config.kind][1](config)
+    model_class = _KINDS[config.kind][1]
+    stored = None if encoder_from is None else Path(encoder_from) / ENCODER
+    if stored is None or not stored.is_file() or not _has_pretrained_encoder(config):
+        return model_class(config)
+    return model_class(config, stored_encoder=read_architecture(stored, "an encoder"))
+
+
+def _has_pretrained_encoder(config: AcousticConfig | LanguageConfig | SpeechLLMConfig) -> bool:
+    return not isinstance(config, LanguageConfig) and isinstance(config.encoder, HuggingFaceEncoderConfig)
 
 
 def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
@@ -60,9 +65,9 @@ def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
     with atomic_folder(folder) as partial:
         write_json(partial / "config.json", {"format": FORMAT, "kind": config.kind, "config": to_json(config)})
         if not isinstance(model, AcousticModel):
-            write_architecture(partial / "llm_config.json", model.llm.model.config)
+            write_architecture(partial / LLM, model.llm.model.config)
         if not isinstance(model, LanguageModel) and isinstance(model.speech.encoder, PretrainedEncoder):
-            write_architecture(partial / "encoder_config.json", model.speech.encoder.model.config)
+            write_architecture(partial / ENCODER, model.speech.encoder.model.config)
         save_tensors(partial / "model.safetensors", _once(merged_state(model)))
 
 
@@ -79,9 +84,9 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
     config: Any = from_json(config_class, described.get("config"), str(folder / "config.json"))
     stored = {}
     if config.kind != "acoustic":
-        stored["stored"] = read_architecture(folder / "llm_config.json", "a causal language model")
-    if config.kind != "language" and config.encoder.kind == "huggingface":
-        stored["stored_encoder"] = read_architecture(folder / "encoder_config.json", "an encoder")
+        stored["stored"] = read_architecture(folder / LLM, "a causal language model")
+    if _has_pretrained_encoder(config):
+        stored["stored_encoder"] = read_architecture(folder / ENCODER, "an encoder")
     model = model_class(config, **stored)
     _load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
     return model.to(device).eval()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from duolect.errors import ConfigError
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.recipes.paper import librispeech_acoustic, loquacious_acoustic, qwen_language, qwen_speech_llm
+from duolect.recipes.pretrained import pretrained_acoustic, pretrained_speech_llm
 from duolect.recipes.small import small_acoustic, small_language, small_speech_llm
 from duolect.training import Recipe
 
@@ -24,6 +25,8 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "small-acoustic": small_acoustic,
     "small-language": small_language,
     "small-speech-llm": small_speech_llm,
+    "pretrained-acoustic": pretrained_acoustic,
+    "pretrained-speech-llm": pretrained_speech_llm,
     "paper-librispeech-acoustic": librispeech_acoustic,
     "paper-loquacious-acoustic": loquacious_acoustic,
     "paper-language": qwen_language,

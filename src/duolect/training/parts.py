@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from duolect.data import SkipLog, Skipped, Utterance, load_manifest, read_text
+from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
@@ -78,19 +79,32 @@ def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
 
     Raises SystemFolderError, ModelError or TrainingError where a folder to start from does not fit.
     """
-    model = build_model(_filled(task, units, ctc_units))
+    config = _filled(task, units, ctc_units)
     if isinstance(task, SpeechLLMTask):
+        start = task.initialise_encoder
+        model = build_model(config, None if start is None else component_folder(start, "acoustic"))
         assert isinstance(model, SpeechLLM)
-        if task.initialise_encoder is not None:
-            model.initialise_encoder(_load(task.initialise_encoder, "acoustic", AcousticModel))
+        if start is not None:
+            model.initialise_encoder(_load(start, "acoustic", AcousticModel))
         if task.initialise_llm is not None:
             _require_units(units, task.initialise_llm, "language")
             model.initialise_llm(_load(task.initialise_llm, "language", LanguageModel))
-    elif task.initialise_from is not None:
-        _require_units(units, task.initialise_from, task.kind)
-        other = _load(task.initialise_from, task.kind, type(model))
-        load_base_state(model, merged_state(other), f"{task.initialise_from}: the model to start from")
+        return model
+    if task.initialise_from is None:
+        return build_model(config)
+    _require_units(units, task.initialise_from, task.kind)
+    model = build_model(config, component_folder(task.initialise_from, task.kind))
+    other = _load(task.initialise_from, task.kind, type(model))
+    load_base_state(model, merged_state(other), f"{task.initialise_from}: the model to start from")
     return model
+
+
+def within_hearing(batches: BatchConfig, model: AcousticModel | SpeechLLM, slowest: float = 1.0) -> BatchConfig:
+    """`batches` without utterances that, slowed down by the factor `slowest`, are too long for the model's encoder."""
+    limit = model.speech.longest_seconds * slowest
+    if math.isinf(limit) or (batches.longest is not None and batches.longest <= limit):
+        return batches
+    return dataclasses.replace(batches, longest=limit)
 
 
 def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:

@@ -16,14 +16,14 @@ from torch import Tensor
 from duolect.configs import to_json
 from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig
 from duolect.errors import TrainingError
-from duolect.models import Model, count_parameters
+from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, load_units
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
 from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
-from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable
+from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable, within_hearing
 from duolect.training.randomness import seed_everything
 from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
 from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
@@ -63,7 +63,10 @@ def train_recipe(
     if isinstance(recipe.task, LanguageTask):
         source, evaluate = _text_sources(recipe.task, recipe.loop, units, skipped, ranks)
     else:
-        source, evaluate = _speech_sources(recipe.task, recipe.loop, data, (units, ctc_units), skipped, accelerator)
+        assert not isinstance(model, LanguageModel)
+        source, evaluate = _speech_sources(
+            recipe.task, recipe.loop, data, model, (units, ctc_units), skipped, accelerator
+        )
     if ranks.rank == 0:
         console.print(_describe(recipe, model, units), highlight=False, markup=False, soft_wrap=True)
     trainer = Trainer(
@@ -151,6 +154,7 @@ def _speech_sources(
     task: AcousticTask | SpeechLLMTask,
     loop: LoopConfig,
     data: _Speech,
+    model: AcousticModel | SpeechLLM,
     units: tuple[Units, Units | None],
     skipped: SkipLog,
     accelerator: Accelerator,
@@ -160,20 +164,21 @@ def _speech_sources(
     def loader(batches: SpeechBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
         return SpeechLoader(batches, *units, augment, workers=loop.workers, skipped=skipped, pin_memory=pin)
 
-    train = SpeechBatches(data.train, task.batches, loop.seed, ranks.rank, ranks.size)
+    slowest = min((1.0, *task.wave_augment.speed)) if task.wave_augment is not None else 1.0
+    train = SpeechBatches(data.train, within_hearing(task.batches, model, slowest), loop.seed, ranks.rank, ranks.size)
     # Dev is measured on all of dev: what is too long to train on is recognised all the same.
     everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None, curriculum=None)
-    dev = SpeechBatches(data.dev, everything, loop.seed, ranks.rank, ranks.size, epochs=1)
+    dev = SpeechBatches(data.dev, within_hearing(everything, model), loop.seed, ranks.rank, ranks.size, epochs=1)
     own, ctc = units
     return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
 
 
 def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Units) -> Tensor | None:
     task, loop = recipe.task, recipe.loop
-    if isinstance(task, LanguageTask) or not task.model.ctc_layers:
+    if isinstance(task, LanguageTask) or isinstance(model, LanguageModel) or not task.model.ctc_layers:
         return None
     sizes = {"number": task.prior_utterances, "seed": loop.seed, "workers": loop.workers}
-    return training_prior(model, utterances, units, batches=task.batches, **sizes)
+    return training_prior(model, utterances, units, batches=within_hearing(task.batches, model), **sizes)
 
 
 def _describe(recipe: Recipe, model: Model, units: Units) -> str:

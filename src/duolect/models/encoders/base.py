@@ -16,6 +16,8 @@ from duolect.errors import ModelError
 from duolect.models.encoders.config import HuggingFaceEncoderConfig
 from duolect.nn.masks import length_mask
 
+_OVERSHOOT = 10  # frames of features
+
 Masking = Callable[[Tensor, int, int], tuple[Tensor, Tensor] | None]
 """(lengths_B, T, D) → masks (B, T) and (B, D), true where states are hidden in training; None: nowhere."""
 
@@ -136,13 +138,15 @@ class PretrainedEncoder(nn.Module, ABC):
         """Encode `inputs`, features_BTF or samples_BN; see `duolect.models.encoders`.
 
         States outside an utterance are zero; one too short for a state has length 0. Raises ModelError where the
-        inputs are longer than `longest`.
+        inputs are longer than `longest`; a tenth of a second more, as resampling makes it, is cut off.
         """
         if self.longest is not None and inputs.shape[1] > self.longest:
-            raise ModelError(
-                f"encoder: {self.config.source!r} has positions for {self.longest} frames, not for {inputs.shape[1]}; "
-                f"leave out or cut what is longer."
-            )
+            if inputs.shape[1] > self.longest + _OVERSHOOT:
+                raise ModelError(
+                    f"encoder: {self.config.source!r} has positions for {self.longest} frames, not for "
+                    f"{inputs.shape[1]}; leave out or cut what is longer."
+                )
+            inputs, lengths_B = inputs[:, : self.longest], lengths_B.clamp(max=self.longest)
         frames_B = self.output_lengths(lengths_B)
         kept: dict[int, Tensor] = {}
         with self._captured(keep_layers, kept):

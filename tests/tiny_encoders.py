@@ -38,6 +38,10 @@ _WAVE = {
     "layerdrop": 0.5,
     "mask_time_prob": 0.5,
     "mask_feature_prob": 0.1,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
 }
 
 
@@ -59,6 +63,7 @@ def _whisper() -> tuple[Any, Any]:
             eos_token_id=1,
             decoder_start_token_id=1,
             encoder_layerdrop=0.5,
+            dropout=0.0,
         )
     )
     return model, WhisperFeatureExtractor(feature_size=80, chunk_length=30)
@@ -69,7 +74,9 @@ def _wave(model: Callable[..., Any], config: Any, normalise: bool = True, **sett
 
 
 def _parakeet() -> tuple[Any, Any]:
-    encoder = ParakeetEncoderConfig(**_SIZES, subsampling_conv_channels=4, num_mel_bins=80, layerdrop=0.5)
+    none = {"dropout": 0.0, "activation_dropout": 0.0, "attention_dropout": 0.0}
+    sizes = {**_SIZES, "subsampling_conv_channels": 4, "num_mel_bins": 80}
+    encoder = ParakeetEncoderConfig(**sizes, **none, layerdrop=0.5)
     model = ParakeetForCTC(ParakeetCTCConfig(vocab_size=12, pad_token_id=11, encoder_config=encoder))
     return model, ParakeetFeatureExtractor(feature_size=80)
 
@@ -84,10 +91,18 @@ _MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "wavlm": lambda: _wave(WavLMModel, WavLMConfig, **_LAYER, do_stable_layer_norm=True, num_buckets=16),
     "wavlm-group": lambda: _wave(WavLMModel, WavLMConfig, normalise=False, num_buckets=16),
     "conformer": lambda: _wave(
-        Wav2Vec2ConformerForCTC, Wav2Vec2ConformerConfig, **_LAYER, position_embeddings_type="relative"
+        Wav2Vec2ConformerForCTC,
+        Wav2Vec2ConformerConfig,
+        **_LAYER,
+        position_embeddings_type="relative",
+        conformer_conv_dropout=0.0,
     ),
     "conformer-rotary": lambda: _wave(
-        Wav2Vec2ConformerForCTC, Wav2Vec2ConformerConfig, **_LAYER, position_embeddings_type="rotary"
+        Wav2Vec2ConformerForCTC,
+        Wav2Vec2ConformerConfig,
+        **_LAYER,
+        position_embeddings_type="rotary",
+        conformer_conv_dropout=0.0,
     ),
     "parakeet": _parakeet,
 }
