@@ -19,10 +19,13 @@ from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
 from duolect.nn.rows import RowLayout
 from duolect.nn.shared_prefix import SharedPrefix
-from duolect.nn.slots import KeysValues, KeyValuePool, LabelSlots
+from duolect.nn.slots import Growth, KeysValues, KeyValuePool, LabelSlots
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+_NUMBERS = 1 << 27  # held at once in distributions of which one value each is wanted (512 MB)
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,43 @@ class CausalLLM(nn.Module):
         With `head` the log-probabilities are of its labels, (R, N, C). Only rows that consume a label take part in the
         forward.
         """
+        consumed = self._consume(state, labels_RN, counts_R)
+        if consumed is None:
+            vocabulary = self.vocabulary if head is None else head.width
+            return torch.zeros(*labels_RN.shape, vocabulary, device=labels_RN.device), state
+        states_GE, growth, after = consumed
+        log_probs_G = self.log_probs(states_GE) if head is None else head.log_probs(states_GE, growth.row_G)
+        return growth.spread(log_probs_G), after
+
+    def extend(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, Tensor, CausalState]:
+        """Row r consumes its first counts_R[r] labels; as `step`, but without a distribution after every label.
+
+        Returns (log p of each label that follows another of them, (R, N), 0 elsewhere; log p (P, V) after the last, of
+        the P rows that consume any; state). Memory grows with P·V, not with R·N·V.
+        """
+        scores_RN = torch.zeros(labels_RN.shape, dtype=torch.float32, device=labels_RN.device)
+        consumed = self._consume(state, labels_RN, counts_R)
+        if consumed is None:
+            return scores_RN, scores_RN.new_zeros(0, self.vocabulary), state
+        states_GE, growth, after = consumed
+        place_G = growth.place_G
+        last_G = place_G % growth.labels + 1 == counts_R[place_G // growth.labels]
+        inner = ~last_G
+        flat_X, next_X = scores_RN.view(-1), labels_RN.flatten()
+        parts = max(_NUMBERS // self.vocabulary, 1)
+        for states_XE, place_X in zip(states_GE[inner].split(parts), (place_G[inner] + 1).split(parts), strict=True):
+            flat_X[place_X] = self.log_probs(states_XE).gather(1, next_X[place_X, None])[:, 0]
+        return scores_RN, self.log_probs(states_GE[last_G]), after
+
+    def _consume(
+        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None
+    ) -> tuple[Tensor, Growth, CausalState] | None:
+        """States (G, E) of the labels that count, row by row; None where there is none."""
         from duolect.models.cache import StepCache, check_attention
 
-        rows, labels = labels_RN.shape
-        grown = state.labels.grow(labels, counts_R)
+        grown = state.labels.grow(labels_RN.shape[1], counts_R)
         if grown is None:
-            vocabulary = self.vocabulary if head is None else head.width
-            return torch.zeros(rows, labels, vocabulary, device=labels_RN.device), state
+            return None
         growth, slots = grown
         prefix = state.prefix.differentiable()
         layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
@@ -135,9 +168,7 @@ class CausalLLM(nn.Module):
             shared=cache,
         )
         cache.check(self.model)
-        states_GE = growth.counted(states_PNE)
-        log_probs_G = self.log_probs(states_GE) if head is None else head.log_probs(states_GE, growth.row_G)
-        return growth.spread(log_probs_G), CausalState(prefix, state.layout, slots)
+        return growth.counted(states_PNE), growth, CausalState(prefix, state.layout, slots)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """The rows `rows_R`, and the prefixes of their utterances; copies keys and values only where one leaves."""

@@ -84,6 +84,10 @@ class LanguageModel(nn.Module):
         """See `Autoregressive.step`."""
         return self.llm.step(state, labels_RN, counts_R, head)
 
+    def extend(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, Tensor, CausalState]:
+        """Several labels a row at once, with a distribution after the last only; see `CausalLLM.extend`."""
+        return self.llm.extend(state, labels_RN, counts_R)
+
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """See `Autoregressive.select`."""
         return self.llm.select(state, rows_R)

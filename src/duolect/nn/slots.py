@@ -94,6 +94,13 @@ class Growth:
     seen_PNX: Tensor | None  # None: each label sees all X
 
     @property
+    def place_G(self) -> Tensor:
+        """The place in (R·N) of each label that counts."""
+        if self.target_G is not None:
+            return self.target_G
+        return torch.arange(self.rows * self.labels, device=self.slots_PX.device)
+
+    @property
     def row_G(self) -> Tensor:
         """The row of each label that counts."""
         if self.target_G is not None:

@@ -17,8 +17,6 @@ from duolect.search.scorer import Weighted
 
 Tokens = tuple[int, ...]
 
-_NUMBERS = 1 << 28  # held at once in the distributions of one forward (1 GB); more tokens take several forwards
-
 
 class PrefixScores:
     """A scorer's states by the tokens that they have consumed; the empty beginning is always among them.
@@ -75,11 +73,5 @@ class PrefixScores:
         device, longest = self.scorer.device, max(map(len, pending))
         counts_R = torch.tensor([len(part) for part in pending], device=device)
         tokens_RN = torch.tensor([[*part, *[0] * (longest - len(part))] for part in pending], device=device)
-        width = max(1, _NUMBERS // (len(pending) * self.scorer.vocabulary))
-        total_R = torch.zeros(len(pending), dtype=torch.float64)
-        for first in range(0, longest, width):
-            part_RN = tokens_RN[:, first : first + width]
-            here_R = (counts_R - first).clamp(0, part_RN.shape[1])
-            scores_R, self.state = self.scorer.append(self.state, part_RN, here_R)
-            total_R += scores_R.double().cpu()
-        return total_R
+        scores_R, self.state = self.scorer.append(self.state, tokens_RN, counts_R)
+        return scores_R.double().cpu()

@@ -110,7 +110,8 @@ class AutoregressiveState:
 class AutoregressiveScorer:
     """An attention decoder, a language model or a speech LLM as a scorer.
 
-    model: a model of `duolect.models`, or its restriction to the labels that utterances keep (`pruning`).
+    model: a model of `duolect.models`, or its restriction to the labels that utterances keep (`pruning`). Where it has
+        the method `extend`, `append` makes no distribution between the labels (`CausalLLM.extend`).
     encoded: what this model attends to, where that is not what the search passes on (two encoders in one search).
     statistics counts the model's forwards since the scorer was made.
     """
@@ -157,6 +158,13 @@ class AutoregressiveScorer:
         if labels == rows * width:
             return self._append_all(state, labels_RN)
         self.statistics.add(int((counts_R > 0).sum()), labels)
+        extend: Any = getattr(self.model, "extend", None)
+        if extend is not None:
+            inner_RN, last_PV, model = extend(state.model, labels_RN, counts_R)
+            grown_R = counts_R > 0
+            first_R = state.log_probs_RV.gather(1, labels_RN[:, :1])[:, 0].where(grown_R, 0.0)
+            after_RV = state.log_probs_RV.index_copy(0, grown_R.nonzero()[:, 0], last_PV)
+            return first_R + inner_RN.sum(1), AutoregressiveState(after_RV, model)
         log_probs_RNV, model = self.model.step(state.model, labels_RN, counts_R)
         used_RN = torch.arange(width, device=labels_RN.device) < counts_R[:, None]
         scores_RN = _label_scores(state.log_probs_RV, log_probs_RNV, labels_RN).masked_fill(~used_RN, 0.0)
