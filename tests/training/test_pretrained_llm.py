@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tiny_llm import SPARE, make_llm
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from duolect.data import load_manifest
 from duolect.models import LLMConfig, LoraSettings
@@ -19,7 +19,6 @@ from duolect.systems import Scales, SearchConfig, System, combine
 from duolect.text import UnitsConfig
 from duolect.training import train_recipe
 
-SPARE = 21  # rows of the embedding beyond the tokeniser's, as in Qwen2
 STEPS = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
 
 
@@ -30,22 +29,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def llm(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama with a byte-level tokeniser."""
-    folder = tmp_path_factory.mktemp("hub") / "llm"
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=270, show_progress=False, special_tokens=["<|end|>"], initial_alphabet=alphabet
-    )
-    tokenizer.train([str(corpus / "lm.txt")], trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
-    torch.manual_seed(5)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=tokenizer.get_vocab_size() + SPARE, max_position_embeddings=256, **sizes)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return make_llm(tmp_path_factory.mktemp("hub") / "llm", corpus / "lm.txt")
 
 
 def test_its_embedding_may_have_more_rows_than_its_tokeniser(corpus: Path, llm: Path, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def write_architecture(path: Path, architecture: PreTrainedConfig) -> None:
     """Write what `read_architecture` needs to make the same network without its source."""
-    write_json(path, architecture.to_dict())
+    stored = architecture.to_dict()
+    stored.pop("_name_or_path", None)  # the model's own config names the source
+    write_json(path, stored)
 
 
 def read_architecture(path: Path, what: str) -> PreTrainedConfig:
