@@ -19,11 +19,12 @@ _BLANK, _LABEL, _COMPETITORS, _NOISE = 13.0, 13.0, 3, 1.5
 
 @dataclass(frozen=True)
 class Posteriors:
-    """log_probs_BTW: float32 log-softmax on the CPU; labels_BN: what was put into them."""
+    """log_probs_BTW: float32 log-softmax on the CPU; labels_BN: what was put into them; places_BN: at which frames."""
 
     log_probs_BTW: Tensor
     lengths_B: Tensor
     labels_BN: Tensor
+    places_BN: Tensor
     seed: int
 
     def facts(self) -> dict[str, float | int]:
@@ -61,4 +62,4 @@ def made_posteriors(
     logits_BTW.scatter_(1, place_BN[..., None].expand(-1, -1, vocabulary + 1), heard_BNW)
     logits_BTW[..., EOS] = -40.0
     log_probs_BTW = (logits_BTW / temperature).log_softmax(-1)
-    return Posteriors(log_probs_BTW, torch.full((utterances,), frames), labels_BN, seed)
+    return Posteriors(log_probs_BTW, torch.full((utterances,), frames), labels_BN, place_BN, seed)

@@ -1,8 +1,8 @@
 """CTC beam search of flashlight-text: the lexicon-free decoder without a language model. Run by bench/ctc.py."""
 
+from worker import seconds, serve  # first: it moves what is printed to stderr  # isort: skip
 import numpy as np
 from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions, ZeroLM
-from worker import seconds, serve
 
 posteriors = []
 

@@ -2,8 +2,8 @@
 
 import logging
 
+from worker import seconds, serve  # first: it moves what is printed to stderr  # isort: skip
 import numpy as np
-from worker import seconds, serve
 
 logging.disable(logging.WARNING)  # it asks for kenlm when imported
 from pyctcdecode import build_ctcdecoder  # noqa: E402

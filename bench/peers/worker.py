@@ -1,6 +1,7 @@
 """What a worker in a peer's environment does: answer one JSON object a line until its input ends.
 
-The standard library is all that every peer's environment has.
+The standard library is all that every peer's environment has. Import this first: whatever a peer prints, from its
+import on, goes to stderr.
 """
 
 import json
@@ -9,19 +10,20 @@ import sys
 import time
 from collections.abc import Callable
 
+_OUT = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
 
 def serve(handlers: dict[str, Callable[..., dict]]) -> None:
     """Requests are {"do": name, …arguments of the handler}; an exception becomes {"error": …}."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the peer prints
     for line in sys.stdin:
         request = json.loads(line)
         try:
             reply = handlers[request.pop("do")](**request)
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {error}"}
-        out.write(json.dumps(reply) + "\n")
-        out.flush()
+        _OUT.write(json.dumps(reply) + "\n")
+        _OUT.flush()
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, object]:
