@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from command_line import Call
 
+from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus
 from duolect.evaluation import read_run, score_file
+from duolect.search import combine
 from duolect.systems import System
 
 
@@ -97,6 +99,38 @@ def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path:
     assert by.count("RTFx |") == 1  # of a part no speed is known
     assert "has a field 'corpus'; known are" in call("score", greedy, "--by", "corpus").sentence()
     assert "in the manifest" in call("score", greedy, "--manifest", corpus.dev).sentence()
+
+
+def test_an_nbest_file_says_how_its_scores_came_about(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "lists.jsonl"
+    result = call("recognize", system, corpus.test, "--method", "ctc+lm-labelwise", "--nbest", 5, "--out", out)
+    assert result.status == 0, result.err
+    rows, record = read_run(out)
+    assert record is not None
+    for row in rows:
+        scales, exponent = row.fields["scales"], row.fields["length_exponent"]
+        assert scales == {term: scale for term, scale in record.search["inside"].items() if scale}
+        assert (row.text, row.score) == (row.fields["nbest"][0]["text"], row.fields["nbest"][0]["score"])
+        for entry in row.fields["nbest"]:
+            assert set(entry) == {"text", "score", "terms", "labels", "flags"}
+            assert entry["terms"].keys() == scales.keys()
+            score = combine(entry["terms"], scales) / (entry["labels"] + 1) ** exponent
+            assert entry["score"] == pytest.approx(score, abs=1e-4, rel=1e-6)
+
+
+def test_explain_prints_how_each_term_voted(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    out, ids = tmp_path / "hyps.jsonl", [u.id for u in load_manifest(corpus.test)]
+    given = ("recognize", system, corpus.test, "--method", "attention+ctc", "--out", out)
+    result = call(*given, "--explain", ids[2], ids[0])
+    assert result.status == 0, result.err
+    assert result.out.index(f"{ids[2]}: how each term voted") < result.out.index(f"{ids[0]}: how each term voted")
+    for word in ("1 winner", "2 runner-up", "ctc", "decoder", "(end)", "total", "1 − 2", "8 utterances; WER"):
+        assert word in result.out
+    row = next(row for row in read_run(out)[0] if row.id == ids[0])
+    total = [line.split() for line in result.out.splitlines() if " total " in line][-2]
+    assert float(total[-1].replace("−", "-")) == pytest.approx(row.score, abs=0.011)
+    assert "2 reference" in call(*given, "--explain", ids[0], "--rival", "reference").out
+    assert "has no utterance 'nobody'" in call(*given, "--explain", "nobody").sentence()
 
 
 def test_a_greedy_method_has_no_beam(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

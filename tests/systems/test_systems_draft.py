@@ -29,7 +29,7 @@ def test_finds_what_a_beam_of_one_finds(ctc, term, system: System, corpus: list[
     inside = Scales(**{term: 0.8})
     settings = {"max_labels_per_second": 20.0, "inside": inside}
     expected = system.with_search(dataclasses.replace(GREEDY, **settings)).recognize(corpus)
-    for longest in (None, 2):
+    for longest in (None, 2, "adaptive"):
         search = dataclasses.replace(DRAFT, ctc=ctc, longest_draft=longest, **settings)
         found = system.with_search(search).recognize(corpus, batch_seconds=2.0)
         assert_same(found, expected)
@@ -100,6 +100,6 @@ def test_settings_that_cannot_be(system: System) -> None:
         with pytest.raises(ConfigError, match=message):
             dataclasses.replace(DRAFT, **settings)
     lone = System(speech_llm=system.speech_llm)
-    assert lone.with_method("speech-llm-draft").search == DRAFT
+    assert lone.with_method("speech-llm-draft").search == dataclasses.replace(DRAFT, longest_draft="adaptive")
     with pytest.raises(SystemFolderError, match="no component 'acoustic'"):
         lone.with_search(dataclasses.replace(DRAFT, ctc="acoustic"))

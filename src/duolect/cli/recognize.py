@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -27,6 +28,7 @@ from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError, ScoringError
 
 if TYPE_CHECKING:
+    from duolect.data import Utterance
     from duolect.systems import Recognition, System
 
 
@@ -58,6 +60,10 @@ class Recognize:
     """Longer utterances are skipped; cut them at pauses first."""
     warm_up: bool = False
     """Recognise the first batch once beforehand, untimed, so that the speed is that of a running system."""
+    explain: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
+    """Utterances of the manifest: print how each term voted for the words of the winner and of its rival."""
+    rival: Literal["runner-up", "reference"] = "runner-up"
+    """What --explain sets against the winner: the best hypothesis of another text, or the reference."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
@@ -70,7 +76,10 @@ def run(arguments: list[str]) -> int:
     from duolect.data import load_manifest
     from duolect.systems import recognize_manifest
 
-    load_manifest(asked.manifest)  # a bad line is found before the models are loaded
+    utterances = {u.id: u for u in load_manifest(asked.manifest)}  # a bad line is found before the models are loaded
+    for name in asked.explain:
+        if name not in utterances:
+            raise ConfigError(f"--explain: {asked.manifest} has no utterance {name!r}.")
     system = override_search(load_system(asked.system, asked.device, asked.method), settings)
     system = _widened(system, asked.beam, asked.nbest)
     with progress_bar(f"recognising with {system.method or asked.system}") as progress:
@@ -90,8 +99,22 @@ def run(arguments: list[str]) -> int:
         say(f"skipped {skipped.id}: {skipped.reason}")
     if recognition.tuned_on_this_set:
         say("The scales were tuned on this very set; its error rate says nothing about other data.")
+    skipped = {each.id for each in recognition.skipped}
+    for name in asked.explain:
+        if name not in skipped:
+            _explain(system, utterances[name], asked)
     print(f"{asked.out}: {_summary(recognition)}")
     return 1 if recognition.skipped else 0
+
+
+def _explain(system: System, utterance: Utterance, asked: Recognize) -> None:
+    from rich.console import Console
+
+    from duolect.reports.votes import votes_table
+    from duolect.systems import explain
+
+    explained = explain(system, utterance, rival=asked.rival, max_seconds=asked.max_seconds)
+    Console(width=None if sys.stdout.isatty() else 120).print(votes_table(explained))
 
 
 def _widened(system: System, beam: int | None, nbest: int | None) -> System:

@@ -1,7 +1,8 @@
 """What a recognition run leaves on disk: `hyps.jsonl`, one utterance a line, and `hyps.run.json`, how it was made.
 
 A line of `hyps.jsonl`:
-`{"id", "reference"?, "text", "score"?, "terms"?, "flags"?, "duration"?, "run"?, …}`; keys beyond these are kept.
+`{"id", "reference"?, "text", "score"?, "terms"?, "flags"?, "duration"?, "run"?, …}`; keys beyond these are kept
+(docs/hypothesis-files.md).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class _Task:
     forbidden_V: Tensor
     eos_id: int
     longest_draft: int | None
+    adaptive: bool
     ids: Sequence[str]
     name: str
 
@@ -71,7 +72,7 @@ def draft_and_verify(
     *,
     limits_B: Sequence[int] | Tensor,
     eos_id: int,
-    longest_draft: int | None = None,
+    longest_draft: int | Literal["adaptive"] | None = None,
     forbidden_ids: Iterable[int] = (),
     ids: Sequence[str] | None = None,
     name: str = "speech_llm",
@@ -83,8 +84,9 @@ def draft_and_verify(
     encoded: what `model.start` is given (None for a language model); the batch is `limits_B` long.
     drafter: knows the same utterances in the same order.
     limits_B: most labels of each utterance; at the limit EOS is forced and scored, as in `label_synchronous`.
-    longest_draft: most labels drafted at once (None: all that the drafter has). Where drafts are mostly wrong and many
-        labels cost more than one, a short draft is faster.
+    longest_draft: most labels drafted at once (None: all that the drafter has, which takes the fewest passes).
+        "adaptive": after a draft of which n labels were right, at most 2·(n + 1), and twice as many after one that was
+        all right: nearly as few passes, and far fewer labels to no purpose where model and drafter rarely agree.
     forbidden_ids: labels that never occur. name, weight: of the term in the hypothesis.
     statistics: is added to: forward passes, rows, labels consumed, labels drafted and accepted, ties (`TIE`).
     Ended utterances leave all later forward passes.
@@ -95,7 +97,7 @@ def draft_and_verify(
     check_weight(name, weight)
     if any(n < 0 for n in limits):
         raise SearchError(f"limits: a label limit must be at least 0, found {min(limits)}.")
-    if longest_draft is not None:
+    if longest_draft is not None and longest_draft != "adaptive":
         check_count("longest_draft", longest_draft, least=0)
     statistics = DraftStatistics() if statistics is None else statistics
     statistics.utterances += len(limits)
@@ -130,6 +132,8 @@ def _run(
     utterance_R = torch.arange(len(log_probs_RV), device=log_probs_RV.device)
     block_RMV = log_probs_RV[:, None]
     draft_RN, drafted_R = utterance_R.new_zeros(len(utterance_R), 0), torch.zeros_like(utterance_R)
+    most = int(task.limits_B.max()) if task.longest_draft is None else task.longest_draft
+    allowed_R = torch.full_like(utterance_R, most)
     drafts = drafter.start(len(utterance_R))
     while True:
         verdict = _verify(task, block_RMV, draft_RN, drafted_R, utterance_R, output.counts_B[utterance_R])
@@ -145,10 +149,12 @@ def _run(
             state = model.forget(state, wrong_R)
         utterance_R, own_R = utterance_R[live_R], verdict.own_R[live_R]
         drafts = drafter.follow(drafts, live_R, added_RM[live_R], counts_R[live_R])
-        most_R = task.limits_B[utterance_R] - output.counts_B[utterance_R]
-        if task.longest_draft is not None:
-            most_R = most_R.clamp(max=task.longest_draft)
-        draft_RN, drafted_R = drafter.propose(drafts, most_R)
+        if task.adaptive:
+            allowed_R = torch.where(verdict.kept_R == drafted_R, 2 * allowed_R, 2 * (verdict.kept_R + 1))
+            allowed_R = allowed_R.clamp(max=most)
+        allowed_R = allowed_R[live_R]
+        room_R = task.limits_B[utterance_R] - output.counts_B[utterance_R]
+        draft_RN, drafted_R = drafter.propose(drafts, torch.minimum(allowed_R, room_R))
         statistics.drafted += int(drafted_R.sum())
         statistics.add(len(own_R), len(own_R) + int(drafted_R.sum()))
         block_RMV, state = model.step(state, torch.cat([own_R[:, None], draft_RN], 1), drafted_R + 1)
@@ -205,7 +211,7 @@ def _task(
     limits: Sequence[int],
     vocabulary: int,
     eos_id: int,
-    longest_draft: int | None,
+    longest_draft: int | Literal["adaptive"] | None,
     forbidden_ids: Iterable[int],
     ids: Sequence[str],
     name: str,
@@ -216,7 +222,15 @@ def _task(
     check_labels("forbidden_ids", special, vocabulary)
     forbidden_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
     forbidden_V[special] = True
-    return _Task(torch.tensor(limits, device=device), forbidden_V, eos_id, longest_draft, ids, name)
+    return _Task(
+        limits_B=torch.tensor(limits, device=device),
+        forbidden_V=forbidden_V,
+        eos_id=eos_id,
+        longest_draft=None if longest_draft == "adaptive" else longest_draft,
+        adaptive=longest_draft == "adaptive",
+        ids=ids,
+        name=name,
+    )
 
 
 def _hypotheses(output: _Output, name: str, weight: float) -> list[list[Hypothesis]]:

@@ -83,9 +83,9 @@ class SearchConfig:
     * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
     * `collapse`: neighbouring CTC frames of one best class, both at least this probable, become one (None: none do);
       `collapse_how`: their "mean", or their "max" renormalised.
-    * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "mean" or
-      "max" of CTC's log-probability over its frames (`keep_labels_by`), and every term inside is renormalised over
-      them (None: all labels). Terms after it score whole sequences over all labels.
+    * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "max" or
+      "mean" of CTC's log-probability over its frames (`keep_labels_by`; the mean is wrong for a CTC of sharp peaks), and
+      every term inside is renormalised over them (None: all labels). Terms after it score whole sequences over all.
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
     * `skip_blank`: a search over frames extends no hypothesis in frames with p(blank) of at least this (None: off).
     * `lm_interval`: an LM inside a search over frames has its say on finished words, in its own units: every so many
@@ -99,7 +99,8 @@ class SearchConfig:
       itself only knows the alignments whose prefixes stayed in the beam).
     * `max_labels_per_second`: the longest hypothesis of a search over labels, by the audio's length (None: one label
       for each encoder frame, which is never exceeded either).
-    * `longest_draft`: a first pass of kind "draft" asks for at most that many labels at once (None: all that CTC has).
+    * `longest_draft`: a first pass of kind "draft" asks for at most that many labels at once (None: all that CTC has;
+      "adaptive": twice as many as it last agreed with, for fewer labels in vain).
     * `draft_gate`: it takes the text of CTC as it is, without asking the model, where CTC is sure: where the entropy of
       its frames is below so many nats (None: nowhere; then it finds exactly what a greedy search finds).
     * `draft_gate_by`: that is the largest entropy of any frame of an utterance, or the mean of all.
@@ -118,7 +119,7 @@ class SearchConfig:
     collapse: float | None = None
     collapse_how: Literal["mean", "max"] = "mean"
     keep_labels: int | None = None
-    keep_labels_by: Literal["mean", "max"] = "mean"
+    keep_labels_by: Literal["mean", "max"] = "max"
     labels_per_frame: int | None = None
     skip_blank: float | None = None
     lm_interval: int | Literal["shortest", "never"] | None = None
@@ -127,7 +128,7 @@ class SearchConfig:
     merge: Literal["sum", "max"] = "sum"
     exact_ctc: bool = False
     max_labels_per_second: float | None = None
-    longest_draft: int | None = None
+    longest_draft: int | Literal["adaptive"] | None = None
     draft_gate: float | None = None
     draft_gate_by: EntropyOf = "max"
 
@@ -192,7 +193,7 @@ class SearchConfig:
             raise ConfigError("search: a first pass of kind 'draft' follows one model; give inside one scale.")
         if (self.beam, self.nbest) != (1, 1):
             raise ConfigError(f"search: a first pass of kind 'draft' has one hypothesis, but beam is {self.beam}.")
-        if self.longest_draft is not None and self.longest_draft < 1:
+        if isinstance(self.longest_draft, int) and self.longest_draft < 1:
             raise ConfigError(f"search: longest_draft must be at least 1, not {self.longest_draft}.")
         if self.draft_gate is not None and not (math.isfinite(self.draft_gate) and self.draft_gate >= 0):
             raise ConfigError(f"search: draft_gate must be an entropy of at least 0 nats, not {self.draft_gate}.")

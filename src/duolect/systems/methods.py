@@ -37,7 +37,7 @@ _BEAM = SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16
 _SPEECH_LLM_CTC = SearchConfig(
     first_pass="labels", inside=Scales(ctc=1.0, speech_llm=1.0), ctc="speech_llm", beam=8, nbest=8, candidates=24
 )
-_DRAFT = SearchConfig(first_pass="draft", inside=Scales(speech_llm=1.0), ctc="speech_llm")
+_DRAFT = SearchConfig(first_pass="draft", inside=Scales(speech_llm=1.0), ctc="speech_llm", longest_draft="adaptive")
 
 METHODS: dict[str, Method] = {
     "ctc-greedy": Method(

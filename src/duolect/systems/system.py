@@ -178,7 +178,8 @@ class System:
     ) -> Recognition:
         """Recognise a manifest's utterances; rows come in its order, and do not depend on how they were batched.
 
-        With `nbest` each row carries the whole list in its field "nbest". Audio that is missing, damaged, shorter than
+        With `nbest` each row carries the whole list in its field "nbest", and in "scales" and "length_exponent" what
+        its scores are made with (docs/hypothesis-files.md). Audio that is missing, damaged, shorter than
         25 ms or longer than `max_seconds` is skipped and listed, the rest goes on. Raises SearchError where a model
         gives NaN.
         """
@@ -195,7 +196,7 @@ class System:
             warm_up=warm_up,
         )
         rows = [
-            _row(utterances[i], run.candidates[i], run.seconds[i], nbest)
+            _row(utterances[i], run.candidates[i], run.seconds[i], self._search() if nbest else None)
             for i in range(len(utterances))
             if i in run.candidates
         ]
@@ -275,13 +276,18 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> 
     return System.load(folder, device)
 
 
-def _row(utterance: Utterance, candidates: Sequence[Candidate], seconds: float, nbest: bool) -> HypothesisRow:
+def _row(
+    utterance: Utterance, candidates: Sequence[Candidate], seconds: float, listed: SearchConfig | None
+) -> HypothesisRow:
+    """`listed`: the search, where the row is to carry its n-best list."""
     best = candidates[0]
     fields: dict[str, Any] = {
         name: value for name in ("speaker", "lang", "translation") if (value := getattr(utterance, name)) is not None
     }
     fields |= utterance.fields
-    if nbest:
+    if listed is not None:
+        fields["scales"] = {term: getattr(listed.scales, term) for term in listed.scales.active}
+        fields["length_exponent"] = listed.length_exponent
         fields["nbest"] = [
             {"text": c.text, "score": c.score, "terms": c.terms, "labels": len(c.labels), "flags": list(c.flags)}
             for c in candidates
