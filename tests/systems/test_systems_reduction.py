@@ -22,7 +22,7 @@ SEARCHES = {
     ),
 }
 COLLAPSE = {"collapse": 0.3, "collapse_how": "max"}
-BOTH = {"keep_labels": 3, "keep_labels_by": "max", "collapse": 0.2}
+BOTH = {"keep_labels": 3, "keep_labels_by": "mean", "collapse": 0.2}
 CASES = [
     *((name, switches) for name in SEARCHES for switches in (COLLAPSE, BOTH)),
     ("all terms inside", {"keep_labels": 4}),
@@ -87,7 +87,7 @@ def test_a_run_says_what_was_reduced(system: System, corpus: list[Utterance]) ->
     searching = system.with_search(search)
     record = run_record(searching, searching.recognize(corpus))
     assert record.pruning == (
-        "all labels a frame, 3 candidates for CTC, 4 labels an utterance, by the mean of CTC,"
+        "all labels a frame, 3 candidates for CTC, 4 labels an utterance, by the max of CTC,"
         " frames collapsed at 0.3, mean"
     )
     assert record.statistics["ctc.frame_reduction"] > 1.0

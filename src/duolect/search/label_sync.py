@@ -319,7 +319,7 @@ def _check_settings(
         raise SearchError(f"stop: {stop!r} is neither 'exact' nor 'heuristic'.")
     if candidates is not None:
         check_count("candidates", candidates)
-        if all(w.scorer.by_candidate or not w.factor for w in scorers):
+        if all(w.scorer.by_candidate or w.factor <= 0.0 for w in scorers):  # a prior alone says nothing of the audio
             raise SearchError(
                 "candidates: there is no other scorer to choose them by (attention decoder, speech LLM, LM)."
             )

@@ -1,6 +1,6 @@
 """Label pruning per utterance: a search over the few labels that CTC finds likely (arXiv 2603.15045, section on speed).
 
-    u(c) = mean_t log y_t(c), or max_t;   kept: the k labels with the largest u, EOS and blank
+    u(c) = max_t log y_t(c), or mean_t;   kept: the k labels with the largest u, EOS and blank
 
 Every model is then asked about the kept labels alone and renormalised over them: CTC in each frame, the softmax of the
 autoregressive models (whose output table is multiplied only for the kept rows), and the prior. The search itself runs
@@ -27,7 +27,7 @@ from duolect.search.result import Hypothesis
 if TYPE_CHECKING:
     from duolect.models import Autoregressive
 
-By = Literal["mean", "max"]
+By = Literal["max", "mean"]
 # A frame in which a label has probability zero weighs like this one; labels that differ elsewhere still have an order.
 _LOWEST = -1e4
 
@@ -91,15 +91,17 @@ def keep_labels(
     *,
     eos_id: int,
     forbidden_ids: Iterable[int] = (),
-    by: By = "mean",
+    by: By = "max",
     ids: Sequence[str] | None = None,
     name: str = "ctc",
 ) -> KeptLabels | None:
     """The `count` labels that CTC finds likeliest in each utterance, with EOS; None where nothing is to be pruned.
 
     Nothing is where `count` is None, or at least the number of labels that may occur: V without EOS and the forbidden.
-    by: u(c) is the "mean" or the "max" of log y_t(c) over the frames of the utterance, padding not among them. A label
-    that no frame gives any probability is not kept, so an utterance may keep fewer, and one without frames keeps none.
+    by: u(c) is the "max" or the "mean" of log y_t(c) over the frames of the utterance, padding not among them. A CTC
+    whose labels are sharp peaks wants the maximum: a label that is sure in one frame and impossible in all others has
+    a lower mean than one that is a little likely everywhere.
+    A label that no frame gives any probability is not kept: an utterance may keep fewer, and one without frames none.
     Raises SearchError for a count below 1 or an unknown `by`, for labels outside the vocabulary, when the forbidden
     labels leave none, and for what `checks.check_log_probs` refuses.
     """
