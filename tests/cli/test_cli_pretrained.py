@@ -33,7 +33,8 @@ def test_an_acoustic_model_on_a_pretrained_encoder(call: Call, corpus: Corpus, s
     done = call("transcribe", audio, "--system", tmp_path / "am", "--method", "ctc-greedy")
     assert (done.status, len(done.out.splitlines())) == (0, 1), done.err
     text = ("--text", corpus.dev, "--dev", corpus.dev)
-    small = call("train", "small-language", *text, "--units", tmp_path / "am", *SHORT, "--out", tmp_path / "lm")
+    tiny = ("--task.model.llm.width", 32, "--task.model.llm.layers", 1, "--task.model.llm.intermediate", 32)
+    small = call("train", "small-language", *text, "--units", tmp_path / "am", *SHORT, *tiny, "--out", tmp_path / "lm")
     assert small.status == 0, small.err
     models = ("--acoustic", tmp_path / "am", "--language", tmp_path / "lm", *data[2:])
     assert call("train", "small-speech-llm", *models, *SHORT, "--out", tmp_path / "sllm").status == 0

@@ -33,7 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hub")
-    for name in ("whisper", "wav2vec2-group", "parakeet"):
+    for name in ("whisper", "wav2vec2-group", "wavlm", "parakeet"):
         make_source(name, folder / name)
     return folder
 
@@ -129,12 +129,17 @@ def test_what_is_too_long_for_the_encoder_is_left_out(corpus: Path, sources: Pat
     assert skipped.count('"long"') == 1  # in training; dev has it
 
 
-@pytest.mark.parametrize("name", ["parakeet"])
-def test_two_processes_equal_one_that_accumulates(name: str, corpus: Path, sources: Path, tmp_path: Path) -> None:
-    settings = {"corpus": str(corpus), "source": str(sources / name)}
-    one = pretrained_recipe(corpus, sources / name, steps=4, accumulate=2, precision="fp32")
-    train_recipe(one, tmp_path / "one", device="cpu")
-    two = json.dumps([["pretrained_recipe", settings | {"steps": 4, "precision": "fp32"}, str(tmp_path / "two")]])
-    done = torchrun(two, script="training_corpus.py")
+def test_two_processes_equal_one_that_accumulates(corpus: Path, sources: Path, tmp_path: Path) -> None:
+    """Parakeet with its batch norms on whole copies of the model, WavLM with its weights divided."""
+    settings = {"parakeet": {}, "wavlm": {"sharding": "fsdp2"}}
+    loop = {"steps": 3, "precision": "fp32"}
+    jobs = []
+    for name, sharding in settings.items():
+        source = sources / name
+        train_recipe(pretrained_recipe(corpus, source, accumulate=2, **loop), tmp_path / f"{name}-1", device="cpu")
+        given = {"corpus": str(corpus), "source": str(source), **loop, **sharding}
+        jobs.append(["pretrained_recipe", given, str(tmp_path / f"{name}-2")])
+    done = torchrun(json.dumps(jobs), script="training_corpus.py")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert_same_run(tmp_path / "one", tmp_path / "two", 4)
+    for name in settings:
+        assert_same_run(tmp_path / f"{name}-1", tmp_path / f"{name}-2", 3)

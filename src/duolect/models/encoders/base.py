@@ -36,8 +36,8 @@ class Facts:
 class PretrainedEncoder(nn.Module, ABC):
     """An encoder of transformers behind the interface of `duolect.models.encoders`.
 
-    Attention sees valid frames only, as do convolutions where the encoder is padding-safe; one that is not is trained
-    on padded batches all the same, which is common practice, and run one utterance at a time in recognition.
+    Attention sees valid frames only, as do convolutions where the encoder is padding-safe. One that is not recognises
+    one utterance at a time; in training (its dev losses included) its batches are padded all the same, as is common.
     Randomness of transformers that is drawn for a whole batch (LayerDrop, its own SpecAugment) is off; batch norms
     keep the statistics they came with, in training too, so that no utterance depends on another one.
     States of the last layer are those after the final norm, of other layers before it.

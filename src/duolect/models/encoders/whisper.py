@@ -18,8 +18,8 @@ class WhisperEncoder(PretrainedEncoder):
 
     The original pads whatever it hears to 30 s and attends to all of it, silence included. Here an utterance has the
     first T of those positions and attends to its own frames alone: far less to compute, and the same in any batch.
-    Weights trained on 30 s windows meet shorter ones, which a few steps of training mend. Longer than 30 s it cannot
-    hear.
+    Its weights have only met full windows, though: it is meant to be trained further, not used as it comes. It cannot
+    hear anything longer than 30 s.
     """
 
     model_types = ("whisper",)
