@@ -84,7 +84,7 @@ class SearchConfig:
     * `collapse`: neighbouring CTC frames of one best class, both at least this probable, become one (None: none do);
       `collapse_how`: their "mean", or their "max" renormalised.
     * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "max" or
-      "mean" of CTC's log-probability over its frames (`keep_labels_by`; the mean is wrong for a CTC of sharp peaks), and
+      "mean" of CTC's log-probability over its frames (`keep_labels_by`; the mean fails a CTC of sharp peaks), and
       every term inside is renormalised over them (None: all labels). Terms after it score whole sequences over all.
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
     * `skip_blank`: a search over frames extends no hypothesis in frames with p(blank) of at least this (None: off).
