@@ -24,8 +24,9 @@ from duolect.text import CharacterUnits, Retokeniser, Units, retokeniser, train_
 INTERVALS = (1, 2, 5, "shortest", "never")
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
-@pytest.mark.parametrize("delay_prior", [True, False])
+@pytest.mark.parametrize(
+    ("interval", "delay_prior"), [(1, True), (2, False), (5, True), ("shortest", False), ("never", True)]
+)
 def test_shared_units_find_the_best_sequence(interval, delay_prior) -> None:
     def search(case: Case):
         prior = case.weighted("prior")

@@ -10,6 +10,7 @@ from brute_force import pad, random_posteriors
 from tiny_models import Audio, TabularModel
 from torch import Tensor
 
+from duolect.errors import SearchError
 from duolect.search import (
     AutoregressiveScorer,
     PriorScorer,
@@ -29,7 +30,9 @@ def add(a: float, b: float, merge: str) -> float:
     return max(a, b) + math.log1p(math.exp(-abs(a - b)))
 
 
-def dictionary_search(posteriors: Tensor, beam: int, per_frame: int | None, merge: str, gain) -> dict:
+def dictionary_search(
+    posteriors: Tensor, beam: int, per_frame: int | None, merge: str, gain, skip_blank: float = math.inf
+) -> dict:
     """Prefix beam search as it is usually written; `gain(labels)` is what the last of them adds to the score."""
     width = posteriors.shape[1]
     entries = {(): (0.0, -math.inf)}
@@ -37,6 +40,8 @@ def dictionary_search(posteriors: Tensor, beam: int, per_frame: int | None, merg
     for frame_W in posteriors.double():
         y = frame_W.tolist()
         allowed = sorted(range(1, width - 1), key=lambda c: -y[c])[:per_frame]
+        if y[-1] >= math.log(skip_blank):
+            allowed = []
         grown: dict[tuple[int, ...], list[float]] = {}
         for labels, (blank, label) in entries.items():
             total = add(blank, label, merge)
@@ -90,6 +95,43 @@ def test_equals_a_dictionary_search(merge, per_frame, with_lm) -> None:
                 expected = {a: s + 0.6 * float(lm.distribution(0, a)[EOS]) for a, s in expected.items()}
             got = {h.labels: h.score for h in found[b]}
             assert got == pytest.approx(expected, abs=2e-4), f"seed {seed}, utterance {b}"
+
+
+@pytest.mark.parametrize("merge", ["sum", "max"])
+def test_no_label_is_new_in_frames_that_are_surely_blank(merge) -> None:
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        parts = [random_posteriors(generator, frames, 6, 1.5) for frames in (25, 40, 9, 31)]
+        for part in parts:
+            part[torch.rand(len(part), generator=generator) < 0.4, -1] += 5.0
+        parts = [part.log_softmax(-1) for part in parts]
+        log_probs, lengths = pad(parts, 1)
+        lm = TabularModel(5, seed, listens=False)
+        settings = {"beam": 4, "nbest": 4, "eos_id": EOS, "merge": merge, "skip_blank": 0.7}
+        for b, (each, alone) in enumerate(
+            zip(
+                frame_synchronous(log_probs, lengths, lm=Weighted("lm", AutoregressiveScorer(lm), 0.6), **settings),
+                frame_synchronous(log_probs, lengths, **settings),
+                strict=True,
+            )
+        ):
+            expected = dictionary_search(
+                parts[b], 4, None, merge, lambda a, lm=lm: 0.6 * float(lm.distribution(0, a[:-1])[a[-1]]), 0.7
+            )
+            expected = {a: s + 0.6 * float(lm.distribution(0, a)[EOS]) for a, s in expected.items()}
+            assert {h.labels: h.score for h in each} == pytest.approx(expected, abs=2e-4), f"seed {seed}, utterance {b}"
+            expected = dictionary_search(parts[b], 4, None, merge, lambda a: 0.0, 0.7)
+            assert {h.labels: h.score for h in alone} == pytest.approx(expected, abs=2e-4), f"seed {seed}, {b}"
+            (single,) = frame_synchronous(log_probs[b : b + 1], lengths[b : b + 1], **settings)
+            assert {h.labels: h.score for h in alone} == pytest.approx({h.labels: h.score for h in single}, abs=2e-4)
+
+
+@pytest.mark.parametrize("skip", [0.0, -1.0, 1.5, math.nan])
+def test_a_threshold_that_is_no_probability_is_refused(skip) -> None:
+    with pytest.raises(SearchError, match="skip_blank"):
+        frame_synchronous(
+            torch.zeros(1, 1, 3).log_softmax(-1), torch.tensor([1]), beam=1, nbest=1, eos_id=EOS, skip_blank=skip
+        )
 
 
 def test_lm_scores_each_new_sequence_once_and_all_utterances_together() -> None:
