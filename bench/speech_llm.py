@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
@@ -165,7 +166,7 @@ def models(device: torch.device, dtype: torch.dtype) -> tuple[CausalLLM, PreTrai
         eos_token_id=None,
         pad_token_id=None,
     )
-    llm = build_llm(LLMConfig(vocabulary=VOCABULARY), shape)
+    llm: Any = build_llm(LLMConfig(vocabulary=VOCABULARY), shape)
     with torch.no_grad():  # labels that are felt beside the audio, and distributions that are neither flat nor tied
         llm.get_input_embeddings().weight.mul_(8)
         llm.get_output_embeddings().weight.mul_(8)
@@ -209,6 +210,7 @@ def measure(batch: int, repetitions: int, device: torch.device, dtype: torch.dty
     memory = {side: max(bytes_) for side, bytes_ in held.items()}
     return {
         "batch": batch,
+        "parameters": sum(parameter.numel() for parameter in llm.parameters()),
         "same_hypotheses": same,
         "largest_score_difference": worst,
         "times": {name: time.as_json() for name, time in times.items()},
@@ -267,30 +269,27 @@ def main() -> None:
             results.append(
                 measure(batch, arguments.repetitions, torch.device(arguments.device), getattr(torch, arguments.dtype))
             )
-        facts = machine(arguments.device)
+        facts = machine(arguments.device) | {"transformers": transformers.__version__}
     table = report(results)
     print(table)
     if arguments.dry:
         return
     write_results("speech_llm", {"machine": facts, "settings": _settings(arguments), "results": results})
-    body = f"""Speech-LLM beam search and `generate`: Qwen2 architecture, random weights, {_size()}; a prefix of
-{POSITIONS} positions, {LABELS} labels, beam {BEAM}, {arguments.dtype}. Both find the same hypotheses. "Without the
-prefix" leaves out the time of consuming it, which `generate` does once for each hypothesis. Keys and values at their
-largest, room for further labels included.
+    size = f"{results[0]['parameters'] / 1e6:.1f} M parameters ({_shape()})"
+    body = f"""Qwen2 architecture with random weights, {size}, {arguments.dtype}. A prefix of {POSITIONS} positions,
+{LABELS} labels, beam {BEAM}. Both sides find the same hypotheses. "Without the prefix" leaves out the time of consuming
+it, which `generate` does once for each hypothesis. Keys and values at their largest, room for further labels included.
 
 {table}"""
     write_section("speech_llm", "Speech-LLM beam search", body, command=COMMAND, facts=facts)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {"positions": POSITIONS, "labels": LABELS, "beam": BEAM, "dtype": arguments.dtype, "llm": _size()}
+    return {"positions": POSITIONS, "labels": LABELS, "beam": BEAM, "dtype": arguments.dtype, "llm": _shape()}
 
 
-def _size() -> str:
-    return (
-        f"width {WIDTH}, {LAYERS} layers, {HEADS} heads ({KV_HEADS} for keys and values), {VOCABULARY} labels, "
-        "10 M parameters"
-    )
+def _shape() -> str:
+    return f"width {WIDTH}, {LAYERS} layers, {HEADS} heads, {KV_HEADS} for keys and values, {VOCABULARY} labels"
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ def test_a_source_whose_attention_is_not_sdpa_is_refused_by_name(architecture: s
     from transformers import AutoConfig
 
     AutoConfig.for_model(architecture, vocab_size=VOCABULARY).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=rf"(?i){architecture}ForCausalLM does not support"):
+    with pytest.raises(ModelError, match=rf"(?i){architecture}"):
         build_llm(LLMConfig(vocabulary=VOCABULARY, source=str(tmp_path), pretrained=False))
 
 
