@@ -8,6 +8,7 @@ positions · H heads · D width · V labels.
 """
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,11 @@ class CachedDecoder(nn.Module):
     def __init__(self, decoder: Any, vocabulary: int, eos_id: int) -> None:
         super().__init__()
         self.decoder, self.vocabulary, self.bos_id, self.eos_id = decoder, vocabulary, eos_id, eos_id
+        self.seconds = 0.0  # spent in `next_label` and `start`
 
     def start(self, encoded: Audio, rows: int) -> tuple[Tensor, State]:
         """BOS consumed by one row per utterance."""
+        begin = time.perf_counter()
         states_BTD, lengths_B = encoded.states_BTD, encoded.lengths_B
         cross = [_keys_values(layer.src_attn, states_BTD) for layer in self.decoder.decoders]
         valid_BT = torch.arange(states_BTD.shape[1]) < lengths_B[:, None]
@@ -53,6 +56,7 @@ class CachedDecoder(nn.Module):
         empty = states_BTD.new_zeros(rows, heads, 0, states_BTD.shape[-1] // heads)
         place_R = torch.arange(rows)
         state = State([(empty, empty) for _ in cross], cross, bias_B11T, place_R, torch.zeros_like(place_R))
+        self.seconds += time.perf_counter() - begin
         return self.next_label(state, torch.full((rows,), self.bos_id))
 
     def step(self, state: State, labels_RN: Tensor, counts_R: Tensor | None = None) -> tuple[Tensor, State]:
@@ -73,9 +77,9 @@ class CachedDecoder(nn.Module):
 
     def next_label(self, state: State, label_R: Tensor) -> tuple[Tensor, State]:
         """log p (R, V) after one more label in every row."""
+        begin = time.perf_counter()
         table, positions = self.decoder.embed[0], self.decoder.embed[1]
         at = state.past[0][0].shape[2]
-        positions.extend_pe(label_R.new_zeros(1, at + 1))
         x_RD = table(label_R) * positions.xscale + positions.pe[0, at]
         past = []
         for layer, (key_RHLd, value_RHLd), cross in zip(self.decoder.decoders, state.past, state.cross, strict=True):
@@ -85,8 +89,9 @@ class CachedDecoder(nn.Module):
             x_RD = x_RD + _attend(layer.self_attn, inner_RD, *past[-1])
             x_RD = x_RD + self._listen(layer.src_attn, layer.norm2(x_RD), cross, state)
             x_RD = x_RD + layer.feed_forward(layer.norm3(x_RD))
-        logits_RV = self.decoder.output_layer(self.decoder.after_norm(x_RD))
-        return logits_RV.log_softmax(-1), State(past, state.cross, state.bias_B11T, state.utterance_R, state.slot_R)
+        log_probs_RV = self.decoder.output_layer(self.decoder.after_norm(x_RD)).log_softmax(-1)
+        self.seconds += time.perf_counter() - begin
+        return log_probs_RV, State(past, state.cross, state.bias_B11T, state.utterance_R, state.slot_R)
 
     def _listen(self, attention: Any, x_RD: Tensor, cross: tuple[Tensor, Tensor], state: State) -> Tensor:
         """Attention to the encoder states: the rows of an utterance are its queries."""

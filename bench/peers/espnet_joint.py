@@ -26,7 +26,7 @@ from duolect.search import (  # noqa: E402
     label_synchronous,
 )
 
-COPIED = 0.5  # how much of what the cross-attention found reaches the output
+COPIED = 0.7  # how much of what the cross-attention found reaches the output
 
 
 class Posteriors:
@@ -43,27 +43,35 @@ class Posteriors:
 def listening(decoder: TransformerDecoder, labels: list, places: list, lengths_B: Tensor, eos: int) -> Tensor:
     """Encoder states (B, T, D) from which the decoder, elsewhere random, tells the next label (changes its weights).
 
-    A frame of the n-th label holds the code of position n and the label's output vector, the last frame those of EOS;
-    the first layer's cross-attention looks for the code of its own position and copies what stands there.
+    A frame of the n-th label holds the code of position n in its first dimensions and the label's output vector in the
+    others, the last frame those of EOS; the first layer's cross-attention looks for the code of its own position and
+    copies the vector that stands there.
     """
-    width = decoder.output_layer.in_features
-    code_ND, vector_VD = (
-        decoder.embed[1].pe[0],
-        torch.nn.functional.normalize(torch.randn_like(decoder.output_layer.weight)),
-    )
+    attention = decoder.decoders[0].src_attn
+    width, coded = decoder.output_layer.in_features, attention.d_k
+    code_Nc = decoder.embed[1].pe[0, :, :coded]  # the dimensions in which neighbouring positions differ most
+    code_Nc = torch.nn.functional.layer_norm(code_Nc, (coded,))  # as a query is, so that its own code is the nearest
+    vector_VD = torch.randn(decoder.output_layer.weight.shape)
+    vector_VD[:, :coded] = 0.0
+    vector_VD = torch.nn.functional.normalize(vector_VD)
     decoder.output_layer.weight.copy_(vector_VD)
     decoder.embed[0].weight.mul_(0.02)
     decoder.decoders[0].self_attn.linear_out.weight.mul_(0.1)
-    attention = decoder.decoders[0].src_attn
-    for linear, scale in (
-        (attention.linear_q, 3.0), (attention.linear_k, 3.0), (attention.linear_v, 1.0), (attention.linear_out, COPIED)
-    ):  # fmt: skip
-        linear.weight.copy_(scale * torch.eye(width))
+    find = 3 * torch.eye(coded, width).repeat(attention.h, 1)  # by every head
+    copy = torch.diag((torch.arange(width) >= coded).float())
+    for linear, weight in (
+        (attention.linear_q, find),
+        (attention.linear_k, find),
+        (attention.linear_v, copy),
+        (attention.linear_out, COPIED * copy),
+    ):
+        linear.weight.copy_(weight)
         linear.bias.zero_()
     states_BTD = 0.1 * torch.randn(len(labels), int(lengths_B.max()), width)
     for b, length in enumerate(lengths_B.tolist()):
         for n, (label, frame) in enumerate(zip([*labels[b], eos], [*places[b], length - 1], strict=True)):
-            states_BTD[b, frame] += code_ND[n] + width**0.5 * vector_VD[label]
+            states_BTD[b, frame] = width**0.5 * vector_VD[label]
+            states_BTD[b, frame, :coded] = code_Nc[n]
     return states_BTD
 
 
@@ -111,10 +119,13 @@ class Joint:
                 found.append(search(self.states_BTD[b, :length])[0])
             return found
 
+        self.cached.seconds = 0.0
         with torch.no_grad():
-            taken, found = seconds(run)
+            self.cached.seconds = 0.0
+        taken, found = seconds(run)
         return {
             "seconds": taken,
+            "decoder_seconds": self.cached.seconds,
             "labels": [each.yseq[1:-1].tolist() for each in found],
             "scores": [float(each.score) for each in found],
         }
@@ -146,9 +157,11 @@ class Joint:
                 forbidden_ids=[0],
             )
 
+        self.cached.seconds = 0.0
         taken, found = seconds(run)
         return {
             "seconds": taken,
+            "decoder_seconds": self.cached.seconds,
             "labels": [list(each[0].labels) for each in found],
             "scores": [each[0].score for each in found],
         }
