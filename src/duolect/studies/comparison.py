@@ -19,8 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from duolect.data import load_manifest
 from duolect.errors import DuolectError
 from duolect.evaluation import RunRecord, read_run
-from duolect.reports import SystemResult, system_result
-from duolect.storage import file_hash
+from duolect.reports import (
+    Comparison,
+    SystemResult,
+    findings,
+    markdown_table,
+    print_table,
+    system_result,
+    write_page,
+)
+from duolect.storage import atomic_file, file_hash
 from duolect.systems import (
     METHODS,
     SearchConfig,
@@ -102,6 +110,17 @@ def results(
             f"  {line.name}: WER {100 * result.score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False
         )
     return found
+
+
+def publish(comparison: Comparison, folder: Path, console: Console) -> None:
+    """Write report.html and report.md into `folder`, print the table, and say on `console` what it shows."""
+    write_page(comparison, folder / "report.html")
+    with atomic_file(folder / "report.md") as handle:
+        handle.write(markdown_table(comparison))
+    print_table(comparison)
+    for sentence in findings(comparison):
+        console.print(f"  {sentence}", highlight=False)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from rich.console import Console
 from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
-from duolect.reports import Comparison, findings, markdown_table, print_table, read_curve, save_png, write_page
+from duolect.reports import Comparison, read_curve, save_png
 from duolect.storage import atomic_file
-from duolect.studies.comparison import Line, StageBar, results, tuned_system
+from duolect.studies.comparison import Line, StageBar, publish, results, tuned_system
 from duolect.systems import METHODS, combine
 from duolect.training import Recipe, train_recipe
 
@@ -99,14 +99,8 @@ def run_demo(
             + ", ".join(f"{split} {hours:.2f} h" for split, hours in corpus.hours.items()),
         },
     )
-    write_page(comparison, folder / "report.html")
     save_png(comparison, folder / "report.png")
-    with atomic_file(folder / "report.md") as handle:
-        handle.write(markdown_table(comparison))
-    print_table(comparison)
-    for sentence in findings(comparison):
-        console.print(f"  {sentence}", highlight=False)
-    console.print(f"Report: {folder / 'report.html'}", highlight=False)
+    publish(comparison, folder, console)
     return comparison
 
 

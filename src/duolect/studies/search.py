@@ -22,9 +22,9 @@ from duolect.configs import from_json, to_json
 from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError
 from duolect.evaluation import RunRecord
-from duolect.reports import Comparison, findings, markdown_table, print_table, write_page
-from duolect.storage import atomic_file, read_json, write_json
-from duolect.studies.comparison import Line, StageBar, results
+from duolect.reports import Comparison
+from duolect.storage import read_json, write_json
+from duolect.studies.comparison import Line, StageBar, publish, results
 from duolect.systems import System, TuningRecord, find_method, load, tune, utterance_set_hash
 
 
@@ -134,12 +134,7 @@ def run_search_study(
         notes=[f"Scales were tuned on {dev} ({len(dev_utterances)} utterances): {_scales(lines)}."],
         provenance={"command": command, "date": today, "threads": torch.get_num_threads(), "system": str(system)},
     )
-    write_page(comparison, folder / "report.html")
-    with atomic_file(folder / "report.md") as handle:
-        handle.write(markdown_table(comparison))
-    print_table(comparison)
-    for sentence in findings(comparison):
-        console.print(f"  {sentence}", highlight=False)
+    publish(comparison, folder, console)
     return comparison
 
 
