@@ -204,7 +204,7 @@ def test_no_utterance_and_bad_settings() -> None:
     nobody = Words(lambda b, prefix: [])
     assert draft_and_verify(model, Audio([]), nobody, limits_B=[], eos_id=EOS) == []
     for settings, message in (
-        ({"limits_B": [-1]}, "label limit must be at least 0"),
+        ({"limits_B": [-1]}, "utterance 0 may have -1 labels"),
         ({"longest_draft": -1}, "longest_draft"),
         ({"eos_id": 4}, "outside the vocabulary of 4"),
         ({"forbidden_ids": [9]}, "outside the vocabulary of 4"),

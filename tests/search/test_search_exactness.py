@@ -15,12 +15,11 @@ from duolect.search import (
     Hypothesis,
     PriorScorer,
     Weighted,
-    add_term,
+    combine,
     count_prior,
     ctc_full_sum,
     frame_synchronous,
     label_synchronous,
-    rescore,
     sequence_scores,
 )
 
@@ -214,11 +213,21 @@ def test_rescoring() -> None:
     def search(case: Case):
         nbest = frame_synchronous(case.log_probs, case.lengths, beam=case.unlimited, nbest=case.unlimited, eos_id=EOS)
         labels = [[h.labels for h in each] for each in nbest]
-        nbest = add_term(nbest, "lm", sequence_scores(case.lm, None, labels, eos_id=EOS, max_tokens=64))
-        nbest = add_term(nbest, "decoder", sequence_scores(case.decoder, case.audio, labels, eos_id=EOS, max_tokens=64))
-        nbest = add_term(nbest, "prior", [[float(case.prior[list(a)].sum()) for a in each] for each in labels])
-        nbest = add_term(nbest, "ctc", ctc_full_sum(case.log_probs, case.lengths, labels))
-        return rescore(nbest, case.weights)
+        scores = {
+            "lm": sequence_scores(case.lm, None, labels, eos_id=EOS, max_tokens=64),
+            "decoder": sequence_scores(case.decoder, case.audio, labels, eos_id=EOS, max_tokens=64),
+            "prior": [[float(case.prior[list(a)].sum()) for a in each] for each in labels],
+            "ctc": ctc_full_sum(case.log_probs, case.lengths, labels),
+        }
+        found: list[list[Hypothesis]] = []
+        for b, sequences in enumerate(labels):
+            terms = [{name: float(scores[name][b][k]) for name in scores} for k in range(len(sequences))]
+            rescored = [
+                Hypothesis(labels=a, score=combine(t, case.weights), terms=t)
+                for a, t in zip(sequences, terms, strict=True)
+            ]
+            found.append(sorted(rescored, key=lambda h: -h.score))
+        return found
 
     run_all(search, lambda case, b: case.reference(b, ("ctc", "decoder", "lm", "prior"), 6), depth=5)
 
@@ -251,6 +260,5 @@ def test_terms_sum_to_the_score() -> None:
                     expected = {name: case.term(name, b, h.labels) for name in names if name != "ctc"}
                     expected["ctc"] = ctc[h.labels][0]
                     assert dict(h.terms) == pytest.approx(expected, abs=1e-4), f"seed {seed}, utterance {b}"
-                    total = rescore([[h]], case.weights)[0][0].score
-                    assert total == pytest.approx(h.score, abs=1e-4)
+                    assert combine(h.terms, case.weights) == pytest.approx(h.score, abs=1e-4)
                 assert found == sorted(found, key=lambda h: -h.score)

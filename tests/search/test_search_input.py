@@ -12,19 +12,21 @@ from tiny_models import Audio, TabularModel
 from duolect.errors import SearchError
 from duolect.search import (
     AutoregressiveScorer,
+    CTCDrafter,
     CTCPrefixScorer,
-    Hypothesis,
     PriorScorer,
     SearchStatistics,
     Weighted,
-    add_term,
     combine,
     count_prior,
+    ctc_full_sum,
+    draft_and_verify,
     frame_synchronous,
     greedy,
+    keep_labels,
     label_synchronous,
-    rescore,
     sequence_scores,
+    soft_collapse,
     softmax_prior,
 )
 
@@ -44,37 +46,122 @@ def labels(scorers=None, **settings):
     return label_synchronous(scorers, None, **given)
 
 
+def only_ctc() -> Weighted:
+    return Weighted("ctc", CTCPrefixScorer(GOOD, LENGTHS, eos_id=EOS))
+
+
 def spoilt(value: float, frame: int = 2):
     log_probs = GOOD.clone()
     log_probs[1, frame, 1] = value
     return log_probs
 
 
-@pytest.mark.parametrize("search", ["frames", "greedy", "prefix"])
+# Everything that reads posteriors: name → a call with (log_probs, lengths, ids).
+READERS = {
+    "frame_synchronous": lambda y, n, ids: frames(y, n, ids=ids),
+    "frame_synchronous with an LM": lambda y, n, ids: frames(
+        y, n, ids=ids, lm=Weighted("lm", AutoregressiveScorer(TabularModel(3, 0)))
+    ),
+    "greedy": lambda y, n, ids: greedy(y, n, eos_id=EOS, ids=ids),
+    "CTCPrefixScorer": lambda y, n, ids: CTCPrefixScorer(y, n, eos_id=EOS, ids=ids),
+    "CTCDrafter": lambda y, n, ids: CTCDrafter(y, n, eos_id=EOS, ids=ids),
+    "ctc_full_sum": lambda y, n, ids: ctc_full_sum(y, n, [[(1,)]] * len(y), ids),
+    "soft_collapse": lambda y, n, ids: soft_collapse(y, n, 0.9, ids=ids),
+    "soft_collapse off": lambda y, n, ids: soft_collapse(y, n, None, ids=ids),
+    "keep_labels": lambda y, n, ids: keep_labels(y, n, 1, eos_id=EOS, ids=ids),
+    "keep_labels off": lambda y, n, ids: keep_labels(y, n, None, eos_id=EOS, ids=ids),
+}
+FAULTS = {
+    "NaN": (spoilt(math.nan), LENGTHS, "ctc: utterance second, frame 2 is NaN"),
+    "+inf": (spoilt(math.inf), LENGTHS, "ctc: utterance second, frame 2 is \\+inf"),
+    "not normalised": (spoilt(0.0), LENGTHS, "ctc: utterance second, frame 2 is not normalised .log-sum-exp 0.5596"),
+    "all zero": (torch.full_like(GOOD, -math.inf), LENGTHS, "ctc: utterance first, frame 0 is not normalised"),
+    "probabilities": (GOOD.exp(), LENGTHS, "ctc: utterance first, frame 0 is not normalised"),
+    "too long": (GOOD, torch.tensor([5, 6]), "utterance second has length 6, but the tensor holds 5 frames"),
+    "negative length": (GOOD, torch.tensor([-1, 3]), "utterance first has length -1"),
+    "a length missing": (GOOD, torch.tensor([5]), "lengths must be 2 integers"),
+    "lengths of floats": (GOOD, torch.tensor([5.0, 3.0]), "lengths must be 2 integers"),
+    "no label": (GOOD[..., :1], LENGTHS, "1 classes per frame"),
+    "integers": (GOOD.long(), LENGTHS, "float tensor"),
+    "no batch": (GOOD[:, 0], LENGTHS, "float tensor"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("reader", READERS)
+def test_bad_posteriors(reader: str, fault: str) -> None:
+    log_probs, lengths, message = FAULTS[fault]
+    with pytest.raises(SearchError, match=message):
+        READERS[reader](log_probs, lengths, ["first", "second"])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_ids_of_another_batch(reader: str) -> None:
+    with pytest.raises(SearchError, match="ids: 1 were given for 2 utterances"):
+        READERS[reader](GOOD, LENGTHS, ["one"])
+
+
+@pytest.mark.parametrize("fault", ["NaN", "+inf", "not normalised", "too long"])
+def test_bad_posteriors_for_a_prior(fault: str) -> None:
+    log_probs, lengths, message = FAULTS[fault]
+    with pytest.raises(SearchError, match=message.replace("ctc: ", "prior: ").replace("second", "3")):
+        softmax_prior([(GOOD, LENGTHS), (log_probs, lengths)], eos_id=EOS)
+
+
+# Everything that takes EOS and forbidden labels.
+CHOOSERS = {
+    "frame_synchronous": lambda **given: frames(**given),
+    "label_synchronous": lambda **given: labels(**given),
+    "greedy": lambda **given: greedy(GOOD, LENGTHS, **{"eos_id": EOS, **given}),
+    "CTCDrafter": lambda **given: CTCDrafter(GOOD, LENGTHS, **{"eos_id": EOS, **given}),
+    "keep_labels": lambda **given: keep_labels(GOOD, LENGTHS, 1, **{"eos_id": EOS, **given}),
+    "draft_and_verify": lambda **given: draft_and_verify(
+        TabularModel(3, 0),
+        None,
+        CTCDrafter(GOOD, LENGTHS, eos_id=EOS),
+        **{"limits_B": [3, 3], "eos_id": EOS, **given},
+    ),
+}
+
+
+@pytest.mark.parametrize("chooser", CHOOSERS)
 @pytest.mark.parametrize(
-    ("log_probs", "lengths", "message"),
+    ("given", "message"),
     [
-        (spoilt(math.nan), LENGTHS, "ctc: utterance second, frame 2 is NaN"),
-        (spoilt(math.inf), LENGTHS, "ctc: utterance second, frame 2 is \\+inf"),
-        (spoilt(0.0), LENGTHS, "ctc: utterance second, frame 2 is not normalised \\(log-sum-exp 0.5596"),
-        (GOOD, torch.tensor([5, 6]), "utterance second has length 6, but the tensor holds 5 frames"),
-        (GOOD, torch.tensor([-1, 3]), "utterance first has length -1"),
-        (GOOD, torch.tensor([5]), "lengths must be 2 integers"),
-        (GOOD, torch.tensor([5.0, 3.0]), "lengths must be 2 integers"),
-        (GOOD[..., :1], LENGTHS, "1 classes per frame"),
-        (GOOD.long(), LENGTHS, "float tensor"),
-        (GOOD[0], LENGTHS, "float tensor"),
+        ({"forbidden_ids": [1, 2]}, "they are all 3 labels; none is left"),
+        ({"forbidden_ids": [1, 3]}, "label 3 is outside the vocabulary of 3"),
+        ({"eos_id": -1}, "label -1 is outside the vocabulary of 3"),
     ],
 )
-def test_bad_posteriors(search, log_probs, lengths, message) -> None:
-    ids = ["first", "second"] if len(log_probs) == 2 else None
-    searches = {
-        "frames": lambda: frames(log_probs, lengths, ids=ids),
-        "greedy": lambda: greedy(log_probs, lengths, eos_id=EOS, ids=ids),
-        "prefix": lambda: CTCPrefixScorer(log_probs, lengths, eos_id=EOS, ids=ids),
-    }
+def test_no_label_left_or_unknown_labels(chooser: str, given: dict, message: str) -> None:
     with pytest.raises(SearchError, match=message):
-        searches[search]()
+        CHOOSERS[chooser](**given)
+
+
+def test_bad_label_sequences() -> None:
+    """The utterance is named, and no model is asked before all are seen to be right."""
+    model, ids = TabularModel(3, 0), ["first", "second"]
+    with pytest.raises(SearchError, match="lm: utterance second: label 3 is outside the vocabulary of 3"):
+        sequence_scores(model, None, [[(1,)], [(1,), (1, 3)]], eos_id=EOS, ids=ids)
+    assert not model.table
+    with pytest.raises(SearchError, match="lm: eos_id: label 3"):
+        sequence_scores(model, None, [[(1,)]], eos_id=3)
+    with pytest.raises(SearchError, match="max_tokens: 0"):
+        sequence_scores(model, None, [[(1,)]], eos_id=EOS, max_tokens=0)
+    with pytest.raises(SearchError, match="ctc: utterance second: label 3 is outside the vocabulary of 3"):
+        ctc_full_sum(GOOD, LENGTHS, [[(1,)], [(3,)]], ids)
+    with pytest.raises(SearchError, match="ctc: 1 n-best lists for 2 utterances"):
+        ctc_full_sum(GOOD, LENGTHS, [[(1,)]], ids)
+
+
+def test_vocabularies_are_compared_before_a_model_is_asked() -> None:
+    decoder = TabularModel(5, 0)
+    wrong = [Weighted("decoder", AutoregressiveScorer(decoder)), only_ctc()]
+    with pytest.raises(SearchError, match="'decoder' and 'ctc' do not share their labels: 5 and 3"):
+        labels(wrong)
+    with pytest.raises(SearchError, match="'decoder' has 5 labels, but CTC has 3"):
+        frames(scorers=wrong[:1])
+    assert not decoder.table
 
 
 def test_padding_may_hold_anything() -> None:
@@ -114,13 +201,17 @@ def test_bad_settings_over_frames(settings, message) -> None:
         ({"beam": 0}, "beam: 0"),
         ({"beam": True}, "beam: True"),
         ({"nbest": -1}, "nbest: -1"),
-        ({"limits_B": [3, -1]}, "at least 0, found -1"),
+        ({"limits_B": [3, -1]}, "limits: utterance second may have -1 labels"),
         ({"length_exponent": -0.5}, "length_exponent: -0.5"),
         ({"length_exponent": math.nan}, "length_exponent: nan"),
         ({"stop": "soon"}, "stop: 'soon'"),
         ({"candidates": 0}, "candidates: 0"),
         (
-            {"candidates": 2, "scorers": [Weighted("ctc", CTCPrefixScorer(GOOD, LENGTHS, eos_id=EOS))]},
+            {"candidates": 2, "scorers": [only_ctc()]},
+            "no other scorer",
+        ),
+        (
+            {"candidates": 2, "scorers": [only_ctc(), Weighted("prior", PriorScorer(torch.zeros(3)))]},
             "no other scorer",
         ),
         ({"eos_id": 7}, "label 7 is outside the vocabulary of 3"),
@@ -208,22 +299,6 @@ def test_a_language_model_scores_equal_sequences_once() -> None:
         sequence_scores(TabularModel(5, 1), None, [[(5,)]], eos_id=EOS)
     with pytest.raises(SearchError, match="2 n-best lists for 1 utterances"):
         sequence_scores(TabularModel(5, 1), Audio([0]), [[()], [()]], eos_id=EOS)
-
-
-def test_rescoring_ranks_by_the_weighted_sum() -> None:
-    nbest = [
-        [
-            Hypothesis(labels=(1,), score=-1.0, terms={"ctc": -1.0}),
-            Hypothesis(labels=(2, 2), score=-2.0, terms={"ctc": -2.0}),
-        ]
-    ]
-    nbest = add_term(nbest, "lm", [[-9.0, -1.0]])
-    nbest = add_term(nbest, "prior", [[-1.0, -4.0]])
-    assert [h.labels for h in nbest[0]] == [(1,), (2, 2)]
-    ranked = rescore(nbest, {"ctc": 1.0, "lm": 0.5, "prior": 0.25}, length_exponent=1.0)[0]
-    assert [(h.labels, h.score) for h in ranked] == [((2, 2), -1.5 / 3), ((1,), -5.25 / 2)]
-    with pytest.raises(SearchError, match="'speech_llm'"):
-        rescore(nbest, {"speech_llm": 1.0})
 
 
 def test_combine_takes_numbers_and_arrays() -> None:

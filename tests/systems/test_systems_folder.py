@@ -231,6 +231,8 @@ def test_what_must_share_its_units_does(system: System, make: dict[str, Callable
     assert system.acoustic is not None
     with pytest.raises(UnitsError, match="vocabulary of"):
         Component(system.acoustic.model, other.units)
+    with pytest.raises(UnitsError, match=r"CTC heads of the AcousticModel have \d+ labels"):
+        Component(system.acoustic.model, system.acoustic.units, ctc_units=other.units)
 
 
 def test_a_search_needs_its_models(system: System, make: dict[str, Callable], units: CharacterUnits) -> None:

@@ -11,7 +11,7 @@ from duolect.search.greedy import greedy
 from duolect.search.label_sync import label_synchronous
 from duolect.search.priors import count_prior, softmax_prior
 from duolect.search.pruning import KeptLabels, RestrictedModel, keep_labels
-from duolect.search.rescoring import add_term, rescore, sequence_scores
+from duolect.search.rescoring import sequence_scores
 from duolect.search.result import DraftStatistics, Hypothesis, ReductionStatistics, SearchStatistics, combine
 from duolect.search.scorer import AutoregressiveScorer, PriorScorer, Scorer, Weighted
 
@@ -32,7 +32,6 @@ __all__ = [
     "SearchStatistics",
     "SequenceDrafter",
     "Weighted",
-    "add_term",
     "combine",
     "confident",
     "count_prior",
@@ -43,7 +42,6 @@ __all__ = [
     "greedy",
     "keep_labels",
     "label_synchronous",
-    "rescore",
     "sequence_scores",
     "soft_collapse",
     "softmax_prior",

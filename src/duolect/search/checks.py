@@ -81,6 +81,13 @@ def check_count(name: str, value: int, *, least: int = 1) -> None:
         raise SearchError(f"{name}: {value!r} is not an integer ≥ {least}.")
 
 
+def check_limits(limits: Sequence[int], ids: Sequence[str]) -> None:
+    """The most labels of each utterance: at least 0."""
+    for utterance, limit in zip(ids, limits, strict=True):
+        if limit < 0:
+            raise SearchError(f"limits: utterance {utterance} may have {limit} labels; at least 0 were expected.")
+
+
 def check_labels(name: str, labels: Iterable[int], vocabulary: int) -> None:
     """Label ids must lie in 0 … vocabulary − 1."""
     for label in labels:

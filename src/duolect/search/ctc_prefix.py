@@ -190,12 +190,13 @@ def ctc_full_sum(
     """
     if len(labels) != len(log_probs_BTW):
         raise SearchError(f"ctc: {len(labels)} n-best lists for {len(log_probs_BTW)} utterances.")
+    scorer = CTCPrefixScorer(log_probs_BTW, lengths_B, eos_id=0, ids=ids)
     sizes = [len(each) for each in labels]
     flat = [list(a) for each in labels for a in each]
     device, width = log_probs_BTW.device, log_probs_BTW.shape[-1]
-    check_labels("ctc", (c for a in flat for c in a), width - 1)
+    for utterance, each in zip(utterance_names(ids, len(labels)), labels, strict=True):
+        check_labels(f"ctc: utterance {utterance}", (c for a in each for c in a), width - 1)
     with torch.no_grad():
-        scorer = CTCPrefixScorer(log_probs_BTW, lengths_B, eos_id=0, ids=ids)
         state = scorer.start(None, len(labels))
         counts_R = torch.tensor([len(a) for a in flat], dtype=torch.long, device=device)
         longest = max(map(len, flat), default=0)

@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from duolect.errors import SearchError
-from duolect.search.checks import check_count, check_labels, check_scores, check_weight, utterance_names
+from duolect.search.checks import (
+    check_count,
+    check_limits,
+    check_scores,
+    check_weight,
+    special_labels,
+    utterance_names,
+)
 from duolect.search.drafts import Drafter
 from duolect.search.result import DraftStatistics, Hypothesis
 
@@ -95,8 +101,7 @@ def draft_and_verify(
     limits = [int(n) for n in limits_B]
     names = utterance_names(ids, len(limits))
     check_weight(name, weight)
-    if any(n < 0 for n in limits):
-        raise SearchError(f"limits: a label limit must be at least 0, found {min(limits)}.")
+    check_limits(limits, names)
     if longest_draft is not None and longest_draft != "adaptive":
         check_count("longest_draft", longest_draft, least=0)
     statistics = DraftStatistics() if statistics is None else statistics
@@ -217,11 +222,9 @@ def _task(
     name: str,
     device: torch.device,
 ) -> _Task:
-    check_labels("eos_id", [eos_id], vocabulary)
-    special = sorted({*forbidden_ids} - {eos_id})
-    check_labels("forbidden_ids", special, vocabulary)
     forbidden_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
-    forbidden_V[special] = True
+    forbidden_V[special_labels(eos_id, forbidden_ids, vocabulary)] = True
+    forbidden_V[eos_id] = False
     return _Task(
         limits_B=torch.tensor(limits, device=device),
         forbidden_V=forbidden_V,

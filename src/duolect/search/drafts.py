@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from duolect.search.checks import check_labels
+from duolect.search.checks import special_labels
 from duolect.search.ctc_prefix import CTCPrefixScorer, CTCState
 
 _LOWEST = -1e7  # a probability of zero that can be added up
@@ -73,8 +73,7 @@ class CTCDrafter:
         utterances, frames, width = log_probs_BTW.shape
         device = log_probs_BTW.device
         self._blank = width - 1
-        banned = sorted({eos_id, *forbidden_ids})
-        check_labels("ctc: forbidden labels", banned, self._blank)
+        banned = special_labels(eos_id, forbidden_ids, self._blank)
         frames = min(frames, max(int(lengths_B.max()) if utterances else 0, 0))
         allowed_BTW = log_probs_BTW[:, :frames].float().index_fill(2, torch.tensor(banned, device=device), -torch.inf)
         scores_BT, path_BT = (

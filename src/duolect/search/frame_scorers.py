@@ -26,7 +26,6 @@ class LabelwiseScorers:
     ) -> None:
         """`labels`: V. Raises SearchError where the scorers have another number of labels."""
         self.weighted, self.names = weighted, names
-        self.states: list[Any] = [w.scorer.start(encoded, len(order_B)) for w in weighted]
         self.pending: list[Any] = [None] * len(weighted)
         self.utterance_R = order_B.argsort()
         if weighted:
@@ -35,6 +34,7 @@ class LabelwiseScorers:
                 raise SearchError(
                     f"scorer {weighted[0].name!r} has {vocabulary} labels, but CTC has {labels} besides blank."
                 )
+        self.states: list[Any] = [w.scorer.start(encoded, len(order_B)) for w in weighted]
 
     def gains(self, old: Beam, labels_nC: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What each candidate adds to each entry: weighted sum (n, K, C), and every scorer's own logs."""

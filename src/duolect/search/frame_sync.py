@@ -18,7 +18,7 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.search import kernels
-from duolect.search.checks import check_count, check_labels, check_log_probs, check_weight, utterance_names
+from duolect.search.checks import check_count, check_log_probs, check_weight, special_labels, utterance_names
 from duolect.search.ctc_prefix import ctc_full_sum
 from duolect.search.delayed import Delayed
 from duolect.search.frame_search import FrameSearch, Merge
@@ -70,9 +70,8 @@ def frame_synchronous(
     check_log_probs(log_probs_BTW, lengths_B, ids=names, name=name)
     weighted = [w for w in (lm, *scorers, prior) if w is not None]
     every = [*weighted, *(delayed.weighted if delayed is not None else ())]
-    special = sorted({eos_id, *forbidden_ids})
+    special = special_labels(eos_id, forbidden_ids, log_probs_BTW.shape[-1] - 1)
     _check_settings(beam, nbest, labels_per_frame, merge, ctc_weight, skip_blank, [name, *(w.name for w in every)])
-    check_labels("eos_id and forbidden_ids", special, log_probs_BTW.shape[-1] - 1)
     if not names:
         return []
     with torch.no_grad():

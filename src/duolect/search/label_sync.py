@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
-from duolect.search.checks import check_count, check_scores, special_labels, utterance_names
+from duolect.search.checks import check_count, check_limits, check_scores, special_labels, utterance_names
 from duolect.search.result import Hypothesis, ranked
 from duolect.search.scorer import Weighted, check_vocabularies
 
@@ -93,7 +93,8 @@ def label_synchronous(
     """
     limits = [int(n) for n in limits_B]
     names = utterance_names(ids, len(limits))
-    _check_settings(scorers, beam, nbest, limits, length_exponent, stop, candidates)
+    _check_settings(scorers, beam, nbest, length_exponent, stop, candidates)
+    check_limits(limits, names)
     if not limits:
         return []
     vocabulary = check_vocabularies(scorers)
@@ -301,7 +302,6 @@ def _check_settings(
     scorers: Sequence[Weighted],
     beam: int,
     nbest: int,
-    limits: Sequence[int],
     length_exponent: float,
     stop: str,
     candidates: int | None,
@@ -311,8 +311,6 @@ def _check_settings(
         raise SearchError(f"scorers: at least one must have a weight above 0, and names must differ; given {names}.")
     check_count("beam", beam)
     check_count("nbest", nbest)
-    if any(n < 0 for n in limits):
-        raise SearchError(f"limits: a label limit must be at least 0, found {min(limits)}.")
     if not (math.isfinite(length_exponent) and length_exponent >= 0.0):
         raise SearchError(f"length_exponent: {length_exponent} is not a finite number ≥ 0.")
     if stop not in ("exact", "heuristic"):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
-from duolect.search.checks import check_labels
+from duolect.search.checks import check_labels, check_log_probs
 
 _FLOOR = 1e-10
 
@@ -20,10 +20,14 @@ def softmax_prior(
     """Mean CTC softmax over the frames of training utterances, blank removed, renormalised.
 
     posteriors: pairs (log_probs_BTW, lengths_B). Returns log p_prior (V,) float32; EOS and forbidden labels have 0
-    (they are no acoustic labels), labels below 1e-10 are raised to it. Raises SearchError when there are no frames.
+    (they are no acoustic labels), labels below 1e-10 are raised to it. Raises SearchError when there are no frames,
+    and for what `checks.check_log_probs` refuses; utterances are counted from 0.
     """
     sums_V: Tensor | None = None
+    seen = 0
     for log_probs_BTW, lengths_B in posteriors:
+        check_log_probs(log_probs_BTW, lengths_B, ids=[str(seen + i) for i in range(len(log_probs_BTW))], name="prior")
+        seen += len(log_probs_BTW)
         frames = log_probs_BTW.shape[1]
         valid_BT1 = (
             torch.arange(frames, device=log_probs_BTW.device)[:, None]

@@ -1,10 +1,9 @@
-"""Whole label sequences scored by a model, and n-best lists ranked anew by more terms.
+"""Whole label sequences scored by a model: the terms of n-best lists that no search has computed.
 
 Legend: B utterances · R rows (sequences) · N labels · M = N + 1 · V labels (EOS included).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.models.targets import next_label_scores
-from duolect.search.checks import check_labels, check_scores, utterance_names
-from duolect.search.result import Hypothesis, SearchStatistics, combine, ranked
+from duolect.search.checks import check_count, check_labels, check_scores, utterance_names
+from duolect.search.result import SearchStatistics
 
 
 def sequence_scores(
@@ -34,11 +33,16 @@ def sequence_scores(
         sequences of different utterances once.
     max_tokens: most positions (rows · longest, EOS counted) of one teacher-forced forward; sequences of like length
         share one. How they are packed changes no score.
-    Raises SearchError for labels outside the vocabulary, and for NaN or +inf from the model.
+    Raises SearchError for labels outside the vocabulary, before anything is computed, and for NaN or +inf from the
+    model; both name the utterance.
     """
     if encoded is not None and len(encoded.lengths_B) != len(labels):
         raise SearchError(f"{name}: {len(labels)} n-best lists for {len(encoded.lengths_B)} utterances.")
     names = utterance_names(ids, len(labels))
+    check_count("max_tokens", max_tokens)
+    check_labels(f"{name}: eos_id", [eos_id], model.vocabulary)
+    for utterance, each in zip(names, labels, strict=True):
+        check_labels(f"{name}: utterance {utterance}", (c for a in each for c in a), model.vocabulary)
     jobs: dict[tuple[int, tuple[int, ...]], int] = {}  # (utterance attended to, sequence) → its place among the scores
     places = [
         [jobs.setdefault((b if encoded is not None else 0, tuple(a)), len(jobs)) for a in each]
@@ -56,26 +60,6 @@ def sequence_scores(
             for i, score in zip(group, part_R.tolist(), strict=True):
                 scores[i] = score
     return [torch.tensor([scores[i] for i in each], dtype=torch.float32) for each in places]
-
-
-def add_term(
-    nbest: Sequence[Sequence[Hypothesis]], name: str, scores: Sequence[Tensor | Sequence[float]]
-) -> list[list[Hypothesis]]:
-    """The n-best lists with the unweighted term `name` in every hypothesis; order and scores as they were."""
-    return [
-        [h.with_term(name, float(value)) for h, value in zip(each, values, strict=True)]
-        for each, values in zip(nbest, scores, strict=True)
-    ]
-
-
-def rescore(
-    nbest: Sequence[Sequence[Hypothesis]], weights: Mapping[str, float], *, length_exponent: float = 0.0
-) -> list[list[Hypothesis]]:
-    """N-best lists ranked by Σ λ_i·term_i / N^α over the terms of `weights` (N counts labels and EOS), best first."""
-    return [
-        ranked([replace(h, score=combine(h.terms, weights) / (len(h.labels) + 1) ** length_exponent) for h in each])
-        for each in nbest
-    ]
 
 
 def _packed(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -103,7 +87,6 @@ def _forward(
     labels_RN = torch.tensor([[*a, *[0] * (longest - len(a))] for _, a in rows], dtype=torch.long, device=device)
     if encoded is not None:
         encoded = encoded.select(torch.tensor([b for b, _ in rows], device=device))
-    check_labels(name, (c for _, a in rows for c in a), model.vocabulary)
     log_probs_RMV = model.sequence_log_probs(encoded, labels_RN, counts_R)
     scores_R = next_label_scores(log_probs_RMV, labels_RN, counts_R, eos_id)[0].sum(1)
     check_scores(scores_R[:, None], torch.arange(len(rows)), ids=names, name=name)

@@ -52,6 +52,12 @@ class Component:
                 f"The {type(self.model).__name__} ends its labels with {self.model.eos_id}, but its {self.units.kind}"
                 f" units have {self.units.eos_id} as EOS."
             )
+        heads = getattr(self.model.config, "ctc_vocabulary", None) or self.model.vocabulary
+        if self.has_ctc and heads != self.ctc_or_units.size:
+            raise UnitsError(
+                f"The CTC heads of the {type(self.model).__name__} have {heads} labels besides blank, but their"
+                f" {self.ctc_or_units.kind} units have {self.ctc_or_units.size}."
+            )
         for prior in self.priors.values():
             if tuple(prior.shape) != (self.ctc_or_units.size,):
                 raise UnitsError(
