@@ -5,7 +5,6 @@ from duolect.models.autoregressive import Autoregressive
 from duolect.models.decoder import AttentionDecoder, DecoderConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
-from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
 from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
@@ -24,8 +23,6 @@ __all__ = [
     "Encoded",
     "EncoderConfig",
     "HuggingFaceEncoderConfig",
-    "EncoderConfig",
-    "HuggingFaceEncoderConfig",
     "LLMConfig",
     "LanguageConfig",
     "LanguageModel",
@@ -33,13 +30,11 @@ __all__ = [
     "Model",
     "PrefixConfig",
     "PretrainedSource",
-    "PretrainedSource",
     "SpeechLLM",
     "SpeechLLMConfig",
     "TextLogProb",
     "build_model",
     "count_parameters",
-    "inspect_source",
     "inspect_source",
     "key_value_bytes",
     "label_log_probs",
