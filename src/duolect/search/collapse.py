@@ -26,7 +26,7 @@ _LOWEST = -1e7  # stands for log 0 where a difference must not be NaN
 
 @dataclass(frozen=True)
 class Collapsed:
-    """Posteriors with fewer frames. Padding is a certain blank.
+    """Posteriors with fewer frames; where some could be merged, padding is a certain blank.
 
     segment_BT: the new frame that each old one became part of, −1 in the padding; the times of a new frame are those
     of the old ones that point to it.
