@@ -7,12 +7,14 @@ import importlib
 import re
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import soundfile
 
 from duolect.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
 
 _BLOCK_VALUES = 1 << 20  # read at once, all channels together, so that many channels need little memory
 # libsndfile's log says what a header promised and what the file has room for; "RIFF" and "FORM", the outermost sizes of
@@ -42,6 +44,8 @@ class Sound(Protocol):
 @contextlib.contextmanager
 def open_sound(path: Path) -> Generator[Sound]:
     """Open a sound file. Raises AudioError when it is missing, empty, not audio, truncated, or has no samples."""
+    import soundfile
+
     _check_file(path)
     with contextlib.ExitStack() as stack:
         try:
@@ -68,6 +72,8 @@ class _LibsndfileSound:
             raise AudioError(f"{path}: is truncated; it breaks off after {self.frames / self.rate:.3f} s.")
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
+        import soundfile
+
         stop = self.frames if stop is None else min(stop, self.frames)
         blocks, at = [], min(start, self.last_seek)
         try:

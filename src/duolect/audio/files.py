@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
 from duolect.audio.decoders import open_sound
 from duolect.errors import AudioError
@@ -83,6 +81,8 @@ def read_audio(
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: has samples that are not finite numbers (NaN or infinity).")
     if up != down:
+        import soxr
+
         samples = soxr.resample(samples, down, up, quality="HQ")
     samples = samples[begin - first * up : None if end is None else end - first * up]
     if not len(samples):
@@ -105,6 +105,8 @@ def write_audio(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: 
         raise AudioError(f"{path}: expected finite samples of one channel to write, found shape {samples.shape}.")
     whole = np.clip(np.rint(np.asarray(samples, dtype=np.float64) * 32768), -32768, 32767).astype(np.int16)
     encoded = io.BytesIO()
+    import soundfile
+
     soundfile.write(encoded, whole, sample_rate, format=_FORMATS[path.suffix.lower()], subtype="PCM_16")
     with atomic_file(path, "wb") as handle:
         handle.write(encoded.getvalue())

@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from duolect.audio.files import SAMPLE_RATE
 from duolect.errors import AudioError, ConfigError
@@ -70,6 +69,8 @@ def speak(text: str, voice: Voice | None = None) -> np.ndarray:
         samples = engine.synthesise(text)
     if not samples.any():
         raise AudioError(f"espeak-ng gave no sound for the text {text[:60]!r}.")
+    import soxr
+
     return soxr.resample(samples.astype(np.float32) / 32768, engine.rate, SAMPLE_RATE, quality="HQ").astype(np.float32)
 
 

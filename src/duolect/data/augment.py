@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
@@ -164,6 +163,8 @@ def change_speed(samples_N: np.ndarray, factor: float) -> np.ndarray:
     """Samples played `factor` times as fast (tempo and pitch together), by resampling: about N / factor of them."""
     if factor == 1.0:
         return samples_N
+    import soxr
+
     return soxr.resample(samples_N, SAMPLE_RATE * factor, SAMPLE_RATE, quality="HQ").astype(np.float32, copy=False)
 
 
