@@ -57,10 +57,10 @@ def timed(work: Callable[[], object], device: torch.device | None = None) -> Cal
     """A function that does `work` and returns its wall-clock seconds, a GPU's queue emptied before and after."""
 
     def run() -> float:
-        _synchronise(device)
+        synchronise(device)
         begin = time.perf_counter()
         work()
-        _synchronise(device)
+        synchronise(device)
         return time.perf_counter() - begin
 
     return run
@@ -219,6 +219,7 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _synchronise(device: torch.device | None) -> None:
+def synchronise(device: torch.device | None) -> None:
+    """Wait until a GPU has done what it was given."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -173,10 +173,10 @@ def report(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
     setting = f"""
         {UTTERANCES} utterances of {FRAMES} frames, {VOCABULARY} labels, {LABELS} of them in an utterance; made
         posteriors ({described}). Time for the batch, from posteriors in memory to the best label sequences: medians of
-        {turns} turns in which the sides alternate; ratios with their least and largest. Ours and flashlight extend by the
-        {LABELS_PER_FRAME} best labels of a frame; flashlight prunes by nothing else, its decoders are made before the
-        clock starts. pyctcdecode prunes by its own defaults, which is more (labels below e⁻⁵, beams 10 nats behind).
-        Ours includes the check of its input; the compiled loop was compiled, or loaded, before."""
+        {turns} turns in which the sides alternate; ratios with their least and largest. Ours and flashlight extend by
+        the {LABELS_PER_FRAME} best labels of a frame; flashlight prunes by nothing else, its decoders are made before
+        the clock starts. pyctcdecode prunes by its own defaults, which is more (labels below e⁻⁵, beams 10 nats
+        behind). Ours includes the check of its input; the compiled loop was compiled, or loaded, before."""
     key = """
         *same best*: utterances whose best sequence is flashlight's too; *scores apart*: largest difference of the score
         of the same sequence, in nats: the peers count the endings of a sequence in blank and in its last label as two
