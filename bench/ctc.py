@@ -107,6 +107,7 @@ def _row(posteriors: Posteriors, path: Path, beam: int, turns: int) -> dict[str,
         def ask_pyctcdecode() -> dict[str, Any]:
             return pyctcdecode.call(do="search", beam=beam, **PYCTCDECODE)
 
+        by_tensors(search)()
         checks = {
             "flashlight": agreement(posteriors, search(), ask_flashlight()),
             "pyctcdecode": agreement(posteriors, search(), ask_pyctcdecode()),
@@ -119,7 +120,7 @@ def _row(posteriors: Posteriors, path: Path, beam: int, turns: int) -> dict[str,
                 "pyctcdecode": lambda: ask_pyctcdecode()["seconds"],
             },
             turns,
-            warm_ups=1,
+            warm_ups=0,  # the checks were one
         )
     return {
         "agreement": checks,

@@ -106,6 +106,7 @@ def measure(turns: int, folder: Path) -> dict[str, Any]:
                 "espnet, cached decoder": lambda: espnet(True)["seconds"],
             },
             turns,
+            warm_ups=0,  # the checks were one
         )
     return {
         "posteriors": facts,
