@@ -283,3 +283,17 @@ def test_a_bad_manifest_or_output_stops_before_anything_is_written(
     with pytest.raises(DuolectError, match="file"):
         recognize_manifest(system.with_method("ctc-greedy"), tmp_path / "good.jsonl", tmp_path / "file" / "hyps.jsonl")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.jsonl", "file", "good.jsonl"]
+
+
+@pytest.mark.parametrize("method", ["attention+ctc", "ctc+lm-rescoring", "ctc+lm-labelwise", "speech-llm+ctc"])
+def test_terms_taken_over_from_a_search_are_those_of_the_sequence(
+    method: str, system: System, corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = tune(system, corpus, method, nbest=8, rounds=1).lists
+    monkeypatch.setattr("duolect.systems.lists.exact_terms", lambda search: set())
+    scored = tune(system, corpus, method, nbest=8, rounds=1).lists
+    for name, entries in taken.items():
+        anew = {(e.text, e.labels): e.terms for e in scored[name]}
+        for entry in entries:
+            if (entry.text, entry.labels) in anew:  # the last lists may differ where scales are tied
+                assert entry.terms == pytest.approx(anew[entry.text, entry.labels], abs=1e-3)

@@ -7,12 +7,14 @@ models and search from the same manifest.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -31,6 +33,7 @@ from duolect.reports import (
 from duolect.storage import atomic_file, file_hash
 from duolect.systems import (
     METHODS,
+    ROUNDS,
     SearchConfig,
     System,
     TuningRecord,
@@ -41,32 +44,49 @@ from duolect.systems import (
 )
 
 
-def tuned_system(system: System, methods: Sequence[str], dev: Path, folder: Path, console: Console) -> System:
+def tuned_system(
+    system: System, methods: Sequence[str], dev: Path, folder: Path, console: Console, rounds: int = ROUNDS
+) -> System:
     """`system` with the scales of every method of `methods` that has some, tuned on the manifest `dev`.
 
-    It is saved in `folder` after each method; records there that belong to these models and this set are kept.
+    It is saved in `folder` after each method; records there that belong to these models and this set are kept. Methods
+    are tuned side by side, a process for each core: a search of so small models does not fill two.
     """
-    utterances = load_manifest(dev)
-    kept = _records(system, folder, utterance_set_hash(utterances))
-    for name in methods:
-        if not METHODS[name].tuned:
-            continue
+    kept = _records(system, folder, utterance_set_hash(load_manifest(dev)))
+    wanted = [name for name in methods if METHODS[name].tuned]
+    for name in wanted:
         if name in kept:
             system = system.with_tuning(kept[name])
-            continue
-        with StageBar(console, f"tuning {name}") as advance:
-            found = tune(system, utterances, name, set_name=str(dev), progress=advance)
-        system = system.with_tuning(found.record)
-        scales = "  ".join(f"{term} {getattr(found.scales, term):.2f}" for term in found.scales.active)
-        console.print(
-            f"  {name}: {scales}; WER on dev {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %"
-            f" in {len(found.record.rounds) - 1} rounds",
-            highlight=False,
-        )
-        system.save(folder)
-    if not kept or not (folder / "system.json").exists():
+    system.save(folder)
+    missing = [name for name in wanted if name not in kept]
+    if missing:
+        workers = min(len(missing), os.cpu_count() or 1)
+        with (
+            StageBar(console, f"tuning {', '.join(missing)}") as advance,
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ):
+            jobs = [pool.submit(_tune, folder, name, dev, rounds) for name in missing]
+            for done, job in enumerate(as_completed(jobs), 1):
+                record = job.result()
+                system = system.with_tuning(record)
+                system.save(folder)
+                scales = "  ".join(f"{t} {getattr(record.search.scales, t):.2f}" for t in record.search.scales.active)
+                console.print(
+                    f"  {record.method}: {scales}; WER on dev {100 * record.wer_before:.1f} →"
+                    f" {100 * record.wer_after:.1f} % in {len(record.rounds) - 1} rounds",
+                    highlight=False,
+                )
+                advance(done, len(missing))
+        for name in wanted:  # whichever was ready first, the folder is the same
+            system = system.with_tuning(system.tuned[name])
         system.save(folder)
     return dataclasses.replace(system, folder=folder)
+
+
+def _tune(folder: Path, method: str, dev: Path, rounds: int) -> TuningRecord:
+    """In a process of its own, with a core to itself."""
+    torch.set_num_threads(1)
+    return tune(load(folder), load_manifest(dev), method, set_name=str(dev), rounds=rounds).record
 
 
 @dataclass(frozen=True, kw_only=True)

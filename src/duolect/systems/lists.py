@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from duolect.evaluation import Normaliser
 from duolect.evaluation.words import utterance_counts
+from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.grid import TermTable
 from duolect.systems.rescoring import add_terms
@@ -38,23 +39,40 @@ class NbestLists:
         """Hypotheses of all utterances."""
         return sum(map(len, self.found.values()))
 
-    def add(self, context: Context, lists: Sequence[Sequence[Candidate]]) -> list[list[Candidate]]:
-        """Take in the hypotheses of a batch; those not known yet get every term, scored on the whole sequence.
+    def add(
+        self, context: Context, lists: Sequence[Sequence[Candidate]], search: SearchConfig
+    ) -> list[list[Candidate]]:
+        """Take in the hypotheses that `search` found in a batch; those not known yet get every term, scored on the
+        whole sequence unless the search has done so.
 
         `context.search` says in whose units they are spelled. Returns the same lists with all terms.
         """
+        scored = {t for t in exact_terms(search) if all(t in c.terms for each in lists for c in each)}
         fresh: list[list[Candidate]] = []
         for name, candidates in zip(context.ids, lists, strict=True):
             known = self.found.setdefault(name, {})
-            new = {c.labels: replace(c, terms={}, flags=()) for c in candidates if c.labels not in known}
-            fresh.append(list(new.values()))
-        for name, candidates in zip(context.ids, add_terms(context, fresh, self.terms), strict=True):
+            new = {c.labels: c for c in candidates if c.labels not in known}
+            kept = [t for t in self.terms if t in scored]
+            fresh.append([replace(c, terms={t: c.terms[t] for t in kept}, flags=()) for c in new.values()])
+        missing = [t for t in self.terms if t not in scored]
+        for name, candidates in zip(context.ids, add_terms(context, fresh, missing), strict=True):
             self.found[name] |= {c.labels: c for c in candidates}
         return [[self.found[name][c.labels] for c in each] for name, each in zip(context.ids, lists, strict=True)]
 
     def entries(self, name: str) -> list[Entry]:
         """The list of an utterance."""
         return [Entry(c.text, c.terms, len(c.labels)) for c in self.found[name].values()]
+
+
+def exact_terms(search: SearchConfig) -> set[str]:
+    """The terms that a search scores as a sequence of labels is scored without any search.
+
+    Not so over pruned labels, where models are renormalised, and of CTC over frames, which loses what leaves the beam.
+    """
+    if search.keep_labels is not None:
+        return set()
+    lossy = search.first_pass == "greedy" or (search.first_pass == "frames" and not search.exact_ctc)
+    return {term for term in search.scales.active if not (lossy and term == "ctc")}
 
 
 def term_table(

@@ -143,8 +143,8 @@ class _Job:
             own = recognize_batch(dataclasses.replace(context, search=search))
             for other in also:
                 view = dataclasses.replace(context, search=other)
-                self.found.add(context, as_candidates(view, run_first_pass(view)))
-            return self.found.add(context, own)
+                self.found.add(context, as_candidates(view, run_first_pass(view)), other)
+            return self.found.add(context, own, search)
 
         plan, before = self.plan, self.found.size
         run = run_batches(
