@@ -24,7 +24,6 @@ from duolect.studies.comparison import Line, StageBar, publish, results, tuned_s
 from duolect.systems import METHODS, combine
 from duolect.training import Recipe, train_recipe
 
-
 TUNING_ROUNDS = 2  # more of them take off less than a point here
 
 
