@@ -27,6 +27,8 @@ class Search:
     """Folder of tuning records, hypotheses and report."""
     only: tuple[str, ...] = ()
     """Names of the lines wanted (default: all that the system can run)."""
+    workers: int = 1
+    """Processes that tune side by side; each holds the models and uses one core."""
 
 
 def run(arguments: list[str]) -> int:
@@ -52,6 +54,7 @@ def _search(arguments: list[str]) -> int:
         asked.test,
         asked.out,
         only=asked.only,
+        workers=asked.workers,
         console=console(),
         command=command_line("study search", arguments),
     )

@@ -42,7 +42,7 @@ LLM = LLMConfig(vocabulary=1, width=160, layers=3, heads=4, intermediate=448, ma
 BATCHES = BatchConfig(max_seconds=28.0, max_utterances=24, buckets=12, longest=20.0, curriculum=0.1)
 
 
-def demo_acoustic(*, train: Path, dev: Path, steps: int = 1600, units: int = 256, seed: int = 1) -> Recipe:
+def demo_acoustic(*, train: Path, dev: Path, steps: int = 1400, units: int = 256, seed: int = 1) -> Recipe:
     """A Conformer of five layers with two CTC heads, and an attention decoder of two."""
     return Recipe(
         task=AcousticTask(
@@ -64,7 +64,7 @@ def demo_acoustic(*, train: Path, dev: Path, steps: int = 1600, units: int = 256
     )
 
 
-def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int = 450, seed: int = 1) -> Recipe:
+def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int = 400, seed: int = 1) -> Recipe:
     """A Qwen2-architecture language model in the acoustic model's units."""
     return Recipe(
         task=LanguageTask(
@@ -81,7 +81,7 @@ def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int 
 
 
 def demo_speech_llm(
-    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 600, seed: int = 1
+    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 500, seed: int = 1
 ) -> Recipe:
     """A prefix speech LLM: the acoustic model's encoder, two frames to a vector, the language model; all trained."""
     return Recipe(

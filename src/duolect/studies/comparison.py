@@ -1,24 +1,19 @@
-"""Tune on dev, recognise test, score: the same steps for every system of a comparison, each done once.
+"""Recognise test, score, publish: the same steps for every line of a comparison, each done once.
 
-What stands is taken up again: scales tuned for the same models on the same dev set, and hypotheses made by the same
-models and search from the same manifest.
+What stands is taken up again: hypotheses made by the same models and search from the same manifest.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from duolect.data import load_manifest
 from duolect.errors import DuolectError
 from duolect.evaluation import RunRecord, read_run
 from duolect.reports import (
@@ -31,62 +26,14 @@ from duolect.reports import (
     write_page,
 )
 from duolect.storage import atomic_file, file_hash
+from duolect.studies.progress import StageBar
 from duolect.systems import (
-    METHODS,
-    ROUNDS,
     SearchConfig,
     System,
     TuningRecord,
     load,
     recognize_manifest,
-    tune,
-    utterance_set_hash,
 )
-
-
-def tuned_system(
-    system: System, methods: Sequence[str], dev: Path, folder: Path, console: Console, rounds: int = ROUNDS
-) -> System:
-    """`system` with the scales of every method of `methods` that has some, tuned on the manifest `dev`.
-
-    It is saved in `folder` after each method; records there that belong to these models and this set are kept. Methods
-    are tuned side by side, a process for each core: a search of so small models does not fill two.
-    """
-    kept = _records(system, folder, utterance_set_hash(load_manifest(dev)))
-    wanted = [name for name in methods if METHODS[name].tuned]
-    for name in wanted:
-        if name in kept:
-            system = system.with_tuning(kept[name])
-    system.save(folder)
-    missing = [name for name in wanted if name not in kept]
-    if missing:
-        workers = min(len(missing), os.cpu_count() or 1)
-        with (
-            StageBar(console, f"tuning {', '.join(missing)}") as advance,
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        ):
-            jobs = [pool.submit(_tune, folder, name, dev, rounds) for name in missing]
-            for done, job in enumerate(as_completed(jobs), 1):
-                record = job.result()
-                system = system.with_tuning(record)
-                system.save(folder)
-                scales = "  ".join(f"{t} {getattr(record.search.scales, t):.2f}" for t in record.search.scales.active)
-                console.print(
-                    f"  {record.method}: {scales}; WER on dev {100 * record.wer_before:.1f} →"
-                    f" {100 * record.wer_after:.1f} % in {len(record.rounds) - 1} rounds",
-                    highlight=False,
-                )
-                advance(done, len(missing))
-        for name in wanted:  # whichever was ready first, the folder is the same
-            system = system.with_tuning(system.tuned[name])
-        system.save(folder)
-    return dataclasses.replace(system, folder=folder)
-
-
-def _tune(folder: Path, method: str, dev: Path, rounds: int) -> TuningRecord:
-    """In a process of its own, with a core to itself."""
-    torch.set_num_threads(1)
-    return tune(load(folder), load_manifest(dev), method, set_name=str(dev), rounds=rounds).record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,34 +141,3 @@ def _recognize(jobs: Sequence[_Job], manifest: Path, command: str, date: str, li
                 command=command,
                 date=date,
             )
-
-
-def _records(system: System, folder: Path, set_hash: str) -> Mapping[str, TuningRecord]:
-    if not (folder / "system.json").exists():
-        return {}
-    try:
-        saved = load(folder)
-    except DuolectError:
-        return {}
-    if {n: p.fingerprint() for n, p in saved.parts.items()} != {n: p.fingerprint() for n, p in system.parts.items()}:
-        return {}
-    return {name: record for name, record in saved.tuned.items() if record.set_hash == set_hash}
-
-
-class StageBar:
-    """A progress bar for one pass over a set; plain silence where there is no terminal."""
-
-    def __init__(self, console: Console, title: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.console, self.title = console, title
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self.progress.start()
-        task = self.progress.add_task(self.title, total=None)
-        if not self.console.is_terminal:
-            self.console.print(f"{self.title} ...", highlight=False)
-        return lambda done, total: self.progress.update(task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()

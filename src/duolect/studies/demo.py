@@ -20,20 +20,22 @@ from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.reports import Comparison, read_curve, save_png
 from duolect.storage import atomic_file
-from duolect.studies.comparison import Line, StageBar, publish, results, tuned_system
+from duolect.studies.comparison import Line, publish, results
+from duolect.studies.progress import StageBar
+from duolect.studies.tuning import tuned_system
 from duolect.systems import METHODS, combine
 from duolect.training import Recipe, train_recipe
 
-TUNING_ROUNDS = 2  # more of them take off less than a point here
+TUNING = {"rounds": 2, "nbest": 32}  # more of either takes off less than a point here
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSteps:
     """Optimiser steps of the three trainings; the defaults fit 15 minutes on two CPU cores with everything else."""
 
-    acoustic: int = 1600
-    language: int = 450
-    speech_llm: int = 600
+    acoustic: int = 1400
+    language: int = 400
+    speech_llm: int = 500
 
 
 def run_demo(
@@ -81,7 +83,7 @@ def run_demo(
     system = combine(acoustic=acoustic / "system", language=language / "system", speech_llm=speech_llm / "system")
     methods = tuple(METHODS)
     with clock("tuning on dev"):
-        system = tuned_system(system, methods, corpus.dev, folder / "system", console, rounds=TUNING_ROUNDS)
+        system = tuned_system(system, methods, corpus.dev, folder / "system", console, **TUNING)
     with clock("recognition of test"):
         today = date.today().isoformat()
         lines = [Line(name=n, system=system.with_method(n), description=METHODS[n].description) for n in methods]

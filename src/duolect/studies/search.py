@@ -19,13 +19,14 @@ import torch
 from rich.console import Console
 
 from duolect.configs import from_json, to_json
-from duolect.data import Utterance, load_manifest
+from duolect.data import load_manifest
 from duolect.errors import ConfigError, DuolectError
 from duolect.evaluation import RunRecord
 from duolect.reports import Comparison
 from duolect.storage import read_json, write_json
-from duolect.studies.comparison import Line, StageBar, publish, results
-from duolect.systems import System, TuningRecord, find_method, load, tune, utterance_set_hash
+from duolect.studies.comparison import Line, publish, results
+from duolect.studies.tuning import Tuning, tune_side_by_side
+from duolect.systems import System, TuningRecord, find_method, load, utterance_set_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,29 +101,28 @@ def run_search_study(
     *,
     variants: Sequence[Variant] = VARIANTS,
     only: Sequence[str] = (),
+    workers: int = 1,
     console: Console | None = None,
     command: str = "duolect study search",
 ) -> Comparison:
     """Tune every variant that the system can run on `dev`, recognise and score `test`; what stands is reused.
 
     Writes report.md, report.html, the hypotheses and the tuning records into `folder`. `only`: names of the variants
-    wanted. Raises ConfigError for a name that there is not, or where the system can run none.
+    wanted; `workers`: processes that tune side by side, each with the models and one core.
+
+    Raises ConfigError for a name that there is not, or where the system can run none.
     """
     folder, console = Path(folder), console or Console(stderr=True)
     names = [variant.name for variant in variants]
     for name in only:
         if name not in names:
             raise ConfigError(f"study search: there is no variant {name!r}; known are {', '.join(names)}.")
-    stored, dev_utterances = load(system), load_manifest(dev)
+    stored, dev_set = load(system), utterance_set_hash(load_manifest(dev))
     load_manifest(test)  # a bad line is found before any time is spent
     able = set(stored.methods())
-    lines: list[Line] = []
-    records: dict[str, TuningRecord] = {}
-    for variant in variants:
-        if variant.method not in able or (only and variant.name not in only):
-            continue
-        line = _line(stored, variant, records, dev_utterances, str(dev), folder / "tuning", console)
-        lines.append(line)
+    asked = [v for v in variants if v.method in able and (not only or v.name in only)]
+    records = _tuned(stored, asked, Path(dev), dev_set, folder / "tuning", console, workers)
+    lines = [_line(stored, variant, records) for variant in asked]
     if not lines:
         raise ConfigError(f"{system}: can run none of the variants of the study.")
     today = date.today().isoformat()
@@ -131,7 +131,7 @@ def run_search_study(
         title="Ways to search with the same models",
         systems=found,
         baseline=found[0].name,
-        notes=[f"Scales were tuned on {dev} ({len(dev_utterances)} utterances): {_scales(lines)}."],
+        notes=[f"Scales were tuned on {dev}: {_scales(lines)}."],
         provenance={"command": command, "date": today, "threads": torch.get_num_threads(), "system": str(system)},
     )
     publish(comparison, folder, console)
@@ -150,53 +150,57 @@ def effort(record: RunRecord) -> dict[str, str]:
     return {"Forwards/s": f"{forwards:.2f}", "Labels/s": f"{labels:.0f}"}
 
 
-def _line(
+def _tuned(
     stored: System,
-    variant: Variant,
-    records: dict[str, TuningRecord],
-    dev: Sequence[Utterance],
-    dev_name: str,
+    variants: Sequence[Variant],
+    dev: Path,
+    dev_set: str,
     folder: Path,
     console: Console,
-) -> Line:
-    """The system under the variant's search, tuned where it has something to tune (the record is added)."""
-    name, method = variant.name, find_method(variant.method)
-    search = _changed(stored.search_of(variant.method, tuned=False), variant.settings)
-    if variant.scales_of in records:
-        record = records[variant.scales_of]
-        search = _changed(record.search, variant.settings)
-        system = stored.with_tuning(record).with_search(search, variant.method)
-        return Line(name=name, system=system, description=method.description)
-    if not set(method.tuned) - set(variant.without):
-        return Line(name=name, system=stored.with_search(search, variant.method), description=method.description)
-    path = folder / f"{re.sub(r'[^a-z0-9+().-]+', '-', name)}.json"
-    made_by = {
-        "models": {part: component.fingerprint() for part, component in stored.parts.items()},
-        "search": to_json(search),
-        "without": list(variant.without),
-        "set": utterance_set_hash(dev),
-    }
-    record = _kept(path, made_by)
+    workers: int,
+) -> dict[str, TuningRecord]:
+    """The records of the variants that have something to tune and do not take another's scales; kept in `folder`."""
+    names = {variant.name for variant in variants}
+    records: dict[str, TuningRecord] = {}
+    wanted: dict[str, Tuning] = {}
+    made_by: dict[str, dict[str, Any]] = {}
+    models = {part: component.fingerprint() for part, component in stored.parts.items()}
+    for variant in variants:
+        name = variant.name
+        if variant.scales_of in names or not set(find_method(variant.method).tuned) - set(variant.without):
+            continue
+        search = _changed(stored.search_of(variant.method, tuned=False), variant.settings)
+        made_by[name] = {
+            "models": models,
+            "search": to_json(search),
+            "without": list(variant.without),
+            "set": dev_set,
+        }
+        record = _kept(_file(folder, name), made_by[name])
+        if record is not None:
+            records[name] = record
+        else:
+            wanted[name] = Tuning(method=variant.method, search=search, without=variant.without)
+    assert stored.folder is not None
+    for name, record in tune_side_by_side(stored.folder, wanted, dev, console, workers):
+        write_json(_file(folder, name), {"made_by": made_by[name], "record": to_json(record)})
+        records[name] = record
+    return records
+
+
+def _line(stored: System, variant: Variant, records: Mapping[str, TuningRecord]) -> Line:
+    """The system under the variant's search, with the scales tuned for it, or for the line it takes them from."""
+    record = records.get(variant.scales_of or "", records.get(variant.name))
     if record is None:
-        with StageBar(console, f"tuning {name}") as advance:
-            found = tune(
-                stored,
-                dev,
-                variant.method,
-                search=search,
-                without=variant.without,
-                set_name=dev_name,
-                progress=advance,
-            )
-        record = found.record
-        write_json(path, {"made_by": made_by, "record": to_json(record)})
-        console.print(
-            f"  {name}: WER on dev {100 * found.wer_before:.1f} → {100 * found.wer:.1f} %"
-            f" in {len(record.rounds) - 1} rounds",
-            highlight=False,
-        )
-    records[name] = record
-    return Line(name=name, system=stored.with_tuning(record), description=method.description)
+        system, search = stored, stored.search_of(variant.method, tuned=False)
+    else:
+        system, search = stored.with_tuning(record), record.search
+    system = system.with_search(_changed(search, variant.settings), variant.method)
+    return Line(name=variant.name, system=system, description=find_method(variant.method).description)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{re.sub(r'[^a-z0-9+().-]+', '-', name)}.json"
 
 
 def _changed(search: Any, settings: Mapping[str, Any]) -> Any:

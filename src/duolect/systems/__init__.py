@@ -14,10 +14,11 @@ from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Recognition
 from duolect.systems.rows import Candidate
 from duolect.systems.system import System, Transcript, load
-from duolect.systems.tuning import ROUNDS, Tuned, tune, tune_lists
+from duolect.systems.tuning import NBEST, ROUNDS, Tuned, tune, tune_lists
 
 __all__ = [
     "METHODS",
+    "NBEST",
     "ROUNDS",
     "Candidate",
     "Component",
