@@ -51,7 +51,7 @@ def page(comparison: Comparison, *, utterances: int = 10) -> str:
         f"<title>{_text(comparison.title)} · Duolect</title>",
         f"<style>\n{style}</style>",
         "</head>",
-        "<body>",
+        '<body class="wide">' if any(system.details for system in comparison.systems) else "<body>",
         f'<header><p class="brand">Duolect report</p><h1>{_text(comparison.title)}</h1></header>',
         "<main>",
         *_lead(comparison),

@@ -92,6 +92,11 @@ VARIANTS: tuple[Variant, ...] = (
 )
 """What the study compares, the baseline first."""
 
+_EFFORT = (
+    "Forwards/s, Labels/s: what language models and decoders were asked for per second of audio, forward passes (each "
+    "for the hypotheses of a whole batch) and labels consumed."
+)
+
 
 def run_search_study(
     system: str | Path,
@@ -131,7 +136,10 @@ def run_search_study(
         title="Ways to search with the same models",
         systems=found,
         baseline=found[0].name,
-        notes=[f"Scales were tuned on {dev}: {_scales(lines)}."],
+        notes=[
+            _EFFORT,
+            f"Scales were tuned on {dev}: {_scales(lines)}.",
+        ],
         provenance={"command": command, "date": today, "threads": torch.get_num_threads(), "system": str(system)},
     )
     publish(comparison, folder, console)
@@ -196,7 +204,8 @@ def _line(stored: System, variant: Variant, records: Mapping[str, TuningRecord])
     else:
         system, search = stored.with_tuning(record), record.search
     system = system.with_search(_changed(search, variant.settings), variant.method)
-    return Line(name=variant.name, system=system, description=find_method(variant.method).description)
+    own = not variant.settings and not variant.without  # what a method's description says is only true of itself
+    return Line(name=variant.name, system=system, description=find_method(variant.method).description if own else "")
 
 
 def _file(folder: Path, name: str) -> Path:
