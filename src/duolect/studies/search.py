@@ -8,6 +8,7 @@ scored.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from duolect.systems import System, TuningRecord, find_method, load, utterance_s
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A line of the study: a method with some settings of its search changed (dotted fields).
+    """A line of the study: a method with some settings of its search changed.
 
     `without`: terms left out. `scales_of`: the name of an earlier line whose tuned scales it takes; else it is tuned
     itself, where its method has scales.
@@ -177,7 +178,7 @@ def _tuned(
         name = variant.name
         if variant.scales_of in names or not set(find_method(variant.method).tuned) - set(variant.without):
             continue
-        search = _changed(stored.search_of(variant.method, tuned=False), variant.settings)
+        search = dataclasses.replace(stored.search_of(variant.method, tuned=False), **variant.settings)
         made_by[name] = {
             "models": models,
             "search": to_json(search),
@@ -203,23 +204,13 @@ def _line(stored: System, variant: Variant, records: Mapping[str, TuningRecord])
         system, search = stored, stored.search_of(variant.method, tuned=False)
     else:
         system, search = stored.with_tuning(record), record.search
-    system = system.with_search(_changed(search, variant.settings), variant.method)
+    system = system.with_search(dataclasses.replace(search, **variant.settings), variant.method)
     own = not variant.settings and not variant.without  # what a method's description says is only true of itself
     return Line(name=variant.name, system=system, description=find_method(variant.method).description if own else "")
 
 
 def _file(folder: Path, name: str) -> Path:
     return folder / f"{re.sub(r'[^a-z0-9+().-]+', '-', name)}.json"
-
-
-def _changed(search: Any, settings: Mapping[str, Any]) -> Any:
-    plain = to_json(search)
-    for dotted, value in settings.items():
-        place, *path = plain, *dotted.split(".")
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = value
-    return from_json(type(search), plain, "search")
 
 
 def _kept(path: Path, made_by: Mapping[str, Any]) -> TuningRecord | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -83,12 +82,10 @@ class _Plan:
         needed = {find_method(self.name).anchor, *self.axes, *self.search.scales.active}
         return tuple(t for t in TERMS if t in needed)
 
-    def references(self, ids: Sequence[str]) -> list[str]:
-        return [self.utterances[n].text for n in ids]
-
     def table(self, lists: Mapping[str, Sequence[Entry]]) -> TermTable:
         """The lists as the grid wants them."""
-        return term_table(list(lists.values()), self.references(list(lists)), self.terms, self.normaliser)
+        references = [self.utterances[n].text for n in lists]
+        return term_table(list(lists.values()), references, self.terms, self.normaliser)
 
     def choose(self, table: TermTable) -> GridResult:
         """The best scales for these lists."""
@@ -102,9 +99,20 @@ class _Plan:
             raise ConfigError(f"tuning: none of the {len(self.utterances)} utterances of {self.set_name} can be used.")
         return found
 
-    def tuned(self, search: SearchConfig, lists: Mapping[str, list[Entry]], result: GridResult, **known: Any) -> Tuned:
-        """The outcome; `known` are the fields of the record that differ by way of tuning, and `skipped`."""
-        table, skipped = self.table(lists), known.pop("skipped", 0)
+    def tuned(
+        self,
+        search: SearchConfig,
+        lists: Mapping[str, list[Entry]],
+        table: TermTable,
+        result: GridResult,
+        *,
+        wer_before: float,
+        wer_after: float,
+        at_edge: bool,
+        rounds: tuple[TuningRound, ...] = (),
+        skipped: int = 0,
+    ) -> Tuned:
+        """The outcome; `table` is that of the `lists`."""
         record = TuningRecord(
             method=self.name,
             search=search,
@@ -113,13 +121,16 @@ class _Plan:
             utterances=len(lists),
             words=table.words,
             nbest=self.nbest,
+            wer_before=wer_before,
+            wer_after=wer_after,
             oracle_wer=table.oracle_errors / table.words,
+            at_edge=at_edge,
             grid=self.grid,
             created_by=f"duolect {__version__}",
-            **known,
+            rounds=rounds,
         )
         points = [{**scales, "wer": errors / table.words} for scales, errors in result.tried]
-        return Tuned(search.scales, record.wer_before, record.wer_after, points, record, skipped, dict(lists))
+        return Tuned(search.scales, wer_before, wer_after, points, record, skipped, dict(lists))
 
 
 @dataclass
@@ -216,9 +227,11 @@ def tune(
         if not new or abs(wer - list_wer) <= SETTLED * list_wer:  # the lists hold what the search finds
             break
     best = min(range(len(tried)), key=lambda i: tried[i].wer)
+    lists = job.lists()
     return plan.tuned(
         searches[best],
-        job.lists(),
+        lists,
+        plan.table(lists),
         result,
         wer_before=tried[0].wer,
         wer_after=tried[best].wer,
@@ -264,6 +277,7 @@ def tune_lists(
     return plan.tuned(
         with_scales(plan.search, result),
         known,
+        table,
         result,
         wer_before=int(untuned[0]) / table.words,
         wer_after=result.errors / table.words,
