@@ -25,6 +25,7 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.search.checks import check_labels, check_log_probs, utterance_names
+from duolect.search.padding import padded_labels
 
 # A probability of zero, as a number that can be added and subtracted; anything below the cut is −inf again.
 _LOWEST = -1e7
@@ -192,18 +193,16 @@ def ctc_full_sum(
         raise SearchError(f"ctc: {len(labels)} n-best lists for {len(log_probs_BTW)} utterances.")
     scorer = CTCPrefixScorer(log_probs_BTW, lengths_B, eos_id=0, ids=ids)
     sizes = [len(each) for each in labels]
-    flat = [list(a) for each in labels for a in each]
+    flat = [a for each in labels for a in each]
     device, width = log_probs_BTW.device, log_probs_BTW.shape[-1]
     for utterance, each in zip(utterance_names(ids, len(labels)), labels, strict=True):
         check_labels(f"ctc: utterance {utterance}", (c for a in each for c in a), width - 1)
     with torch.no_grad():
         state = scorer.start(None, len(labels))
-        counts_R = torch.tensor([len(a) for a in flat], dtype=torch.long, device=device)
-        longest = max(map(len, flat), default=0)
-        labels_RN = torch.tensor([a + [0] * (longest - len(a)) for a in flat], dtype=torch.long, device=device)
+        labels_RN, counts_R = padded_labels(flat, device)
         row_R = torch.repeat_interleave(torch.arange(len(labels), device=device), torch.tensor(sizes, device=device))
         out_R = scorer.full_sum(state)[row_R]
-        for n in range(longest):
+        for n in range(labels_RN.shape[1]):
             live = (counts_R > n).nonzero()[:, 0]
             prefixes, which = torch.unique(row_R[live] * width + labels_RN[live, n], return_inverse=True)
             state = scorer.advance(state, None, prefixes // width, prefixes % width)

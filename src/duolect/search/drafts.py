@@ -26,6 +26,7 @@ from torch import Tensor
 
 from duolect.search.checks import special_labels
 from duolect.search.ctc_prefix import CTCPrefixScorer, CTCState
+from duolect.search.padding import padded_labels
 
 _LOWEST = -1e7  # a probability of zero that can be added up
 
@@ -132,11 +133,8 @@ class SequenceDrafter:
     """The rest of one label sequence an utterance, after its part that is nearest to the prefix in edit distance."""
 
     def __init__(self, sequences: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> None:
-        longest = max(map(len, sequences), default=0)
-        rows = [[*each, *[0] * (longest - len(each))] for each in sequences]
-        self._labels_BN = torch.tensor(rows, dtype=torch.long, device=device).view(len(rows), longest)
-        self._lengths_B = torch.tensor([len(each) for each in sequences], dtype=torch.long, device=device)
-        self._places_N = torch.arange(longest + 1, device=device)
+        self._labels_BN, self._lengths_B = padded_labels(sequences, device)
+        self._places_N = torch.arange(self._labels_BN.shape[1] + 1, device=device)
 
     def start(self, rows: int) -> _Nearest:
         """See `Drafter.start`."""

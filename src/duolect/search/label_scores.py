@@ -14,6 +14,7 @@ from torch import Tensor
 from duolect.models.targets import next_label_scores
 from duolect.search.checks import check_labels
 from duolect.search.ctc_prefix import CTCPrefixScorer
+from duolect.search.padding import padded_labels
 
 if TYPE_CHECKING:
     from duolect.models import Autoregressive
@@ -28,7 +29,7 @@ def model_label_scores(
     """
     check_labels(name, (c for a in sequences for c in a), model.vocabulary)
     device = encoded.lengths_B.device if encoded is not None else next(iter(model.parameters())).device  # ty: ignore
-    labels_RN, counts_R = _padded(sequences, device)
+    labels_RN, counts_R = padded_labels(sequences, device)
     if encoded is not None:
         encoded = encoded.select(torch.zeros(len(sequences), dtype=torch.long, device=device))
     with torch.no_grad():
@@ -45,7 +46,7 @@ def ctc_label_scores(
     −inf from the first label on that no alignment leaves room for.
     """
     check_labels("ctc", (c for a in sequences for c in a), log_probs_1TW.shape[-1] - 1)
-    labels_RN, counts_R = _padded(sequences, log_probs_1TW.device)
+    labels_RN, counts_R = padded_labels(sequences, log_probs_1TW.device)
     with torch.no_grad():
         scorer = CTCPrefixScorer(log_probs_1TW, lengths_1, eos_id=eos_id)
         parent_R = torch.zeros_like(counts_R)
@@ -62,10 +63,3 @@ def ctc_label_scores(
         logs = torch.cat([prefix_M[: len(a) + 1], end[None]])
         scores.append(torch.where(logs[1:] > -torch.inf, logs.diff(), -torch.inf))
     return scores
-
-
-def _padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, sequences), default=0)
-    rows = [[*a, *[0] * (longest - len(a))] for a in sequences]
-    labels_RN = torch.tensor(rows, dtype=torch.long, device=device).view(len(rows), longest)
-    return labels_RN, torch.tensor([len(a) for a in sequences], dtype=torch.long, device=device)

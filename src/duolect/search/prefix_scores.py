@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from duolect.search.checks import check_labels, check_scores
+from duolect.search.padding import padded_labels
 from duolect.search.scorer import Weighted
 
 Tokens = tuple[int, ...]
@@ -70,8 +71,6 @@ class PrefixScores:
 
     def _append(self, pending: Sequence[Tokens]) -> Tensor:
         """Every row is followed by its tokens; their log-probabilities (R,) in float64, on the host."""
-        device, longest = self.scorer.device, max(map(len, pending))
-        counts_R = torch.tensor([len(part) for part in pending], device=device)
-        tokens_RN = torch.tensor([[*part, *[0] * (longest - len(part))] for part in pending], device=device)
+        tokens_RN, counts_R = padded_labels(pending, self.scorer.device)
         scores_R, self.state = self.scorer.append(self.state, tokens_RN, counts_R)
         return scores_R.double().cpu()

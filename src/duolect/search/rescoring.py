@@ -12,6 +12,7 @@ from torch import Tensor
 from duolect.errors import SearchError
 from duolect.models.targets import next_label_scores
 from duolect.search.checks import check_count, check_labels, check_scores, utterance_names
+from duolect.search.padding import padded_labels
 from duolect.search.result import SearchStatistics
 
 
@@ -82,9 +83,7 @@ def _forward(
     names: Sequence[str],
 ) -> Tensor:
     device = encoded.lengths_B.device if encoded is not None else next(model.parameters()).device
-    counts_R = torch.tensor([len(a) for _, a in rows], device=device)
-    longest = int(counts_R.max())
-    labels_RN = torch.tensor([[*a, *[0] * (longest - len(a))] for _, a in rows], dtype=torch.long, device=device)
+    labels_RN, counts_R = padded_labels([a for _, a in rows], device)
     if encoded is not None:
         encoded = encoded.select(torch.tensor([b for b, _ in rows], device=device))
     log_probs_RMV = model.sequence_log_probs(encoded, labels_RN, counts_R)

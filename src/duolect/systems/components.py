@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, SpeechLLM
 from duolect.models.lora import merged_state
-from duolect.systems.config import SearchConfig
+from duolect.systems.config import OWNERS, SearchConfig
 from duolect.text import Units, require_same_units
 
 KINDS: dict[str, type[nn.Module]] = {"acoustic": AcousticModel, "language": LanguageModel, "speech_llm": SpeechLLM}
@@ -183,7 +183,7 @@ def term_units(parts: Mapping[str, Component], search: SearchConfig, term: str) 
         return parts[search.ctc].ctc_or_units
     if term == "prior":
         return parts[search.prior_owner].ctc_or_units
-    return parts[{"decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}[term]].units
+    return parts[OWNERS[term]].units
 
 
 def log_prior(parts: Mapping[str, Component], search: SearchConfig) -> Tensor | None:

@@ -23,6 +23,9 @@ Term = Literal["ctc", "decoder", "speech_llm", "lm", "prior"]
 TERMS: tuple[Term, ...] = ("ctc", "decoder", "speech_llm", "lm", "prior")
 """Every term a score can have, in the order in which tables and files show them."""
 
+OWNERS = {"decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}
+"""The component whose model gives each term that one autoregressive model speaks for."""
+
 INSIDE: dict[str, tuple[str, ...]] = {
     "greedy": ("ctc",),
     "frames": TERMS,
@@ -245,8 +248,7 @@ class SearchConfig:
 
     def parts(self) -> dict[str, list[str]]:
         """Component → the terms it is asked for: what a system must have to run this search."""
-        owner = {"ctc": self.ctc, "decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}
-        owner["prior"] = self.prior_owner
+        owner = {**OWNERS, "ctc": self.ctc, "prior": self.prior_owner}
         needed: dict[str, list[str]] = {}
         for term in self.scales.active:
             needed.setdefault(owner[term], []).append(term)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from duolect.models import Encoded
 from duolect.search import ReductionStatistics, SearchStatistics, soft_collapse
 from duolect.systems.components import Component
-from duolect.systems.config import SearchConfig
+from duolect.systems.config import OWNERS, SearchConfig
 
 Counters = SearchStatistics | ReductionStatistics
 
@@ -37,6 +38,12 @@ class Context:
             self._encoded[name] = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
             self.count("encoder").add(len(self.ids), 0)
         return self._encoded[name]
+
+    def speaker(self, term: str) -> tuple[Any, Encoded | None]:
+        """The autoregressive model behind a term, and what it attends to; the language model hears nothing."""
+        name = OWNERS[term]
+        model = self.parts[name].model
+        return (model.decoder if term == "decoder" else model), (None if term == "lm" else self.encoded(name))
 
     def posteriors(self) -> tuple[Tensor, Tensor]:
         """log_probs_BTW of the CTC head that the search names, and the numbers of frames."""

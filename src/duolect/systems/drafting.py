@@ -63,19 +63,20 @@ def draft_pass(context: Context) -> list[list[Hypothesis]]:
 def _verified(
     context: Context, drafter: Drafter, asked: Sequence[int], longest: Sequence[int], statistics: DraftStatistics
 ) -> list[list[Hypothesis]]:
-    search, component = context.search, context.parts[context.search.spelling]
+    search, units = context.search, spelling_units(context.parts, context.search)
     (term,) = search.inside.active
-    encoded = context.encoded(search.spelling)
+    model, encoded = context.speaker(term)
+    assert encoded is not None, "a draft is of what was heard"
     if len(asked) < len(context.ids):
         encoded = encoded.select(torch.tensor(asked, device=encoded.lengths_B.device))
     return draft_and_verify(
-        component.model.decoder if term == "decoder" else component.model,
+        model,
         encoded,
         drafter,
         limits_B=[min(frames, longest[b]) for frames, b in zip(encoded.lengths_B.tolist(), asked, strict=True)],
         longest_draft=search.longest_draft,
-        eos_id=component.units.eos_id,
-        forbidden_ids=forbidden(component.units),
+        eos_id=units.eos_id,
+        forbidden_ids=forbidden(units),
         ids=[context.ids[b] for b in asked],
         name=term,
         weight=getattr(search.inside, term),

@@ -174,11 +174,8 @@ def _label_votes(context: Context, term: str, candidates: Sequence[Candidate]) -
         assert prior_V is not None, "checked when the system was made"
         scores = [[*prior_V.double()[list(a)].tolist(), 0.0] for a in spelled]
     else:
-        owner = {"decoder": "acoustic", "speech_llm": "speech_llm", "lm": "language"}[term]
-        component = context.parts[owner]
-        model = component.model.decoder if term == "decoder" else component.model
-        encoded = None if term == "lm" else context.encoded(owner)
-        scores = [s.tolist() for s in model_label_scores(model, encoded, spelled, eos_id=units.eos_id, name=term)]
+        found = model_label_scores(*context.speaker(term), spelled, eos_id=units.eos_id, name=term)
+        scores = [s.tolist() for s in found]
     return [
         [_Label(word, score) for word, score in zip([*words_of(units, a), None], values, strict=True)]
         for a, values in zip(spelled, scores, strict=True)

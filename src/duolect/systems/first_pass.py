@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from duolect.search import (
     AutoregressiveScorer,
@@ -18,6 +19,7 @@ from duolect.search import (
     label_synchronous,
 )
 from duolect.systems.components import log_prior, spelling_units
+from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
 from duolect.systems.drafting import draft_pass
 from duolect.systems.limits import label_limits
@@ -25,8 +27,6 @@ from duolect.systems.space import SearchSpace, search_space
 from duolect.text import retokeniser
 
 Lists = list[list[Hypothesis]]
-
-_MODELS = frozenset({"decoder", "speech_llm", "lm"})  # by whose distributions CTC's candidates can be chosen
 
 
 def run_first_pass(context: Context) -> Lists:
@@ -97,7 +97,8 @@ def _labels(context: Context, space: SearchSpace) -> Lists:
         limits_B=limits,
         length_exponent=search.length_exponent,
         stop=search.stop,
-        candidates=search.candidates if _MODELS.intersection(search.inside.active) else None,
+        # Only by the distributions of a model can CTC's candidates be chosen.
+        candidates=search.candidates if OWNERS.keys() & search.inside.active else None,
         eos_id=space.eos_id,
         forbidden_ids=space.forbidden_ids,
         ids=context.ids,
@@ -120,18 +121,9 @@ def _ctc_scorer(context: Context, space: SearchSpace) -> CTCPrefixScorer:
     return CTCPrefixScorer(*space.heard, eos_id=space.eos_id, ids=context.ids)
 
 
-def _decoder_scorer(context: Context, space: SearchSpace) -> AutoregressiveScorer:
-    decoder = space.model(context.parts["acoustic"].model.decoder)
-    return AutoregressiveScorer(decoder, context.encoded("acoustic"), context.count("decoder"))
-
-
-def _speech_llm_scorer(context: Context, space: SearchSpace) -> AutoregressiveScorer:
-    model = space.model(context.parts["speech_llm"].model)
-    return AutoregressiveScorer(model, context.encoded("speech_llm"), context.count("speech_llm"))
-
-
-def _lm_scorer(context: Context, space: SearchSpace) -> AutoregressiveScorer:
-    return AutoregressiveScorer(space.model(context.parts["language"].model), None, context.count("lm"))
+def _model_scorer(context: Context, space: SearchSpace, term: str) -> AutoregressiveScorer:
+    model, encoded = context.speaker(term)
+    return AutoregressiveScorer(space.model(model), encoded, context.count(term))
 
 
 def _prior_scorer(context: Context, space: SearchSpace) -> PriorScorer:
@@ -140,10 +132,8 @@ def _prior_scorer(context: Context, space: SearchSpace) -> PriorScorer:
     return space.prior(log_prior_V)
 
 
-_SCORERS = {
+_SCORERS: dict[str, Callable[[Context, SearchSpace], CTCPrefixScorer | AutoregressiveScorer | PriorScorer]] = {
     "ctc": _ctc_scorer,
-    "decoder": _decoder_scorer,
-    "speech_llm": _speech_llm_scorer,
-    "lm": _lm_scorer,
     "prior": _prior_scorer,
+    **{term: partial(_model_scorer, term=term) for term in OWNERS},
 }

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from duolect.evaluation import Normaliser
+from duolect.evaluation.score import normaliser_function
 from duolect.evaluation.words import utterance_counts
 from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.grid import TermTable
 from duolect.systems.rescoring import add_terms
 from duolect.systems.rows import Candidate
-from duolect.text import normalise
 
 
 class Entry(NamedTuple):
@@ -100,7 +100,7 @@ def term_table(
 
 def spoken_words(text: str, normaliser: Normaliser) -> list[str]:
     """The words that are compared."""
-    return (normalise(text) if normaliser == "plain" else text).split()
+    return normaliser_function(normaliser)(text).split()
 
 
 def _comparable(rows: Sequence[Mapping[str, float]], terms: Sequence[str]) -> list[Mapping[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 from duolect.errors import UnitsError
 from duolect.search import ctc_full_sum, sequence_scores
 from duolect.systems.components import log_prior, spelling_units, term_units
+from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
 from duolect.systems.rows import Candidate
 
@@ -82,21 +84,8 @@ def _ctc_scores(context: Context, spelled: Spelled) -> list[Any]:
     return ctc_full_sum(*context.ctc(), spelled, context.ids)
 
 
-def _decoder_scores(context: Context, spelled: Spelled) -> list[Any]:
-    component = context.parts["acoustic"]
-    return _sequence_scores(context, "decoder", component.model.decoder, context.encoded("acoustic"), spelled)
-
-
-def _speech_llm_scores(context: Context, spelled: Spelled) -> list[Any]:
-    component = context.parts["speech_llm"]
-    return _sequence_scores(context, "speech_llm", component.model, context.encoded("speech_llm"), spelled)
-
-
-def _lm_scores(context: Context, spelled: Spelled) -> list[Any]:
-    return _sequence_scores(context, "lm", context.parts["language"].model, None, spelled)
-
-
-def _sequence_scores(context: Context, term: str, model: Any, encoded: Any, spelled: Spelled) -> list[Any]:
+def _model_scores(context: Context, spelled: Spelled, term: str) -> list[Any]:
+    model, encoded = context.speaker(term)
     return sequence_scores(
         model,
         encoded,
@@ -118,10 +107,8 @@ def _prior_scores(context: Context, spelled: Spelled) -> list[Any]:
 
 _SCORES: dict[str, Callable[[Context, Spelled], list[Any]]] = {
     "ctc": _ctc_scores,
-    "decoder": _decoder_scores,
-    "speech_llm": _speech_llm_scores,
-    "lm": _lm_scores,
     "prior": _prior_scores,
+    **{term: functools.partial(_model_scores, term=term) for term in OWNERS},
 }
 
 
