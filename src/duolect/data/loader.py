@@ -37,7 +37,8 @@ class SpeechBatch:
 
     `samples_BN`: float32 at 16 kHz, padded with 0, `sample_lengths_B` of them valid. `labels_BN`: int64 without EOS,
     padded with 0. `ctc_labels_BN`: the text in the CTC's own units, None where these are the same. `seeds_B`: int64,
-    for what is random about an utterance in this epoch. `skipped`: what the batch lost on the way.
+    for what is random about an utterance in this epoch. `tags_B`: int64, what is to be written of each utterance, as a
+    place among the model's tags; None where there is one task. `skipped`: what the batch lost on the way.
     """
 
     ids: tuple[str, ...]
@@ -49,6 +50,7 @@ class SpeechBatch:
     ctc_labels_BN: Tensor | None = None
     ctc_label_lengths_B: Tensor | None = None
     seeds_B: Tensor
+    tags_B: Tensor | None = None
     skipped: tuple[Skipped, ...] = field(default=())
 
     def __len__(self) -> int:

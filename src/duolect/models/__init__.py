@@ -5,12 +5,12 @@ from duolect.models.autoregressive import Autoregressive
 from duolect.models.decoder import AttentionDecoder, DecoderConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
+from duolect.models.interfaces import PrefixConfig
 from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
 from duolect.models.lora import LoraSettings
 from duolect.models.perplexity import TextLogProb, label_log_probs, text_log_prob
-from duolect.models.prefix import PrefixConfig
 from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
 from duolect.nn.slots import key_value_bytes
 

@@ -20,6 +20,7 @@ from duolect.models.causal import CausalLLM
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, check_ctc_layers
 from duolect.models.heads import LabelHead
+from duolect.models.interfaces import Audio, InterfaceConfig, PrefixConfig, Prompts, build_interface
 from duolect.models.language import LanguageModel
 from duolect.models.llm import LLMConfig, build_llm
 from duolect.models.lora import (
@@ -30,7 +31,6 @@ from duolect.models.lora import (
     merged_state,
     prepare_finetuning,
 )
-from duolect.models.prefix import InterfaceConfig, PrefixConfig, build_interface
 from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
@@ -110,7 +110,7 @@ class SpeechLLM(nn.Module):
         dropout = config.llm.dropout if config.llm.source is None else 0.0
         self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
         self.adapter = build_adapter(config.adapter, self.speech.encoder.width, self.llm.width)
-        self.interface = build_interface(config.interface, config.prompt_before, config.prompt_after, config.bos_id)
+        self.interface = build_interface(config.interface, self.llm)
         prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
         if not config.ctc_weight:
             self.speech.ctc_heads.requires_grad_(False)
@@ -143,7 +143,8 @@ class SpeechLLM(nn.Module):
         """See `Autoregressive.start`; `rows` must be the number of utterances."""
         if encoded is None or rows != len(encoded):
             raise ModelError("The speech LLM starts with one row for each encoded utterance.")
-        last_RE, state = self.interface.start(self.llm, *self.adapter(encoded.states_BTD, encoded.lengths_B))
+        audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
+        last_RE, state = self.interface.start(self.llm, audio, self._prompts(encoded))
         if head is not None:
             return head.log_probs(last_RE, torch.arange(rows, device=last_RE.device)), state
         return self.llm.log_probs(last_RE), state
@@ -208,5 +209,14 @@ class SpeechLLM(nn.Module):
         return self.speech.ctc_counts(batch) if self._trains_ctc else {}
 
     def _hidden(self, encoded: Encoded, labels_BN: Tensor) -> Tensor:
-        audio_BTE, lengths_B = self.adapter(encoded.states_BTD, encoded.lengths_B)
-        return self.interface.hidden(self.llm, audio_BTE, lengths_B, labels_BN)
+        audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
+        return self.interface.hidden(self.llm, audio, self._prompts(encoded), labels_BN)
+
+    def _prompts(self, encoded: Encoded) -> Prompts:
+        before, after = self.config.prompt_before, (*self.config.prompt_after, self.bos_id)
+        rows = [
+            torch.tensor(labels, dtype=torch.long, device=encoded.lengths_B.device).expand(len(encoded), -1)
+            for labels in (before, after)
+        ]
+        lengths = [torch.full_like(encoded.lengths_B, rows_BP.shape[1]) for rows_BP in rows]
+        return Prompts(rows[0], lengths[0], rows[1], lengths[1])
