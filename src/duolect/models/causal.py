@@ -36,6 +36,13 @@ class CausalState:
     layout: RowLayout
     labels: LabelSlots
 
+    @classmethod
+    def of(cls, layers: list[KeysValues], lengths_B: Tensor) -> CausalState:
+        """One row for each utterance, with a right-padded prefix, (B, H, T, d) in each layer, and no label yet."""
+        prefix, rows = SharedPrefix.of(layers, lengths_B), len(lengths_B)
+        utterance_B = torch.arange(rows, device=lengths_B.device)
+        return cls(prefix, RowLayout.of(utterance_B, rows), LabelSlots.none(KeyValuePool.like(prefix.layers), rows))
+
     def __len__(self) -> int:
         return len(self.labels.lengths_R)
 
@@ -72,10 +79,13 @@ class CausalLLM(nn.Module):
         """(..., E) of labels of any shape."""
         return self.dropout(self.model.get_input_embeddings()(labels))
 
-    def hidden(self, embedded_BSE: Tensor) -> Tensor:
-        """States of the last layer (B, S, E), each of what stands at and before it. For training: keeps no cache."""
-        self._check_positions(embedded_BSE.shape[1])
-        return self._run(embedded_BSE)
+    def hidden(self, embedded_BSE: Tensor, seen_BSS: Tensor | None = None) -> Tensor:
+        """States of the last layer (B, S, E), each of what stands at and before it. For training: keeps no cache.
+
+        `seen_BSS`: what each position sees instead, never nothing.
+        """
+        self.check_positions(embedded_BSE.shape[1])
+        return self.run(embedded_BSE, attention_mask=None if seen_BSS is None else seen_BSS[:, None])
 
     def log_probs(self, states: Tensor) -> Tensor:
         """(..., V) in float32 of states (..., E)."""
@@ -95,19 +105,18 @@ class CausalLLM(nn.Module):
         table: Any = self.model.get_output_embeddings()
         return LabelHead.of(labels_BC, table.weight, getattr(table, "bias", None))
 
-    def prefill(self, embedded_BSE: Tensor, lengths_B: Tensor) -> tuple[Tensor, CausalState]:
-        """Consume right-padded prefixes of at least one position: (last states (B, E), state of one row each)."""
-        from transformers import DynamicCache
+    def prefill(
+        self, embedded_BSE: Tensor, lengths_B: Tensor, seen_BSS: Tensor | None = None
+    ) -> tuple[Tensor, CausalState]:
+        """Consume right-padded prefixes of at least one position: (last states (B, E), state of one row each).
 
-        self._check_positions(embedded_BSE.shape[1])
-        cache = DynamicCache(config=self.model.config)
-        states_BSE = self._run(embedded_BSE, past_key_values=cache, use_cache=True)
-        utterance_B = torch.arange(len(lengths_B), device=lengths_B.device)
-        layers: list[Any] = list(cache.layers)
-        prefix = SharedPrefix.of([(layer.keys, layer.values) for layer in layers], lengths_B)
-        labels = LabelSlots.none(KeyValuePool.like(prefix.layers), len(lengths_B))
-        state = CausalState(prefix, RowLayout.of(utterance_B, len(lengths_B)), labels)
-        return states_BSE[utterance_B, lengths_B - 1], state
+        `seen_BSS` is as for `hidden`; whatever is consumed later sees the whole prefix.
+        """
+        self.check_positions(embedded_BSE.shape[1])
+        mask = None if seen_BSS is None else seen_BSS[:, None]
+        states_BSE, layers = self.run_cached(embedded_BSE, attention_mask=mask)
+        index_B = torch.arange(len(lengths_B), device=lengths_B.device)
+        return states_BSE[index_B, lengths_B - 1], CausalState.of(layers, lengths_B)
 
     def step(
         self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, head: LabelHead | None = None
@@ -159,7 +168,7 @@ class CausalLLM(nn.Module):
         layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
         check_attention(self.model)
         cache = StepCache(prefix, layout, growth, self.dtype)
-        states_PNE = self._run(
+        states_PNE = self.run(
             self.embed(growth.pick(labels_RN)),
             past_key_values=cache,
             use_cache=True,
@@ -180,12 +189,23 @@ class CausalLLM(nn.Module):
         """The rows without the last counts_R[r] labels of each."""
         return CausalState(state.prefix, state.layout, state.labels.forget(counts_R))
 
-    def _run(self, embedded: Tensor, **arguments: Any) -> Tensor:
+    def run(self, embedded: Tensor, **arguments: Any) -> Tensor:
+        """States of the last layer, of the decoder given `arguments` beside its embedded input."""
         decoder = getattr(self.model, self.model.base_model_prefix)
         arguments.setdefault("use_cache", False)
         return decoder(inputs_embeds=embedded, **arguments).last_hidden_state
 
-    def _check_positions(self, positions: int) -> None:
+    def run_cached(self, embedded_BSE: Tensor, **arguments: Any) -> tuple[Tensor, list[KeysValues]]:
+        """As `run`, and of each layer the keys and values (B, H, S, d)."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self.model.config)
+        states_BSE = self.run(embedded_BSE, past_key_values=cache, use_cache=True, **arguments)
+        layers: list[Any] = list(cache.layers)
+        return states_BSE, [(layer.keys, layer.values) for layer in layers]
+
+    def check_positions(self, positions: int) -> None:
+        """Raise ModelError where the LLM was not made for so many positions."""
         limit = getattr(self.model.config, "max_position_embeddings", None)
         if limit is not None and positions > limit:
             raise ModelError(

@@ -16,7 +16,9 @@ __all__ = ["Audio", "Interface", "InterfaceConfig", "PrefixConfig", "Prompts", "
 InterfaceConfig = PrefixConfig
 """Every kind of interface (a union of their configs, told apart by `kind`)."""
 
-_INTERFACES: dict[type, Callable[[Any, CausalLLM], Any]] = {PrefixConfig: lambda config, llm: PrefixInterface()}
+_INTERFACES: dict[type, Callable[[Any, CausalLLM], Any]] = {
+    PrefixConfig: lambda config, llm: PrefixInterface(config.audio == "bidirectional")
+}
 
 
 def build_interface(config: InterfaceConfig, llm: CausalLLM) -> Any:

@@ -1,15 +1,19 @@
-"""What every attention interface gives a speech LLM. B utterances · T audio positions · P prompt labels · N labels ·
-M = N + 1 · R rows · E LLM width · V labels.
+"""What every attention interface gives a speech LLM, and how the text it reads is laid out.
+
+B utterances · T audio positions · P prompt labels · S positions · N labels · M = N + 1 · R rows · E LLM width ·
+V labels.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from duolect.models.causal import CausalLLM
 from duolect.models.heads import LabelHead
+from duolect.nn.ragged import join
 
 
 class Audio(NamedTuple):
@@ -31,8 +35,11 @@ class Prompts(NamedTuple):
 class Interface(Protocol):
     """A way for an LLM to attend to audio, as an `nn.Module` that may hold weights of its own.
 
-    A state is never changed: `step`, `select` and `forget` return new ones.
+    `audio_positions`: how many of the LLM's positions each state of the audio takes. A state of a search is never
+    changed: `step`, `select` and `forget` return new ones.
     """
+
+    audio_positions: int
 
     def start(self, llm: CausalLLM, audio: Audio, prompts: Prompts) -> tuple[Tensor, Any]:
         """States after BOS (B, E), and what a search goes on from: one row for each utterance."""
@@ -56,3 +63,29 @@ class Interface(Protocol):
         """States (B, M, E) after BOS and each of the labels, differentiable; what stands beyond a row's labels has no
         meaning."""
         ...
+
+
+class Layout(NamedTuple):
+    """An LLM's input, right-padded, and where in it the audio begins and BOS stands."""
+
+    embedded_BSE: Tensor
+    audio_B: Tensor
+    bos_B: Tensor
+
+    def after_bos(self, states_BSE: Tensor, labels: int) -> Tensor:
+        """States (B, M, E) after BOS and each of N = `labels` labels."""
+        index_BM = self.bos_B[:, None] + torch.arange(labels + 1, device=self.bos_B.device)
+        return states_BSE.gather(1, index_BM.unsqueeze(-1).expand(-1, -1, states_BSE.shape[2]))
+
+
+def lay_out(llm: CausalLLM, prompts: Prompts, labels_BN: Tensor | None = None, audio: Audio | None = None) -> Layout:
+    """[prompt | audio | prompt | BOS | labels] without gaps; audio and labels are left out where they are None."""
+    parts = [(llm.embed(prompts.before_BP), prompts.before_lengths_B)]
+    if audio is not None:
+        parts.append((audio.states_BTE.to(parts[0][0].dtype), audio.lengths_B))
+    parts.append((llm.embed(prompts.after_BP), prompts.after_lengths_B))
+    after = len(parts) - 1
+    if labels_BN is not None:
+        parts.append((llm.embed(labels_BN), torch.full_like(prompts.after_lengths_B, labels_BN.shape[1])))
+    embedded_BSE, starts_PB, _ = join(parts)
+    return Layout(embedded_BSE, starts_PB[1], starts_PB[after] + prompts.after_lengths_B - 1)

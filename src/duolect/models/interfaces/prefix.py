@@ -13,24 +13,34 @@ from torch import Tensor, nn
 
 from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.heads import LabelHead
-from duolect.models.interfaces.base import Audio, Prompts
-from duolect.nn.ragged import join
+from duolect.models.interfaces.base import Audio, Layout, Prompts, lay_out
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixConfig:
-    """[prompt | audio | prompt | BOS | labels], attended to causally throughout (arXiv 2603.15045)."""
+    """[prompt | audio | prompt | BOS | labels] in one sequence, every position of which sees all earlier ones.
+
+    With `audio` "causal" (arXiv 2603.15045) it sees no others; with "bidirectional" the audio sees all of the audio,
+    later positions too, and text remains causal (arXiv 2501.02370, where it helps a decoder without an encoder).
+    """
 
     kind: Literal["prefix"] = "prefix"
+    audio: Literal["causal", "bidirectional"] = "causal"
 
 
 class PrefixInterface(nn.Module):
-    """Lays prompt, audio, prompt, BOS and labels out without gaps, so that positions and causality need no mask."""
+    """Lays prompt, audio, prompt, BOS and labels out without gaps: positions, and what is causal, need no mask."""
+
+    audio_positions = 1
+
+    def __init__(self, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.bidirectional = bidirectional
 
     def start(self, llm: CausalLLM, audio: Audio, prompts: Prompts) -> tuple[Tensor, CausalState]:
         """See `Interface.start`."""
-        embedded_BSE, starts_B = _lay_out(llm, audio, prompts, None)
-        return llm.prefill(embedded_BSE, starts_B + 1)
+        layout = lay_out(llm, prompts, audio=audio)
+        return llm.prefill(layout.embedded_BSE, layout.bos_B + 1, self._seen(layout, audio))
 
     def step(
         self,
@@ -53,21 +63,22 @@ class PrefixInterface(nn.Module):
 
     def hidden(self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
         """See `Interface.hidden`."""
-        embedded_BSE, starts_B = _lay_out(llm, audio, prompts, labels_BN)
-        states_BSE = llm.hidden(embedded_BSE)
-        index_BM = starts_B[:, None] + torch.arange(labels_BN.shape[1] + 1, device=starts_B.device)
-        return states_BSE.gather(1, index_BM.unsqueeze(-1).expand(-1, -1, states_BSE.shape[2]))
+        layout = lay_out(llm, prompts, labels_BN, audio)
+        states_BSE = llm.hidden(layout.embedded_BSE, self._seen(layout, audio))
+        return layout.after_bos(states_BSE, labels_BN.shape[1])
+
+    def _seen(self, layout: Layout, audio: Audio) -> Tensor | None:
+        """What each position sees; None: all earlier ones, for which attention has faster kernels than with a mask."""
+        if not self.bidirectional or audio.states_BTE.shape[1] < 2:
+            return None
+        return bidirectional_mask(layout.audio_B, audio.lengths_B, layout.embedded_BSE.shape[1])
 
 
-def _lay_out(llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(embedded_BSE, starts_B): the whole input, right-padded, and where BOS stands."""
-    before_BPE, after_BPE = llm.embed(prompts.before_BP), llm.embed(prompts.after_BP)
-    parts = [
-        (before_BPE, prompts.before_lengths_B),
-        (audio.states_BTE.to(before_BPE.dtype), audio.lengths_B),
-        (after_BPE, prompts.after_lengths_B),
-    ]
-    if labels_BN is not None:
-        parts.append((llm.embed(labels_BN), torch.full_like(audio.lengths_B, labels_BN.shape[1])))
-    embedded_BSE, starts_PB, _ = join(parts)
-    return embedded_BSE, starts_PB[2] + prompts.after_lengths_B - 1
+def bidirectional_mask(starts_B: Tensor, lengths_B: Tensor, positions: int) -> Tensor:
+    """seen_BSS: [b, i, j] is whether i sees j, j ≤ i or both in the audio of b (arXiv 2501.02370, its prefix mask).
+
+    The audio is at the `lengths_B` positions from `starts_B` on.
+    """
+    index_S = torch.arange(positions, device=starts_B.device)
+    audio_BS = (index_S >= starts_B[:, None]) & (index_S < (starts_B + lengths_B)[:, None])
+    return (index_S <= index_S[:, None]) | (audio_BS[:, :, None] & audio_BS[:, None, :])
