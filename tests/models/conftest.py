@@ -19,6 +19,7 @@ from duolect.models import (
     build_model,
 )
 from duolect.nn import ConformerConfig, FrontEndConfig, MaskedBatchNorm
+from duolect.text import Prompt, SpelledPrompt
 
 VOCABULARY = 11
 ENCODER = ConformerConfig(width=16, layers=2, heads=2, kernel=4, front_end=FrontEndConfig(channels=(4, 6, 6)))
@@ -39,8 +40,7 @@ CONFIGS: dict[str, Any] = {
         eos_id=0,
         encoder=ENCODER,
         ctc_layers=(2,),
-        prompt_before=(3, 4),
-        prompt_after=(5,),
+        prompts=(SpelledPrompt(Prompt("ab", "c"), (3, 4), (5,)),),
     ),
 }
 

@@ -27,6 +27,7 @@ from duolect.models import (
     save_model,
 )
 from duolect.nn import ConformerConfig
+from duolect.text import SpelledPrompt
 
 KINDS = ["acoustic", "language", "speech_llm"]
 LORA = {
@@ -281,7 +282,7 @@ def test_the_papers_acoustic_model_has_the_papers_size() -> None:
     "changes",
     [
         {"bos_id": 11},
-        {"prompt_after": (99,)},
+        {"prompts": (SpelledPrompt(after=(99,)),)},
         {"ctc_layers": (3,)},
         {"finetune": "lora"},
         {"lora": LoraSettings()},

@@ -23,7 +23,7 @@ from duolect.models import (
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
 from duolect.systems import Component, System, estimate_prior
-from duolect.text import CharacterUnits
+from duolect.text import CharacterUnits, Prompt, spell_prompts
 
 RATE = 16_000
 ENCODER = ConformerConfig(
@@ -87,8 +87,7 @@ def make_speech_llm(units: CharacterUnits, seed: int = 3) -> Component:
         eos_id=units.eos_id,
         features=FEATURES,
         encoder=ENCODER,
-        prompt_before=(4, 5),
-        prompt_after=(6,),
+        prompts=spell_prompts([Prompt("cd", "e")], units),
         ctc_layers=(2,),
     )
     model = SpeechLLM(config)

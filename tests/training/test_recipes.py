@@ -24,6 +24,7 @@ from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json
 from duolect.systems import System
+from duolect.text import Prompt
 from duolect.training import Recipe, UnitsFrom, read_recipe, train_recipe
 
 
@@ -147,7 +148,8 @@ def test_a_speech_llm_starts_from_both_and_keeps_the_frozen_llm(corpus: Path, ru
     assert isinstance(language, LanguageModel)
     for a, b in zip(model.llm.parameters(), language.llm.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert len(model.config.prompt_before) == len("do re")
+    assert [prompt.text for prompt in model.config.prompts] == [Prompt("do re")]
+    assert len(model.config.prompts[0].before) == len("do re")
     assert not [name for name in _last(tmp_path / "run") if name.startswith("llm.")]
     # It goes on from where it stands, the frozen weights coming from the language model's folder again.
     (tmp_path / "run" / "summary.json").unlink()

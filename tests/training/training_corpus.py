@@ -19,7 +19,7 @@ from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMCon
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
 from duolect.recipes.pretrained import pretrained_acoustic
-from duolect.text import UnitsConfig
+from duolect.text import Prompt, UnitsConfig
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
@@ -33,6 +33,7 @@ from duolect.training import (
 )
 
 WORDS = ("so", "la", "mi", "do", "re")
+PROMPTS = (Prompt("do re"),)
 
 
 def make_corpus(folder: Path, utterances: int = 14) -> Path:
@@ -118,7 +119,14 @@ def language_recipe(corpus: Path, units: Path, **loop) -> Recipe:
 
 
 def speech_llm_recipe(
-    corpus: Path, acoustic: Path, language: Path, *, dropout: float = 0.1, lora: bool = False, **loop
+    corpus: Path,
+    acoustic: Path,
+    language: Path,
+    *,
+    dropout: float = 0.1,
+    lora: bool = False,
+    prompts: tuple[Prompt, ...] = PROMPTS,
+    **loop,
 ) -> Recipe:
     """The encoder of one run before the language model of another, which is frozen, or trained by LoRA."""
     return Recipe(
@@ -136,7 +144,7 @@ def speech_llm_recipe(
             train=(str(corpus / "train.jsonl"),),
             dev=str(corpus / "dev.jsonl"),
             batches=BatchConfig(max_seconds=4, buckets=2),
-            prompt_before="do re",
+            prompts=prompts,
             initialise_encoder=str(acoustic),
             initialise_llm=str(language / "system"),
         ),

@@ -5,6 +5,8 @@ B utterances · N samples or labels · T frames · M = N + 1 · R rows · V labe
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,10 +19,11 @@ from duolect.data.augment import SpecAugmentConfig
 from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
+from duolect.models.compression import CompressionConfig, check_compression
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, check_ctc_layers
 from duolect.models.heads import LabelHead
-from duolect.models.interfaces import Audio, InterfaceConfig, PrefixConfig, Prompts, build_interface
+from duolect.models.interfaces import Audio, InterfaceConfig, PrefixConfig, build_interface
 from duolect.models.language import LanguageModel
 from duolect.models.llm import LLMConfig, build_llm
 from duolect.models.lora import (
@@ -31,11 +34,13 @@ from duolect.models.lora import (
     merged_state,
     prepare_finetuning,
 )
+from duolect.models.prompts import PromptTable
 from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
+from duolect.text import SpelledPrompt, check_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -45,7 +50,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechLLMConfig:
-    """A speech LLM over the LLM's labels; the prompts are label ids, so that training and use cannot differ."""
+    """A speech LLM over the LLM's labels.
+
+    The `prompts` are kept as text and as labels, so that training and use cannot differ: in training one of them is
+    drawn for each utterance, recognition and evaluation take the first. With `tags` (names of what may be asked for,
+    languages to translate into, say) an utterance has the prompts of its tag. No prompts: the audio alone.
+    """
 
     kind: Literal["speech_llm"] = "speech_llm"
     llm: LLMConfig
@@ -53,31 +63,37 @@ class SpeechLLMConfig:
     eos_id: int
     features: InputConfig = field(default_factory=FeatureConfig)
     encoder: EncoderConfig = field(default_factory=ConformerConfig)
+    compression: CompressionConfig | None = None  # merges frames after a layer; None: all layers see all frames
     adapter: AdapterConfig = field(default_factory=ConcatLinearConfig)
     interface: InterfaceConfig = field(default_factory=PrefixConfig)
-    prompt_before: tuple[int, ...] = ()
-    prompt_after: tuple[int, ...] = ()
+    prompts: tuple[SpelledPrompt, ...] = ()
+    tags: tuple[str, ...] = ()
     ctc_layers: tuple[int, ...] = ()
     ctc_weight: float = 1.0  # 0: the heads stay as they are, for decoding only
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the LLM; None: those of the LLM
     label_smoothing: float = 0.1
     finetune: Finetune = "full"
     lora: LoraSettings | None = None
+    freeze_embeddings: bool = False  # the LLM's input and output tables stay as they are, the rest of it is trained
     freeze_encoder: bool = False
     spec_augment: SpecAugmentConfig | None = None
 
     def __post_init__(self) -> None:
         ids = {"bos_id": (self.bos_id,), "eos_id": (self.eos_id,)}
-        for name, values in (ids | {"prompt_before": self.prompt_before, "prompt_after": self.prompt_after}).items():
+        ids |= {f"prompts[{i}]": (*prompt.before, *prompt.after) for i, prompt in enumerate(self.prompts)}
+        for name, values in ids.items():
             for value in values:
                 if not 0 <= value < self.llm.vocabulary:
                     raise ConfigError(f"speech LLM: {name} {value} is not in the vocabulary of {self.llm.vocabulary}.")
+        if self.prompts:  # without any, those of a recipe are still to be spelled
+            check_prompts(self.prompts, self.tags, "speech LLM")
         check_ctc_layers(self.ctc_layers, self.encoder)
+        check_compression(self.compression, self.ctc_layers, self.encoder)
         if self.ctc_weight < 0:
             raise ConfigError(f"speech LLM: ctc_weight must not be negative, is {self.ctc_weight}.")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"speech LLM: label_smoothing must be in [0, 1), not {self.label_smoothing}.")
-        check_finetune(self.finetune, self.lora, self.llm.replace_embeddings)
+        check_finetune(self.finetune, self.lora, self.freeze_embeddings, self.llm.replace_embeddings)
 
 
 class SpeechLLM(nn.Module):
@@ -104,6 +120,7 @@ class SpeechLLM(nn.Module):
             config.ctc_layers,
             ctc_vocabulary,
             config.spec_augment,
+            compression=config.compression,
             frozen=config.freeze_encoder,
             stored=stored_encoder,
         )
@@ -111,7 +128,14 @@ class SpeechLLM(nn.Module):
         self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
         self.adapter = build_adapter(config.adapter, self.speech.encoder.width, self.llm.width)
         self.interface = build_interface(config.interface, self.llm)
-        prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
+        self.prompts = PromptTable(config.prompts, config.tags, config.bos_id)
+        prepare_finetuning(
+            self.llm.model,
+            config.finetune,
+            config.lora,
+            freeze_embeddings=config.freeze_embeddings,
+            train_embeddings=config.llm.replace_embeddings,
+        )
         if not config.ctc_weight:
             self.speech.ctc_heads.requires_grad_(False)
 
@@ -131,8 +155,8 @@ class SpeechLLM(nn.Module):
         """Encoder states of waveforms at the features' sampling rate; `lengths_B` in samples."""
         return self.speech(samples_BN, lengths_B)
 
-    def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> Tensor:
-        """log p_BTW in float32, blank last, of the head at `layer` (None: the last head)."""
+    def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> tuple[Tensor, Tensor]:
+        """(log p_BTW in float32, blank last, lengths_B) of the head at `layer` (None: the last head)."""
         return self.speech.ctc_log_probs(encoded, layer)
 
     def head(self, labels_BC: Tensor) -> LabelHead:
@@ -144,7 +168,8 @@ class SpeechLLM(nn.Module):
         if encoded is None or rows != len(encoded):
             raise ModelError("The speech LLM starts with one row for each encoded utterance.")
         audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
-        last_RE, state = self.interface.start(self.llm, audio, self._prompts(encoded))
+        prompts = self.prompts.choose(encoded.tags_B, encoded.lengths_B)
+        last_RE, state = self.interface.start(self.llm, audio, prompts)
         if head is not None:
             return head.log_probs(last_RE, torch.arange(rows, device=last_RE.device)), state
         return self.llm.log_probs(last_RE), state
@@ -177,14 +202,24 @@ class SpeechLLM(nn.Module):
         """The loss terms of a batch at training step `step`; `counts`, where known already, are `loss_counts`."""
         counts = self.loss_counts(batch) if counts is None else counts
         encoded = self.speech(batch.samples_BN, batch.sample_lengths_B, batch.seeds_B, step)
+        encoded = dataclasses.replace(encoded, tags_B=batch.tags_B)
         mask_BM, targets_P = next_label_targets(batch.labels_BN, batch.label_lengths_B, self.eos_id)
-        logits_PV = self.llm.logits(self._hidden(encoded, batch.labels_BN)[mask_BM])
+        logits_PV = self.llm.logits(
+            self._hidden(encoded, batch.labels_BN, batch.seeds_B if self.training else None)[mask_BM]
+        )
         total = label_smoothed_cross_entropy(logits_PV, targets_P, self.config.label_smoothing)
         terms = {"ce": LossTerm(total, counts["ce"])}
         if self._trains_ctc:
             count = counts[f"ctc{self.speech.ctc_layers[0]}"]
             terms |= self.speech.ctc_terms(encoded, batch, self.config.ctc_weight, count)
         return terms
+
+    def with_prompts(self, prompts: tuple[SpelledPrompt, ...]) -> SpeechLLM:
+        """The same model, its weights shared, under other prompts. Raises ConfigError where they do not fit it."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, prompts=prompts)
+        other.prompts = PromptTable(prompts, self.config.tags, self.bos_id)
+        return other
 
     def initialise_encoder(self, acoustic: AcousticModel) -> list[str]:
         """Start from the encoder of `acoustic` (and from its CTC heads, where layer and vocabulary agree).
@@ -208,15 +243,7 @@ class SpeechLLM(nn.Module):
     def _ctc_counts(self, batch: SpeechBatch) -> dict[str, float]:
         return self.speech.ctc_counts(batch) if self._trains_ctc else {}
 
-    def _hidden(self, encoded: Encoded, labels_BN: Tensor) -> Tensor:
+    def _hidden(self, encoded: Encoded, labels_BN: Tensor, seeds_B: Tensor | None = None) -> Tensor:
         audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
-        return self.interface.hidden(self.llm, audio, self._prompts(encoded), labels_BN)
-
-    def _prompts(self, encoded: Encoded) -> Prompts:
-        before, after = self.config.prompt_before, (*self.config.prompt_after, self.bos_id)
-        rows = [
-            torch.tensor(labels, dtype=torch.long, device=encoded.lengths_B.device).expand(len(encoded), -1)
-            for labels in (before, after)
-        ]
-        lengths = [torch.full_like(encoded.lengths_B, rows_BP.shape[1]) for rows_BP in rows]
-        return Prompts(rows[0], lengths[0], rows[1], lengths[1])
+        prompts = self.prompts.choose(encoded.tags_B, encoded.lengths_B, seeds_B)
+        return self.interface.hidden(self.llm, audio, prompts, labels_BN)

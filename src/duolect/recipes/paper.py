@@ -20,7 +20,7 @@ from duolect.models import (
     SpeechLLMConfig,
 )
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
-from duolect.text import UnitsConfig
+from duolect.text import UnitsConfig, find_prompt
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
@@ -163,7 +163,7 @@ def qwen_speech_llm(
     finetune: Literal["full", "frozen", "lora"] = "lora",
     layers: int = 18,
     concatenate: int = 2,
-    prompt: bool = True,
+    prompts: tuple[str, ...] = ("role-tagged",),
     lr: float = 1e-4,
     epochs: float = 1.0,
     hours: float = LOQUACIOUS_HOURS,
@@ -188,7 +188,8 @@ def qwen_speech_llm(
         finetune: What of the LLM is trained: all, nothing, or low-rank additions.
         layers: Encoder layers; those beyond the acoustic model's are new.
         concatenate: Encoder frames to a position of the LLM: 2 (120 ms) or 1 (60 ms).
-        prompt: Put the instruction around the audio.
+        prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
+            drawn for each utterance, and recognition takes the first.
         lr: Peak learning rate.
         epochs: Passes over the data, 1 or 2.
         hours: Hours of the data; with EPOCHS they give the number of steps.
@@ -212,8 +213,7 @@ def qwen_speech_llm(
             train=tuple(map(str, train)),
             dev=str(dev),
             batches=_batches(500.0 / accumulate),
-            prompt_before="USER: " if prompt else "",
-            prompt_after="Transcribe speech to text. ASSISTANT: " if prompt else "",
+            prompts=tuple(map(find_prompt, prompts)),
             initialise_encoder=str(acoustic),
         ),
         optimiser=OptimiserConfig(lr=lr, weight_decay=0.01),

@@ -98,8 +98,8 @@ class Component:
         heard = math.inf if speech is None else speech.longest_seconds
         if not isinstance(self.model, SpeechLLM):
             return heard
-        model, config = self.model, self.model.config
-        positions = self.positions - len(config.prompt_before) - len(config.prompt_after) - 1
+        model = self.model
+        positions = self.positions - model.prompts.longest - 1
         frames = torch.tensor([1000])
         per_frame = int(model.adapter.output_lengths(frames)[0]) / 1000
         return min(heard, 0.75 * positions / per_frame * model.seconds_per_frame)

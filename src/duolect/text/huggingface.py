@@ -108,8 +108,10 @@ class HuggingFaceUnits:
 
     def encode(self, text: str) -> list[int]:
         """The tokeniser's ids, without BOS and EOS. Raises UnitsError naming a character it has no token for."""
-        if self._lowercase:
-            text = text.lower()
+        return self.encode_as_written(text.lower() if self._lowercase else text)
+
+    def encode_as_written(self, text: str) -> list[int]:
+        """As `encode`, but upper case stays, whatever `lowercase` says: for a prompt, which nobody speaks."""
         require_utf8(text)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids

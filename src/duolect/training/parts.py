@@ -15,7 +15,7 @@ from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build
 from duolect.models.lora import load_base_state, merged_state
 from duolect.storage import atomic_folder
 from duolect.systems import component_folder
-from duolect.text import Units, UnitsConfig, build_units, load_units, normalise
+from duolect.text import Units, UnitsConfig, build_units, load_units, normalise, spell_prompts
 from duolect.training.task import AcousticTask, LanguageTask, SpeechLLMTask, Task, UnitsFrom
 
 Kind = TypeVar("Kind", bound=Model)
@@ -118,8 +118,7 @@ def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
         task.model,
         llm=llm,
         **ids,
-        prompt_before=tuple(units.encode(task.prompt_before)),
-        prompt_after=tuple(units.encode(task.prompt_after)),
+        prompts=spell_prompts(task.prompts, units, "task: prompts"),
         ctc_vocabulary=None if ctc_units is None else ctc_units.size,
     )
 

@@ -11,7 +11,7 @@ from duolect.data import BatchConfig, WaveAugmentConfig
 from duolect.errors import TrainingError
 from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
 from duolect.storage import read_json
-from duolect.text import UnitsConfig
+from duolect.text import Prompt, UnitsConfig, check_prompts
 from duolect.training.config import LoopConfig, OptimiserConfig, require
 from duolect.training.schedule import PiecewiseLinear, Schedule
 
@@ -92,7 +92,8 @@ class SpeechLLMTask:
 
     `units` are the LLM's; `ctc_units` those of its CTC heads where they differ. `initialise_encoder` and
     `initialise_llm` name the folders of the acoustic and the language model to start from. Each folder may be a run's,
-    a system's or a component's. `prompt_before` and `prompt_after` are spelt in the units and put around the audio.
+    a system's or a component's. `prompts` are spelled in the units, as they are written, and put around the audio: one
+    drawn for each utterance in training, the first in recognition; where `model` has tags, each prompt has one of them.
     """
 
     kind: Literal["speech_llm"] = "speech_llm"
@@ -104,14 +105,14 @@ class SpeechLLMTask:
     batches: BatchConfig = field(default_factory=BatchConfig)
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
-    prompt_before: str = ""
-    prompt_after: str = ""
+    prompts: tuple[Prompt, ...] = ()
     initialise_encoder: str | None = None
     initialise_llm: str | None = None
     prior_utterances: int = 500
 
     def __post_init__(self) -> None:
         _require_sources(self.train, self.dev)
+        check_prompts(self.prompts, self.model.tags, "task")
         require(self.prior_utterances >= 1, f"task: prior_utterances must be 1 or more, not {self.prior_utterances}.")
 
 
