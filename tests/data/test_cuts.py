@@ -24,6 +24,7 @@ utterance = st.builds(
     speaker=st.none() | name,
     lang=st.none() | st.sampled_from(["en", "de"]),
     translation=st.none() | name,
+    target_lang=st.none() | st.sampled_from(["de", "fr"]),
     id=name,
     fields=st.dictionaries(name.map(lambda k: "x:" + k), st.none() | st.integers() | st.booleans() | name, max_size=3),
 )

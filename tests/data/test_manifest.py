@@ -25,6 +25,7 @@ utterance = st.builds(
     speaker=st.none() | name,
     lang=st.none() | text,
     translation=st.none() | text,
+    target_lang=st.none() | text,
     id=name,
     fields=st.dictionaries(text.map(lambda k: "x:" + k), scalar, max_size=3),
 )

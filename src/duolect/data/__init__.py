@@ -14,6 +14,7 @@ from duolect.data.cuts import from_cuts, to_cuts
 from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
 from duolect.data.manifest import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.skips import SkipLog, Skipped
+from duolect.data.targets import Target, with_targets
 from duolect.data.text import TextBatch, TextBatches, read_text
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SpeechBatch",
     "SpeechBatches",
     "SpeechLoader",
+    "Target",
     "TextBatch",
     "TextBatches",
     "Utterance",
@@ -40,5 +42,6 @@ __all__ = [
     "reverberate",
     "spec_augment",
     "to_cuts",
+    "with_targets",
     "write_manifest",
 ]

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 # What lhotse and its data loaders note in `custom` for themselves.
 _INTERNAL = frozenset({"dataloading_info", "shard_origin", "shar_epoch"})
+_TRANSLATED = ("translation", "target_lang")
 
 
 def to_cuts(utterances: Iterable[Utterance], sampling_rate: int | None = None) -> CutSet:
-    """Utterances as MonoCuts with one supervision each; further fields and the translation go to its `custom`.
+    """Utterances as MonoCuts with one supervision each; further fields, the translation and its language go to its
+    `custom`.
 
     The rate of a file is its utterance's field "sampling_rate", or else `sampling_rate`; then no audio is opened, and
     the recording is taken to end with the utterance. Where neither is known the file's header is read once (AudioError
@@ -47,8 +49,9 @@ def to_cuts(utterances: Iterable[Utterance], sampling_rate: int | None = None) -
 
     def cut(utterance: Utterance) -> MonoCut:
         custom = dict(utterance.fields)
-        if utterance.translation is not None:
-            custom["translation"] = utterance.translation
+        for key in _TRANSLATED:
+            if (value := getattr(utterance, key)) is not None:
+                custom[key] = value
         said = recording(utterance)
         supervision = SupervisionSegment(
             id=utterance.id,
@@ -84,7 +87,7 @@ def from_cuts(cuts: Iterable[Any]) -> Iterator[Utterance]:
         custom: dict[str, Any] = {}
         for holder in (*reversed(supervisions), cut):
             custom |= {key: value for key, value in (getattr(holder, "custom", None) or {}).items() if _plain(value)}
-        translation = custom.get("translation")
+        translated = {key: value for key in _TRANSLATED if isinstance(value := custom.get(key), str)}
         yield Utterance(
             audio_filepath=_file(cut),
             duration=float(cut.duration),
@@ -92,7 +95,7 @@ def from_cuts(cuts: Iterable[Any]) -> Iterator[Utterance]:
             offset=float(cut.start),
             speaker=_common(supervision.speaker for supervision in supervisions),
             lang=_common(supervision.language for supervision in supervisions),
-            translation=translation if isinstance(translation, str) else None,
+            **translated,
             id=str(cut.id),
             fields={key: value for key, value in custom.items() if key not in KNOWN and key not in _INTERNAL},
         )

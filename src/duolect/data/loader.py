@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from duolect.data.batching import SpeechBatches
 from duolect.data.manifest import Utterance
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import Dealt, Place, stable_seed
-from duolect.errors import AudioError, DuolectError, UnitsError
+from duolect.data.targets import Target, target_text, utterance_tag
+from duolect.errors import AudioError, DuolectError, ManifestError, UnitsError
 
 if TYPE_CHECKING:
     from duolect.text import Units
@@ -95,45 +96,60 @@ def collate(
     units: Units | None,
     ctc_units: Units | None = None,
     *,
+    target: Target = "text",
+    tags: Sequence[str] = (),
     seed: int = 0,
     epoch: int = 0,
     augment: WaveAugmentConfig | None = None,
 ) -> SpeechBatch:
     """Read, augment, spell and pad utterances; those of which that fails are left out and listed in `skipped`.
 
-    `units` None: no labels (recognition, where the reference need not be spelled). `augment`: for training only; drawn
-    from (seed, epoch, id), as `seeds_B` are. The batch may come out empty (B = 0).
+    `units` None: no labels (recognition, where the reference need not be spelled). They spell the `target`, the labels
+    of `ctc_units` always the transcript. `tags`: the languages a model can be told to write, of which each utterance
+    must name one; none: it is told nothing. `augment`: for training only; drawn from (seed, epoch, id), as `seeds_B`
+    are. The batch may come out empty (B = 0).
     """
-    kept: list[tuple[Utterance, np.ndarray, list[int], list[int]]] = []
+    kept: list[_Ready] = []
     skipped = []
     for utterance in utterances:
         try:
-            labels = units.encode(utterance.text) if units is not None else []
+            labels = units.encode(target_text(utterance, target)) if units is not None else []
             ctc_labels = ctc_units.encode(utterance.text) if ctc_units is not None else []
+            tag = utterance_tag(utterance, target, tags) if tags else 0
             samples_N = read_samples(utterance)
             if augment is not None:
                 samples_N = augment_wave(samples_N, stable_seed("wave", seed, epoch, utterance.id), augment)
-        except (AudioError, UnitsError) as error:
+        except (AudioError, ManifestError, UnitsError) as error:
             skipped.append(_skip(utterance, str(error)))
         except (OSError, ValueError, RuntimeError, MemoryError) as error:  # from the decoders below us
             skipped.append(_skip(utterance, f"{utterance.audio_filepath}: {type(error).__name__}: {error}"))
         else:
-            kept.append((utterance, samples_N, labels, ctc_labels))
-    samples_BN, sample_lengths_B = _pad([samples_N for _, samples_N, _, _ in kept], np.float32)
-    labels_BN, label_lengths_B = _pad([labels for _, _, labels, _ in kept], np.int64)
-    ctc = _pad([labels for _, _, _, labels in kept], np.int64) if ctc_units is not None else (None, None)
+            kept.append(_Ready(utterance, samples_N, labels, ctc_labels, tag))
+    samples_BN, sample_lengths_B = _pad([ready.samples_N for ready in kept], np.float32)
+    labels_BN, label_lengths_B = _pad([ready.labels for ready in kept], np.int64)
+    ctc = _pad([ready.ctc_labels for ready in kept], np.int64) if ctc_units is not None else (None, None)
+    used = tuple(ready.utterance for ready in kept)
     return SpeechBatch(
-        ids=tuple(utterance.id for utterance, _, _, _ in kept),
-        utterances=tuple(utterance for utterance, _, _, _ in kept),
+        ids=tuple(utterance.id for utterance in used),
+        utterances=used,
         samples_BN=samples_BN,
         sample_lengths_B=sample_lengths_B,
         labels_BN=labels_BN,
         label_lengths_B=label_lengths_B,
         ctc_labels_BN=ctc[0],
         ctc_label_lengths_B=ctc[1],
-        seeds_B=torch.tensor([stable_seed(seed, epoch, u.id) for u, _, _, _ in kept], dtype=torch.int64),
+        seeds_B=torch.tensor([stable_seed(seed, epoch, utterance.id) for utterance in used], dtype=torch.int64),
+        tags_B=torch.tensor([ready.tag for ready in kept], dtype=torch.int64) if tags else None,
         skipped=tuple(skipped),
     )
+
+
+class _Ready(NamedTuple):
+    utterance: Utterance
+    samples_N: np.ndarray
+    labels: list[int]
+    ctc_labels: list[int]
+    tag: int
 
 
 def _skip(utterance: Utterance, reason: str) -> Skipped:
@@ -154,7 +170,8 @@ class SpeechLoader:
 
     Iterating goes on from where the loader stands: `state_dict` counts the batches that were delivered, not those that
     a worker has already prepared. Utterances that cannot be used are noted in `skipped`; a batch that lost all of its
-    utterances is passed over (on several ranks its own rank is then a step ahead in the data of the others).
+    utterances is passed over (on several ranks its own rank is then a step ahead in the data of the others). `target`
+    and `tags` are as for `collate`.
     Raises DuolectError when a whole epoch went by without a batch.
     """
 
@@ -167,11 +184,15 @@ class SpeechLoader:
         workers: int = 0,
         skipped: SkipLog | None = None,
         pin_memory: bool = False,
+        target: Target = "text",
+        tags: Sequence[str] = (),
     ) -> None:
         self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
         self.skipped = SkipLog() if skipped is None else skipped
         self.skipped.add_misfits(batches.left_out)
-        self._preparation = _Preparation(units, ctc_units, augment, batches.seed)
+        self._preparation = _Preparation(
+            units=units, ctc_units=ctc_units, target=target, tags=tuple(tags), seed=batches.seed, augment=augment
+        )
 
     def __iter__(self) -> Iterator[SpeechBatch]:
         barren_since: int | None = None
@@ -222,15 +243,11 @@ class _Deals(Sampler):
 class _Preparation(Dataset):
     """A batch of utterances in, tensors out: what a worker does."""
 
-    def __init__(
-        self, units: Units | None, ctc_units: Units | None, augment: WaveAugmentConfig | None, seed: int
-    ) -> None:
-        self.units, self.ctc_units, self.augment, self.seed = units, ctc_units, augment, seed
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
 
     def __getitem__(self, index: Dealt[list[Utterance]]) -> tuple[int, Place, SpeechBatch]:
-        batch = collate(
-            index.batch, self.units, self.ctc_units, seed=self.seed, epoch=index.epoch, augment=self.augment
-        )
+        batch = collate(index.batch, epoch=index.epoch, **self.settings)
         return index.epoch, index.after, batch
 
 

@@ -1,7 +1,8 @@
 """The manifest: JSON lines, one utterance each, in the form that NeMo and the Open ASR leaderboard use.
 
 Known keys are `audio_filepath`, `duration` (seconds), `text`, and optionally `offset` (seconds), `speaker`, `lang`,
-`translation` and `id`; paths may be relative to the manifest. All further keys are kept as `Utterance.fields`.
+`translation`, `target_lang` (the language of the translation) and `id`; paths may be relative to the manifest. All
+further keys are kept as `Utterance.fields`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from duolect.errors import ManifestError
 from duolect.storage import atomic_file
 
 REQUIRED = ("audio_filepath", "duration", "text")
-OPTIONAL = ("offset", "speaker", "lang", "translation", "id")
+OPTIONAL = ("offset", "speaker", "lang", "translation", "target_lang", "id")
 KNOWN = REQUIRED + OPTIONAL
+_TEXTS = ("lang", "translation", "target_lang")
 # "audio_path" is a misspelt "audio_filepath" (0.833); "speaker_id" (0.824) is a key of its own in many corpora.
 _RESEMBLANCE = 0.83
 
@@ -41,6 +43,7 @@ class Utterance:
     speaker: str | None = None
     lang: str | None = None
     translation: str | None = None
+    target_lang: str | None = None
     id: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
     line: int = field(default=0, compare=False)
@@ -159,8 +162,7 @@ def _parse(record: Any, base: str, line: int) -> Utterance:
         text=_string(record, "text"),
         offset=offset,
         speaker=_name(record, "speaker"),
-        lang=_string(record, "lang") if record.get("lang") is not None else None,
-        translation=_string(record, "translation") if record.get("translation") is not None else None,
+        **{key: _string(record, key) for key in _TEXTS if record.get(key) is not None},
         id=_name(record, "id") or "",
         fields=fields,
         line=line,
@@ -174,7 +176,7 @@ def _record(utterance: Utterance, base: str) -> dict[str, Any]:
     record: dict[str, Any] = {"audio_filepath": audio, "duration": utterance.duration, "text": utterance.text}
     if utterance.offset:
         record["offset"] = utterance.offset
-    for key in ("speaker", "lang", "translation", "id"):
+    for key in ("speaker", *_TEXTS, "id"):
         if (value := getattr(utterance, key)) is not None:
             record[key] = value
     for key, value in utterance.fields.items():
