@@ -18,6 +18,7 @@ from torch.nn import functional
 from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
 from duolect.models.heads import LabelHead
+from duolect.models.starts import Starts
 from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask, sinusoids
 from duolect.nn.rows import RowLayout
@@ -79,15 +80,19 @@ class DecoderState:
 class AttentionDecoder(nn.Module):
     """Transformer decoder over the labels with cross-attention to the encoder; implements `Autoregressive`.
 
-    Input and output embeddings are one table, scaled by √D at the input; positions are sinusoidal.
+    Input and output embeddings are one table, scaled by √D at the input; positions are sinusoidal. With `tags` it
+    begins with the embedding of an utterance's tag instead of BOS (`Starts`).
     """
 
-    def __init__(self, config: DecoderConfig, encoder_width: int, vocabulary: int, bos_id: int, eos_id: int) -> None:
+    def __init__(
+        self, config: DecoderConfig, encoder_width: int, vocabulary: int, bos_id: int, eos_id: int, tags: int = 0
+    ) -> None:
         super().__init__()
         self.config, self.vocabulary, self.bos_id, self.eos_id = config, vocabulary, bos_id, eos_id
         width = config.width
         self.embedding = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.starts = Starts(vocabulary, width, bos_id, tags)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             [
@@ -113,8 +118,7 @@ class AttentionDecoder(nn.Module):
         pool = KeyValuePool.like((keys.transpose(0, 1), values.transpose(0, 1)) for keys, values in cross)
         layout = RowLayout.of(torch.arange(rows, device=device), rows)
         state = DecoderState(layout, cross, bias_B11T, LabelSlots.none(pool, rows))
-        bos_R1 = torch.full((rows, 1), self.bos_id, dtype=torch.long, device=device)
-        log_probs_R1V, state = self.step(state, bos_R1, None, head)
+        log_probs_R1V, state = self.step(state, self.starts.ids(encoded)[:, None], None, head)
         return log_probs_R1V[:, 0], state
 
     def step(
@@ -160,10 +164,10 @@ class AttentionDecoder(nn.Module):
         return self._log_probs(last_BMD)
 
     def hidden(self, encoded: Encoded, labels_BN: Tensor) -> tuple[Tensor, Tensor | None]:
-        """States after BOS and each of labels_BN (right-padded): of the last layer and of the auxiliary one, BMD."""
+        """States after the start (BOS or a tag) and each of labels_BN (right-padded), BMD: of the last layer and of the
+        auxiliary one."""
         bias_B11T = _padding_bias(encoded)
-        bos_B1 = labels_BN.new_full((len(labels_BN), 1), self.bos_id)
-        labels_BM = torch.cat((bos_B1, labels_BN), dim=1)
+        labels_BM = torch.cat((self.starts.ids(encoded)[:, None], labels_BN), dim=1)
         x = self._embed(labels_BM, torch.arange(labels_BM.shape[1], device=labels_BM.device))
         auxiliary = None
         for number, layer in enumerate(self.layers, start=1):
@@ -192,7 +196,7 @@ class AttentionDecoder(nn.Module):
 
     def _embed(self, labels_RN: Tensor, positions: Tensor) -> Tensor:
         """Labels at positions (R, N) or (N,)."""
-        embedded = self.embedding(labels_RN) * self.config.width**0.5
+        embedded = self.starts.embed(self.embedding, labels_RN) * self.config.width**0.5
         return self.dropout(embedded + sinusoids(positions, self.config.width).to(embedded.dtype))
 
 
