@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from duolect.audio.files import SAMPLE_RATE, AudioInfo, audio_info, read_audio, write_audio
-from duolect.audio.speech import Voice, languages, phonemes, speak, variants, voices
+from duolect.audio.speech import Voice, languages, phonemes, pronunciations, speak, variants, voices
 
 if TYPE_CHECKING:
     from duolect.audio.features import FeatureConfig, LogMel
@@ -22,6 +22,7 @@ __all__ = [
     "audio_info",
     "languages",
     "phonemes",
+    "pronunciations",
     "read_audio",
     "speak",
     "variants",

@@ -11,8 +11,9 @@ import _ctypes
 import contextlib
 import ctypes
 import itertools
+import re
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,8 @@ _DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT
 _UTF8 = 1
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
 _IPA = 0x02
+_PARTED = _IPA | ord("_") << 8  # with this character between phonemes
+_SWITCH = re.compile(r"\([^)]*\)")  # "(fr)": what follows is said in another language
 _LOCK = threading.Lock()
 
 
@@ -81,6 +84,20 @@ def phonemes(text: str, voice: Voice | None = None) -> str:
     with _engine() as engine:
         engine.choose(file, voice)
         return engine.phonemes(text)
+
+
+def pronunciations(words: Iterable[str], voice: Voice | None = None) -> list[tuple[str, ...]]:
+    """The phonemes of each word said by itself, in IPA, as espeak-ng parts them: "cheese" is "tʃ", "ˈiː", "z".
+
+    Stress marks stand before the vowel of their syllable. A word that espeak-ng has nothing to say for has no phonemes.
+    The library is loaded once for all words, which do not depend on each other. Raises AudioError for an unknown voice.
+    """
+    voice = voice or Voice()
+    file = _voice_file(voice)
+    with _engine() as engine:
+        engine.choose(file, voice)
+        said = (_SWITCH.sub(" ", engine.phonemes(word, _PARTED)) for word in words)
+        return [tuple(part for part in re.split("[_ ]", each) if part) for each in said]
 
 
 @lru_cache(maxsize=1)
@@ -187,12 +204,12 @@ class _Engine:
             raise AudioError(f"espeak-ng failed with status {status} on the text {text[:60]!r}.")
         return np.concatenate(self.chunks) if self.chunks else np.zeros(0, dtype=np.int16)
 
-    def phonemes(self, text: str) -> str:
+    def phonemes(self, text: str, mode: int = _IPA) -> str:
         pointer = ctypes.c_char_p(_bytes(text))
         address = ctypes.cast(pointer, ctypes.c_void_p)
         parts = []
         while address.value:
-            part = self.library.espeak_TextToPhonemes(ctypes.byref(address), _UTF8, _IPA)
+            part = self.library.espeak_TextToPhonemes(ctypes.byref(address), _UTF8, mode)
             parts.append(part.decode() if part else "")
         return " ".join(" ".join(parts).split())
 

@@ -12,10 +12,11 @@ from duolect.errors import ConfigError, UnitsError
 from duolect.storage import read_json
 from duolect.text.characters import CharacterUnits
 from duolect.text.huggingface import HuggingFaceUnits
+from duolect.text.phonemes import PhonemeUnits
 from duolect.text.pieces import SentencePieceUnits, train_sentencepiece
 from duolect.text.units import UNITS_FILE, Units
 
-Kind = Literal["characters", "sentencepiece", "huggingface"]
+Kind = Literal["characters", "sentencepiece", "huggingface", "phonemes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class UnitsConfig:
     """Which units to build.
 
     `size` and `model_type` are for sentencepiece, `source` (a folder or a hub name) and `lowercase` (the tokeniser gets
-    text in lower case) for huggingface; characters are all those of the training text.
+    text in lower case) for huggingface, `language` (an espeak-ng voice such as "en-gb") for phonemes; characters, and
+    the words that phonemes are of, are all those of the training text.
     """
 
     kind: Kind = "characters"
@@ -31,6 +33,7 @@ class UnitsConfig:
     model_type: Literal["unigram", "bpe"] = "unigram"
     source: str | None = None
     lowercase: bool = False
+    language: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -44,19 +47,27 @@ class UnitsConfig:
                 "units: source, a tokeniser's folder or hub name, goes with kind 'huggingface', where it is needed; "
                 f"found kind {self.kind!r} and source {self.source!r}."
             )
+        if (self.kind == "phonemes") != (self.language is not None):
+            raise ConfigError(
+                "units: language, an espeak-ng voice such as 'en-gb', goes with kind 'phonemes', where it is needed; "
+                f"found kind {self.kind!r} and language {self.language!r}."
+            )
 
 
 def build_units(config: UnitsConfig, sentences: Iterable[str]) -> Units:
-    """The units of `config`; characters and pieces are taken from `sentences` (normalised text).
+    """The units of `config`; characters, pieces and words are taken from `sentences` (normalised text).
 
     A text too small for `size` pieces gives fewer. Raises UnitsError when the text is empty, its characters alone need
-    more than `size`, or the tokeniser cannot be loaded.
+    more than `size`, the tokeniser cannot be loaded, or espeak-ng has no such language.
     """
     if config.kind == "huggingface":
         assert config.source is not None
         return HuggingFaceUnits(config.source, lowercase=config.lowercase)
     if config.kind == "sentencepiece":
         return train_sentencepiece(sentences, config.size, model_type=config.model_type)
+    if config.kind == "phonemes":
+        assert config.language is not None
+        return PhonemeUnits.from_text(sentences, config.language)
     return CharacterUnits.from_text(sentences)
 
 
@@ -84,4 +95,6 @@ def _load(kind: Kind, folder: Path, stored: Mapping[str, Any]) -> Units:
         return CharacterUnits(stored["characters"])
     if kind == "sentencepiece":
         return SentencePieceUnits.load(folder)
+    if kind == "phonemes":
+        return PhonemeUnits.load(folder, str(stored["language"]))
     return HuggingFaceUnits.load(folder, stored)

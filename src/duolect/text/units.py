@@ -1,7 +1,9 @@
 """Label units: what a model's labels are, and the way from text to labels and back.
 
 Text is assumed normalised (`duolect.text.normalise`): words with single spaces between them. For such text
-`units.decode(units.encode(text)) == text` holds for all units.
+`units.decode(units.encode(text)) == text` holds for all units but those that write sounds (`SoundUnits`): they give
+back as many words, which for words of their lexicon sound the same, so that `encode` gives the same labels again. What
+is scored must therefore be compared with the text itself, never with `decode(encode(text))`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class Units(Protocol):
 
     @property
     def kind(self) -> str:
-        """ "characters", "sentencepiece" or "huggingface"."""
+        """ "characters", "sentencepiece", "huggingface" or "phonemes"."""
         ...
 
     @property
@@ -67,6 +69,22 @@ class Units(Protocol):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write all that `load_units` needs into `folder`, which is made when missing."""
         ...
+
+
+@runtime_checkable
+class SoundUnits(Units, Protocol):
+    """Units whose labels may stand for several texts: words that sound alike."""
+
+    def spellings(self, ids: Sequence[int], limit: int) -> list[str]:
+        """At most `limit` texts that the labels stand for, the most likely first, which is that of `decode`."""
+        ...
+
+
+def spellings(units: Units, ids: Sequence[int], limit: int) -> list[str]:
+    """At most `limit` (≥ 1) texts that labels stand for, that of `decode` first; of most units it is the only one."""
+    if limit > 1 and isinstance(units, SoundUnits):
+        return units.spellings(ids, limit)
+    return [units.decode(ids)]
 
 
 def require_same_units(a: Units, b: Units, what_a: str, what_b: str) -> None:
