@@ -98,16 +98,22 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     others = [a for a in arguments if a is not type(None)]
     tagged = {k: a for a in others if dataclasses.is_dataclass(a) for k in _kinds(a)}
     if isinstance(value, Mapping) and len(others) > 1 and tagged:
-        if value.get("kind") not in tagged:
+        kind = value.get("kind", _default_kind(others[0]))
+        if kind not in tagged:
             known = ", ".join(map(repr, tagged))
-            raise ConfigError(f"{where}: kind must be one of {known}, not {value.get('kind')!r}.")
-        return from_json(tagged[value["kind"]], value, where)
+            raise ConfigError(f"{where}: kind must be one of {known}, not {kind!r}.")
+        return from_json(tagged[kind], value, where)
     for argument in others[:-1]:
         try:
             return _convert(argument, value, where)
         except ConfigError:
             continue
     return _convert(others[-1], value, where)
+
+
+def _default_kind(cls: Any) -> str | None:
+    """What an object without a kind is taken for: configs were written before there was more than one class."""
+    return getattr(cls, "kind", None) if dataclasses.is_dataclass(cls) else None
 
 
 def _kinds(cls: Any) -> tuple[str, ...]:

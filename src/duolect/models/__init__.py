@@ -2,7 +2,7 @@
 
 from duolect.models.acoustic import AcousticConfig, AcousticModel
 from duolect.models.autoregressive import Autoregressive
-from duolect.models.decoder import AttentionDecoder, DecoderConfig
+from duolect.models.decoders import AttentionDecoder, DecoderConfig, PrependDecoder, TransformerDecoderConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
 from duolect.models.interfaces import PrefixConfig
@@ -29,10 +29,12 @@ __all__ = [
     "LoraSettings",
     "Model",
     "PrefixConfig",
+    "PrependDecoder",
     "PretrainedSource",
     "SpeechLLM",
     "SpeechLLMConfig",
     "TextLogProb",
+    "TransformerDecoderConfig",
     "build_model",
     "count_parameters",
     "inspect_source",

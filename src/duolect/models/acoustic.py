@@ -14,7 +14,7 @@ from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig
 from duolect.data.augment import SpecAugmentConfig
 from duolect.errors import ConfigError
-from duolect.models.decoder import AttentionDecoder, DecoderConfig
+from duolect.models.decoders import AnyDecoderConfig, Decoder, build_decoder
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, check_ctc_layers
 from duolect.models.speech_encoder import SpeechEncoder
@@ -41,7 +41,7 @@ class AcousticConfig:
     ctc_layers: tuple[int, ...]
     ctc_weight: float = 1.0
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the decoder; None: `vocabulary`
-    decoder: DecoderConfig | None = None
+    decoder: AnyDecoderConfig | None = None
     freeze_encoder: bool = False
     spec_augment: SpecAugmentConfig | None = None
 
@@ -78,10 +78,10 @@ class AcousticModel(nn.Module):
             frozen=config.freeze_encoder,
             stored=stored_encoder,
         )
-        self.decoder: AttentionDecoder | None = None
+        self.decoder: Decoder | None = None
         if config.decoder is not None:
             width = self.speech.encoder.width
-            self.decoder = AttentionDecoder(config.decoder, width, config.vocabulary, config.bos_id, config.eos_id)
+            self.decoder = build_decoder(config.decoder, width, config.vocabulary, config.bos_id, config.eos_id)
 
     @property
     def seconds_per_frame(self) -> float:
@@ -118,7 +118,7 @@ class AcousticModel(nn.Module):
         return terms
 
     def _decoder_terms(
-        self, decoder: AttentionDecoder, encoded: Encoded, batch: SpeechBatch, counts: dict[str, float]
+        self, decoder: Decoder, encoded: Encoded, batch: SpeechBatch, counts: dict[str, float]
     ) -> dict[str, LossTerm]:
         smoothing = decoder.config.label_smoothing
         mask_BM, targets_P = next_label_targets(batch.labels_BN, batch.label_lengths_B, self.eos_id)
