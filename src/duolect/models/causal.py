@@ -79,13 +79,13 @@ class CausalLLM(nn.Module):
         """(..., E) of labels of any shape."""
         return self.dropout(self.model.get_input_embeddings()(labels))
 
-    def hidden(self, embedded_BSE: Tensor, seen_BSS: Tensor | None = None) -> Tensor:
+    def hidden(self, embedded_BSE: Tensor, seen_BSS: Tensor | None = None, **to_layers: Any) -> Tensor:
         """States of the last layer (B, S, E), each of what stands at and before it. For training: keeps no cache.
 
-        `seen_BSS`: what each position sees instead, never nothing.
+        `seen_BSS`: what each position sees instead, never nothing. `to_layers`: keywords for every layer.
         """
         self.check_positions(embedded_BSE.shape[1])
-        return self.run(embedded_BSE, attention_mask=None if seen_BSS is None else seen_BSS[:, None])
+        return self.run(embedded_BSE, attention_mask=None if seen_BSS is None else seen_BSS[:, None], **to_layers)
 
     def log_probs(self, states: Tensor) -> Tensor:
         """(..., V) in float32 of states (..., E)."""
@@ -106,27 +106,32 @@ class CausalLLM(nn.Module):
         return LabelHead.of(labels_BC, table.weight, getattr(table, "bias", None))
 
     def prefill(
-        self, embedded_BSE: Tensor, lengths_B: Tensor, seen_BSS: Tensor | None = None
+        self, embedded_BSE: Tensor, lengths_B: Tensor, seen_BSS: Tensor | None = None, **to_layers: Any
     ) -> tuple[Tensor, CausalState]:
         """Consume right-padded prefixes of at least one position: (last states (B, E), state of one row each).
 
-        `seen_BSS` is as for `hidden`; whatever is consumed later sees the whole prefix.
+        `seen_BSS` and `to_layers` are as for `hidden`; whatever is consumed later sees the whole prefix.
         """
         self.check_positions(embedded_BSE.shape[1])
         mask = None if seen_BSS is None else seen_BSS[:, None]
-        states_BSE, layers = self.run_cached(embedded_BSE, attention_mask=mask)
+        states_BSE, layers = self.run_cached(embedded_BSE, attention_mask=mask, **to_layers)
         index_B = torch.arange(len(lengths_B), device=lengths_B.device)
         return states_BSE[index_B, lengths_B - 1], CausalState.of(layers, lengths_B)
 
     def step(
-        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, head: LabelHead | None = None
+        self,
+        state: CausalState,
+        labels_RN: Tensor,
+        counts_R: Tensor | None,
+        head: LabelHead | None = None,
+        **to_layers: Any,
     ) -> tuple[Tensor, CausalState]:
         """Row r consumes its first counts_R[r] labels (None: all): (log p (R, N, V), 0 beyond a row's count; state).
 
         With `head` the log-probabilities are of its labels, (R, N, C). Only rows that consume a label take part in the
-        forward.
+        forward. `to_layers`: keywords for every layer.
         """
-        consumed = self._consume(state, labels_RN, counts_R)
+        consumed = self._consume(state, labels_RN, counts_R, **to_layers)
         if consumed is None:
             vocabulary = self.vocabulary if head is None else head.width
             return torch.zeros(*labels_RN.shape, vocabulary, device=labels_RN.device), state
@@ -155,7 +160,7 @@ class CausalLLM(nn.Module):
         return scores_RN, self.log_probs(states_GE[last_G]), after
 
     def _consume(
-        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None
+        self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, **to_layers: Any
     ) -> tuple[Tensor, Growth, CausalState] | None:
         """States (G, E) of the labels that count, row by row; None where there is none."""
         from duolect.models.cache import StepCache, check_attention
@@ -175,6 +180,7 @@ class CausalLLM(nn.Module):
             position_ids=prefix.lengths_B[layout.utterance_R, None] + growth.before_PN,
             attention_mask=cache.no_mask,
             shared=cache,
+            **to_layers,
         )
         cache.check(self.model)
         return growth.counted(states_PNE), growth, CausalState(prefix, state.layout, slots)

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from duolect.errors import ConfigError, ModelError
 from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.heads import LabelHead
-from duolect.models.interfaces.base import Audio, Prompts
-from duolect.models.interfaces.layers import AT_LAYERS, open_layers
+from duolect.models.interfaces.base import Audio, Prompts, lay_out
+from duolect.models.interfaces.layers import open_layers
 from duolect.nn.gated_cross import CrossSource, GatedCrossBlock
-from duolect.nn.ragged import join
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
 
@@ -61,11 +60,13 @@ class CrossState:
     def keys_values(self) -> Iterator[KeysValues]:
         """All keys and values that are held."""
         yield from self.text.keys_values()
-        yield from self.audio.blocks
+        yield from self.audio.keys_values()
 
 
 class CrossInterface(nn.Module):
     """Cross-attention blocks for the layers of one LLM, which reach them through its forward."""
+
+    audio_positions = 0
 
     def __init__(self, config: CrossConfig, llm: CausalLLM) -> None:
         super().__init__()
@@ -80,9 +81,8 @@ class CrossInterface(nn.Module):
         source = self._source(audio)
         keys_values = [block.keys_values(source.blocks[0], llm.dtype) for block in blocks]
         source = replace(source, blocks=keys_values)
-        embedded_BSE, starts_B = _lay_out(llm, prompts, None)
-        listening = _Listening(self, source)
-        last_BE, text = llm.prefill(embedded_BSE, starts_B + 1, **{AT_LAYERS: listening})
+        layout, listening = lay_out(llm, prompts), _Listening(self, source)
+        last_BE, text = llm.prefill(layout.embedded_BSE, layout.bos_B + 1, at_layers=listening)
         listening.check(llm)
         return last_BE, CrossState(text, source)
 
@@ -96,7 +96,7 @@ class CrossInterface(nn.Module):
     ) -> tuple[Tensor, CrossState]:
         """See `Interface.step`."""
         listening = _Listening(self, state.audio.differentiable())
-        log_probs_RNV, text = llm.step(state.text, labels_RN, counts_R, head, **{AT_LAYERS: listening})
+        log_probs_RNV, text = llm.step(state.text, labels_RN, counts_R, head, at_layers=listening)
         if text is state.text:
             return log_probs_RNV, state
         listening.check(llm)
@@ -116,12 +116,10 @@ class CrossInterface(nn.Module):
 
     def hidden(self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
         """See `Interface.hidden`."""
-        embedded_BSE, starts_B = _lay_out(llm, prompts, labels_BN)
-        listening = _Listening(self, self._source(audio))
-        states_BSE = llm.hidden(embedded_BSE, **{AT_LAYERS: listening})
+        layout, listening = lay_out(llm, prompts, labels_BN), _Listening(self, self._source(audio))
+        states_BSE = llm.hidden(layout.embedded_BSE, at_layers=listening)
         listening.check(llm)
-        index_BM = starts_B[:, None] + torch.arange(labels_BN.shape[1] + 1, device=starts_B.device)
-        return states_BSE.gather(1, index_BM.unsqueeze(-1).expand(-1, -1, states_BSE.shape[2]))
+        return layout.after_bos(states_BSE, labels_BN.shape[1])
 
     def _source(self, audio: Audio) -> CrossSource:
         return CrossSource.of(audio.states_BTE, audio.lengths_B, len(self.blocks))
@@ -176,15 +174,3 @@ def _sizes(config: CrossConfig, llm: CausalLLM, layers: int) -> dict[str, Any]:
         "dropout": config.dropout,
         "eps": getattr(architecture, "rms_norm_eps", None) or 1e-6,
     }
-
-
-def _lay_out(llm: CausalLLM, prompts: Prompts, labels_BN: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(embedded_BSE, starts_B): the text, right-padded, and where BOS stands."""
-    parts = [
-        (llm.embed(prompts.before_BP), prompts.before_lengths_B),
-        (llm.embed(prompts.after_BP), prompts.after_lengths_B),
-    ]
-    if labels_BN is not None:
-        parts.append((llm.embed(labels_BN), torch.full_like(prompts.after_lengths_B, labels_BN.shape[1])))
-    embedded_BSE, starts_PB, _ = join(parts)
-    return embedded_BSE, starts_PB[1] + prompts.after_lengths_B - 1

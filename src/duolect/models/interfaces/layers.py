@@ -1,5 +1,5 @@
-"""A way into the layers of any Hugging Face decoder: what a forward is given as the keyword `AT_LAYERS` is asked before
-each layer, and may change what goes into it.
+"""A way into the layers of any Hugging Face decoder: what a forward is given as `at_layers` is asked before each layer,
+and may change what goes into it.
 
 A hook of each layer, which holds nothing itself, takes the keyword out of the call. A forward without it is the LLM's
 own; nothing is switched on or off between forwards, so that an error in the middle of one leaves nothing behind.
@@ -19,9 +19,6 @@ from duolect.errors import ModelError
 from duolect.models.causal import CausalLLM
 from duolect.nn.rows import RowLayout
 
-AT_LAYERS = "duolect_at_layers"
-"""The keyword of a forward of `CausalLLM`."""
-
 
 class AtLayers(Protocol):
     """What is asked before each layer."""
@@ -35,7 +32,7 @@ class AtLayers(Protocol):
 
 
 def open_layers(llm: CausalLLM, interface: str) -> int:
-    """Let the layers of `llm` know the keyword `AT_LAYERS`; returns how many there are.
+    """Let the layers of `llm` know the keyword `at_layers`; returns how many there are.
 
     Raises ModelError, naming the LLM and the `interface` that needs it, where the layers are not found, do not begin
     with the hidden states or do not get the keyword.
@@ -77,7 +74,7 @@ def _outermost_lists(module: nn.Module) -> list[nn.ModuleList]:
 
 def _before(number: int, layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Forward pre-hook of layer `number`."""
-    asked: AtLayers | None = keywords.pop(AT_LAYERS, None)
+    asked: AtLayers | None = keywords.pop("at_layers", None)
     if asked is None:
         return None
     shared = keywords.get("shared")  # the cache of a step
@@ -108,7 +105,7 @@ def _check(llm: CausalLLM, interface: str) -> None:
     embedded_11E = torch.zeros(1, 1, llm.width, dtype=llm.dtype, device=model.device)
     reason = "does not hand keywords on to its layers"
     try:
-        llm.hidden(embedded_11E, **{AT_LAYERS: probe})
+        llm.hidden(embedded_11E, at_layers=probe)
     except _Reached:
         if isinstance(probe.got, Tensor) and probe.got.shape == embedded_11E.shape:
             return
