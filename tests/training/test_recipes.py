@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
+from training_corpus import PROMPTS, acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
 from training_processes import torchrun
 
 from duolect.configs import from_json, to_json
@@ -24,7 +24,6 @@ from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json
 from duolect.systems import System
-from duolect.text import Prompt
 from duolect.training import Recipe, UnitsFrom, read_recipe, train_recipe
 
 
@@ -148,7 +147,7 @@ def test_a_speech_llm_starts_from_both_and_keeps_the_frozen_llm(corpus: Path, ru
     assert isinstance(language, LanguageModel)
     for a, b in zip(model.llm.parameters(), language.llm.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert [prompt.text for prompt in model.config.prompts] == [Prompt("do re")]
+    assert [prompt.text for prompt in model.config.prompts] == list(PROMPTS)
     assert len(model.config.prompts[0].before) == len("do re")
     assert not [name for name in _last(tmp_path / "run") if name.startswith("llm.")]
     # It goes on from where it stands, the frozen weights coming from the language model's folder again.

@@ -33,7 +33,7 @@ from duolect.training import (
 )
 
 WORDS = ("so", "la", "mi", "do", "re")
-PROMPTS = (Prompt("do re"),)
+PROMPTS = (Prompt("do re"), Prompt("", "mi so la"))
 
 
 def make_corpus(folder: Path, utterances: int = 14) -> Path:

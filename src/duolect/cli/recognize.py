@@ -58,6 +58,9 @@ class Recognize:
     """Seconds of audio recognised at once, padding included."""
     max_seconds: float = 120.0
     """Longer utterances are skipped; cut them at pauses first."""
+    prompt: Annotated[str | None, tyro.conf.arg(metavar="PROMPT")] = None
+    """For a speech LLM: not its own prompt but this one, by name (none, instruction, role-tagged) or written out as
+    BEFORE<audio>AFTER."""
     warm_up: bool = False
     """Recognise the first batch once beforehand, untimed, so that the speed is that of a running system."""
     explain: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
@@ -82,6 +85,10 @@ def run(arguments: list[str]) -> int:
             raise ConfigError(f"--explain: {asked.manifest} has no utterance {name!r}.")
     system = override_search(load_system(asked.system, asked.device, asked.method), settings)
     system = _widened(system, asked.beam, asked.nbest)
+    if asked.prompt is not None:
+        system = system.with_prompt(asked.prompt)
+        if system.search is not None and "speech_llm" not in system.search.scales.active:
+            raise ConfigError(f"--prompt: {system.method or 'this search'} does not ask the speech LLM.")
     with progress_bar(f"recognising with {system.method or asked.system}") as progress:
         recognition = recognize_manifest(
             system,

@@ -59,9 +59,7 @@ def _has_pretrained_encoder(config: AcousticConfig | LanguageConfig | SpeechLLMC
 
 def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
     """Write `model` to `folder`, which appears whole or not at all. LoRA is merged; tied weights are written once."""
-    config = model.config
-    if getattr(config, "lora", None) is not None:
-        config = dataclasses.replace(config, finetune="full", lora=None)
+    config = stored_config(model)
     with atomic_folder(folder) as partial:
         write_json(partial / "config.json", {"format": FORMAT, "kind": config.kind, "config": to_json(config)})
         if not isinstance(model, AcousticModel):
@@ -69,6 +67,13 @@ def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
         if not isinstance(model, LanguageModel) and isinstance(model.speech.encoder, PretrainedEncoder):
             write_architecture(partial / ENCODER, model.speech.encoder.model.config)
         save_tensors(partial / "model.safetensors", _once(merged_state(model)))
+
+
+def stored_config(model: Model) -> Any:
+    """The config that `save_model` writes: that of `model`, but for LoRA, which is in the weights by then."""
+    if getattr(model.config, "lora", None) is None:
+        return model.config
+    return dataclasses.replace(model.config, finetune="full", lora=None)
 
 
 def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:

@@ -25,6 +25,8 @@ class PromptTable:
         check_prompts(prompts, tags, "speech LLM")
         self.tags = tuple(tags)
         groups = [[prompt for prompt in prompts if prompt.tag == tag] for tag in (self.tags or (None,))]
+        self.first = tuple(group[0].text for group in groups)
+        """What is used where nothing is drawn: one prompt for each tag."""
         self._counts = [len(group) for group in groups]
         self._starts = [sum(self._counts[:place]) for place in range(len(groups))]
         ordered = [prompt for group in groups for prompt in group]

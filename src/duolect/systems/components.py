@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from duolect.configs import config_hash
 from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, SpeechLLM
+from duolect.models.io import stored_config
 from duolect.models.lora import merged_state
 from duolect.systems.config import OWNERS, SearchConfig
-from duolect.text import Units, require_same_units
+from duolect.text import Prompt, Units, require_same_units, spell_prompts
 
 KINDS: dict[str, type[nn.Module]] = {"acoustic": AcousticModel, "language": LanguageModel, "speech_llm": SpeechLLM}
 """Name of a component, which is also its folder's, → its class."""
@@ -116,9 +118,21 @@ class Component:
         moved: dict[str, Any] = {f"{name}_V": prior.to(device) for name, prior in self.priors.items()}
         return dataclasses.replace(self, model=self.model.to(device), **moved)
 
+    def with_prompt(self, prompt: Prompt) -> Component:
+        """The same weights with `prompt` around the audio: for all of the model's tags, or for that of `prompt` alone.
+
+        Raises UnitsError where the units cannot spell it, ConfigError where its tag is none of the model's.
+        """
+        config = self.model.config
+        tags = config.tags if prompt.tag is None else ()
+        prompts = [dataclasses.replace(prompt, tag=tag) for tag in tags] or [prompt]
+        prompts += [other.text for other in config.prompts if config.tags and other.tag not in {p.tag for p in prompts}]
+        return dataclasses.replace(self, model=self.model.with_prompts(spell_prompts(prompts, self.units)))
+
     def fingerprint(self) -> str:
         """16 hex digits of weights, configuration, units and prior: equal for a saved and loaded component."""
-        digest = hashlib.sha256(f"{self.units.fingerprint} {self.ctc_or_units.fingerprint}".encode())
+        config = config_hash(stored_config(self.model))
+        digest = hashlib.sha256(f"{self.units.fingerprint} {self.ctc_or_units.fingerprint} {config}".encode())
         tensors = merged_state(self.model)  # as it would be saved
         tensors |= {f"{name}_V": prior for name, prior in self.priors.items()}
         for name in sorted(tensors):

@@ -89,6 +89,8 @@ def run_record(
         "tuning": to_json(system.tuning),
         "tuned_on_this_set": recognition.tuned_on_this_set,
     }
+    if "speech_llm" in search.scales.active and system.speech_llm is not None:
+        settings["prompts"] = to_json(system.speech_llm.model.prompts.first)
     timing = recognition.timing
     return RunRecord(
         system=name or (str(system.folder) if system.folder else system.method or "system"),

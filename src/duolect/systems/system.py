@@ -27,6 +27,7 @@ from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
 from duolect.systems.rows import Candidate
+from duolect.text import Prompt, find_prompt
 
 BATCH_SECONDS = 60.0
 
@@ -123,6 +124,18 @@ class System:
     def with_search(self, search: SearchConfig, method: str | None = None) -> System:
         """The same models under another search. Raises as `check_search` where they cannot run it."""
         return dataclasses.replace(self, search=search, method=method)
+
+    def with_prompt(self, prompt: Prompt | str) -> System:
+        """The same models, but another prompt around the audio, be it one that was never trained with.
+
+        `prompt` may be a name or "before<audio>after" (see `find_prompt`). Where the speech LLM has tags it is for all
+        of them, or for its own alone. Raises SystemFolderError where there is no speech LLM, ConfigError or UnitsError
+        where the prompt does not fit it.
+        """
+        if self.speech_llm is None:
+            raise SystemFolderError(f"A prompt is for a speech LLM, but this system has only {', '.join(self.parts)}.")
+        prompt = find_prompt(prompt) if isinstance(prompt, str) else prompt
+        return dataclasses.replace(self, speech_llm=self.speech_llm.with_prompt(prompt))
 
     def with_method(self, name: str) -> System:
         """The same models under a named method, with the scales tuned for it where there are any."""
