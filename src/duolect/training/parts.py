@@ -69,9 +69,14 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
 
 def _units_of(config: UnitsFrom) -> Units:
     try:
-        return load_units(component_folder(config.folder, config.component) / "units")
+        return load_units(_units_folder(component_folder(config.folder, config.component), config.ctc))
     except SystemFolderError:
         return load_units(Path(config.folder))
+
+
+def _units_folder(component: Path, ctc: bool) -> Path:
+    """The folder of a component's units, or of those of its CTC heads."""
+    return component / ("ctc_units" if ctc and (component / "ctc_units").is_dir() else "units")
 
 
 def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
@@ -93,6 +98,7 @@ def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
     if task.initialise_from is None:
         return build_model(config)
     _require_units(units, task.initialise_from, task.kind)
+    _require_units(ctc_units or units, task.initialise_from, task.kind, ctc=True)
     model = build_model(config, component_folder(task.initialise_from, task.kind))
     other = _load(task.initialise_from, task.kind, type(model))
     load_base_state(model, merged_state(other), f"{task.initialise_from}: the model to start from")
@@ -109,8 +115,9 @@ def within_hearing(batches: BatchConfig, model: AcousticModel | SpeechLLM, slowe
 
 def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
     ids = {"bos_id": units.bos_id, "eos_id": units.eos_id}
+    ctc_vocabulary = None if ctc_units is None else ctc_units.size
     if isinstance(task, AcousticTask):
-        return dataclasses.replace(task.model, vocabulary=units.size, ctc_vocabulary=None, **ids)
+        return dataclasses.replace(task.model, vocabulary=units.size, ctc_vocabulary=ctc_vocabulary, **ids)
     llm = dataclasses.replace(task.model.llm, vocabulary=units.size)
     if isinstance(task, LanguageTask):
         return dataclasses.replace(task.model, llm=llm, **ids)
@@ -119,7 +126,7 @@ def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
         llm=llm,
         **ids,
         prompts=spell_prompts(task.prompts, units, "task: prompts"),
-        ctc_vocabulary=None if ctc_units is None else ctc_units.size,
+        ctc_vocabulary=ctc_vocabulary,
     )
 
 
@@ -130,7 +137,7 @@ def _load(folder: str, component: str, kind: type[Kind]) -> Kind:
     return model
 
 
-def _require_units(units: Units, folder: str, component: str) -> None:
-    other = component_folder(folder, component) / "units"
+def _require_units(units: Units, folder: str, component: str, ctc: bool = False) -> None:
+    other = _units_folder(component_folder(folder, component), ctc)
     if other.exists() and load_units(other).fingerprint != units.fingerprint:
         raise UnitsError(f"{folder}: the model to start from speaks other units than this run; take its units.")

@@ -68,7 +68,7 @@ def train_recipe(
             recipe.task, recipe.loop, data, model, (units, ctc_units), skipped, accelerator
         )
     if ranks.rank == 0:
-        console.print(_describe(recipe, model, units), highlight=False, markup=False, soft_wrap=True)
+        console.print(_describe(recipe, model, units, ctc_units), highlight=False, markup=False, soft_wrap=True)
     trainer = Trainer(
         model,
         source,
@@ -127,7 +127,7 @@ def _make_units(task: Task, data: _Speech, folder: Path) -> None:
         return (utterance.text for utterance in data.train)
 
     make_units(task.units, texts(), folder / "units")
-    if isinstance(task, SpeechLLMTask) and task.ctc_units is not None:
+    if not isinstance(task, LanguageTask) and task.ctc_units is not None:
         make_units(task.ctc_units, texts(), folder / "ctc_units")
 
 
@@ -181,8 +181,11 @@ def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Uni
     return training_prior(model, utterances, units, batches=within_hearing(task.batches, model), **sizes)
 
 
-def _describe(recipe: Recipe, model: Model, units: Units) -> str:
+def _describe(recipe: Recipe, model: Model, units: Units, ctc_units: Units | None) -> str:
     total, trained = count_parameters(model)["total"]
     part = "" if trained == total else f", {trained / 1e6:.2f} M of them trained"
     name = recipe.task.kind.replace("_", " ")
-    return f"{name}: {total / 1e6:.2f} M parameters{part}, {units.size} {units.kind} units, {recipe.loop.steps} steps"
+    spoken = f"{units.size} {units.kind} units"
+    if ctc_units is not None:
+        spoken += f" (CTC: {ctc_units.size} {ctc_units.kind} units)"
+    return f"{name}: {total / 1e6:.2f} M parameters{part}, {spoken}, {recipe.loop.steps} steps"

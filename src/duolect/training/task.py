@@ -23,28 +23,31 @@ FROM_UNITS: dict[str, Any] = {"bos_id": 0, "eos_id": 0}
 class UnitsFrom:
     """Take the label units that another model has: `folder` is a run, system, component or units folder.
 
-    In a run or system folder, `component` says which model's: "acoustic", "language" or "speech_llm".
+    In a run or system folder, `component` says which model's: "acoustic", "language" or "speech_llm"; `ctc`: those of
+    its CTC heads, where they have their own.
     """
 
     kind: Literal["from"] = "from"
     folder: str
     component: Literal["acoustic", "language", "speech_llm"] = "acoustic"
+    ctc: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcousticTask:
     """Train an acoustic model on manifests.
 
-    `units` are built from the training texts (and kept in the run folder) or taken from another model. vocabulary,
-    bos_id and eos_id of `model` are filled in from them. `normalise`: lower-case the texts and drop punctuation, as the
-    units and the scoring expect. `initialise_from`: the folder of an acoustic model of the same architecture whose
-    weights to start from. `prior_utterances`: how many training utterances the exported CTC label prior is averaged
-    over.
+    `units` are built from the training texts (and kept in the run folder) or taken from another model; `ctc_units` are
+    those of the CTC heads where they differ from the decoder's. Vocabularies, bos_id and eos_id of `model` are filled
+    in from them. `normalise`: lower-case the texts and drop punctuation, as the units and the scoring expect.
+    `initialise_from`: the folder of an acoustic model of the same architecture whose weights to start from.
+    `prior_utterances`: how many training utterances the exported CTC label prior is averaged over.
     """
 
     kind: Literal["acoustic"] = "acoustic"
     model: AcousticConfig
     units: UnitsConfig | UnitsFrom
+    ctc_units: UnitsConfig | UnitsFrom | None = None
     train: tuple[str, ...]
     dev: str
     batches: BatchConfig = field(default_factory=BatchConfig)
@@ -55,6 +58,11 @@ class AcousticTask:
 
     def __post_init__(self) -> None:
         _require_sources(self.train, self.dev)
+        _require_heads(self)
+        require(
+            self.ctc_units is None or self.model.decoder is not None,
+            "task: ctc_units are for CTC beside an attention decoder of other units; for CTC alone set units.",
+        )
         require(self.prior_utterances >= 1, f"task: prior_utterances must be 1 or more, not {self.prior_utterances}.")
 
 
@@ -112,6 +120,7 @@ class SpeechLLMTask:
 
     def __post_init__(self) -> None:
         _require_sources(self.train, self.dev)
+        _require_heads(self)
         check_prompts(self.prompts, self.model.tags, "task")
         require(self.prior_utterances >= 1, f"task: prior_utterances must be 1 or more, not {self.prior_utterances}.")
 
@@ -144,3 +153,10 @@ def read_recipe(folder: str | Path) -> Recipe:
 def _require_sources(train: tuple[str, ...], dev: str) -> None:
     require(len(train) > 0 and all(train), "task: train must name at least one file.")
     require(bool(dev), "task: dev must name a file.")
+
+
+def _require_heads(task: AcousticTask | SpeechLLMTask) -> None:
+    require(
+        task.ctc_units is None or len(task.model.ctc_layers) > 0,
+        "task: ctc_units are the units of CTC heads, but model.ctc_layers is empty.",
+    )
