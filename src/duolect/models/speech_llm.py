@@ -19,7 +19,7 @@ from duolect.data.augment import SpecAugmentConfig
 from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
-from duolect.models.compression import CompressionConfig, check_compression
+from duolect.models.compression import CompressionConfig, check_adapter, check_compression
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, check_ctc_layers
 from duolect.models.heads import LabelHead
@@ -79,7 +79,7 @@ class SpeechLLMConfig:
     spec_augment: SpecAugmentConfig | None = None
 
     def __post_init__(self) -> None:
-        ids = {"bos_id": (self.bos_id,), "eos_id": (self.eos_id,)}
+        ids: dict[str, tuple[int, ...]] = {"bos_id": (self.bos_id,), "eos_id": (self.eos_id,)}
         ids |= {f"prompts[{i}]": (*prompt.before, *prompt.after) for i, prompt in enumerate(self.prompts)}
         for name, values in ids.items():
             for value in values:
@@ -89,6 +89,7 @@ class SpeechLLMConfig:
             check_prompts(self.prompts, self.tags, "speech LLM")
         check_ctc_layers(self.ctc_layers, self.encoder)
         check_compression(self.compression, self.ctc_layers, self.encoder)
+        check_adapter(self.adapter, self.ctc_layers, self.compression)
         if self.ctc_weight < 0:
             raise ConfigError(f"speech LLM: ctc_weight must not be negative, is {self.ctc_weight}.")
         if not 0 <= self.label_smoothing < 1:
@@ -152,8 +153,8 @@ class SpeechLLM(nn.Module):
         return self.speech.seconds_per_frame
 
     def encode(self, samples_BN: Tensor, lengths_B: Tensor) -> Encoded:
-        """Encoder states of waveforms at the features' sampling rate; `lengths_B` in samples."""
-        return self.speech(samples_BN, lengths_B)
+        """States of waveforms at the features' sampling rate, and what the LLM reads; `lengths_B` in samples."""
+        return self._adapted(self.speech(samples_BN, lengths_B))
 
     def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> tuple[Tensor, Tensor]:
         """(log p_BTW in float32, blank last, lengths_B) of the head at `layer` (None: the last head)."""
@@ -167,9 +168,8 @@ class SpeechLLM(nn.Module):
         """See `Autoregressive.start`; `rows` must be the number of utterances."""
         if encoded is None or rows != len(encoded):
             raise ModelError("The speech LLM starts with one row for each encoded utterance.")
-        audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
         prompts = self.prompts.choose(encoded.tags_B, encoded.lengths_B)
-        last_RE, state = self.interface.start(self.llm, audio, prompts)
+        last_RE, state = self.interface.start(self.llm, _audio(encoded), prompts)
         if head is not None:
             return head.log_probs(last_RE, torch.arange(rows, device=last_RE.device)), state
         return self.llm.log_probs(last_RE), state
@@ -201,7 +201,7 @@ class SpeechLLM(nn.Module):
     def forward(self, batch: SpeechBatch, step: int = 0, counts: dict[str, float] | None = None) -> dict[str, LossTerm]:
         """The loss terms of a batch at training step `step`; `counts`, where known already, are `loss_counts`."""
         counts = self.loss_counts(batch) if counts is None else counts
-        encoded = self.speech(batch.samples_BN, batch.sample_lengths_B, batch.seeds_B, step)
+        encoded = self._adapted(self.speech(batch.samples_BN, batch.sample_lengths_B, batch.seeds_B, step))
         encoded = dataclasses.replace(encoded, tags_B=batch.tags_B)
         mask_BM, targets_P = next_label_targets(batch.labels_BN, batch.label_lengths_B, self.eos_id)
         logits_PV = self.llm.logits(
@@ -244,6 +244,15 @@ class SpeechLLM(nn.Module):
         return self.speech.ctc_counts(batch) if self._trains_ctc else {}
 
     def _hidden(self, encoded: Encoded, labels_BN: Tensor, seeds_B: Tensor | None = None) -> Tensor:
-        audio = Audio(*self.adapter(encoded.states_BTD, encoded.lengths_B))
         prompts = self.prompts.choose(encoded.tags_B, encoded.lengths_B, seeds_B)
-        return self.interface.hidden(self.llm, audio, prompts, labels_BN)
+        return self.interface.hidden(self.llm, _audio(encoded), prompts, labels_BN)
+
+    def _adapted(self, encoded: Encoded) -> Encoded:
+        audio = self.adapter(encoded.states_BTD, encoded.lengths_B, lambda: self.speech.ctc_logits(encoded)[0])
+        return dataclasses.replace(encoded, audio=audio)
+
+
+def _audio(encoded: Encoded) -> Audio:
+    if encoded.audio is None:
+        raise ModelError("The speech LLM reads what it has encoded itself, not the states of another model.")
+    return Audio(*encoded.audio)
