@@ -1,4 +1,4 @@
-"""Word errors, intervals and paired tests, speed and memory accounting, hypothesis files (no torch)."""
+"""Word errors, BLEU and chrF, intervals and paired tests, speed and memory accounting, hypothesis files (no torch)."""
 
 from duolect.evaluation.intervals import Interval, Paired, bootstrap_interval, paired
 from duolect.evaluation.results import (
@@ -20,6 +20,13 @@ from duolect.evaluation.score import (
     score_run,
 )
 from duolect.evaluation.speed import Timing, peak_memory_bytes, reset_peak_memory
+from duolect.evaluation.translation import (
+    PairedTranslation,
+    TranslationMetric,
+    TranslationScore,
+    compare_translations,
+    score_translations,
+)
 from duolect.evaluation.words import ALIGNER, WordErrors, align, word_errors
 
 __all__ = [
@@ -28,14 +35,18 @@ __all__ = [
     "Interval",
     "Normaliser",
     "Paired",
+    "PairedTranslation",
     "RunRecord",
     "Score",
     "Skipped",
     "Timing",
+    "TranslationMetric",
+    "TranslationScore",
     "WordErrors",
     "align",
     "bootstrap_interval",
     "compare_scores",
+    "compare_translations",
     "manifest_references",
     "normaliser_function",
     "paired",
@@ -46,6 +57,7 @@ __all__ = [
     "run_record_path",
     "score_file",
     "score_run",
+    "score_translations",
     "word_errors",
     "write_run",
 ]

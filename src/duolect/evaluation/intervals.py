@@ -40,7 +40,7 @@ _SHIFT = 32
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval; bounds are fractions (0.05 = 5 % WER)."""
+    """A 95 % interval; bounds are fractions for error rates (0.05 = 5 % WER), points for BLEU and chrF."""
 
     low: float
     high: float

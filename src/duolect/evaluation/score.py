@@ -105,27 +105,7 @@ def score_run(
     is left to score.
     """
     normalised = normaliser_function(normaliser)
-    rows, lost = list(rows), list(skipped)
-    _unique([row.id for row in rows], "the hypotheses")
-    _unique([utterance.id for utterance in lost], "the list of skipped utterances")
-    both = sorted({row.id for row in rows} & {utterance.id for utterance in lost})
-    if both:
-        raise ScoringError(f"{_named(both)} both recognised and listed as skipped.")
-    if references is not None:
-        _same_ids(references, rows, lost)
-    counted_lost = lost if skipped_as_deletions else []
-
-    pairs: dict[str, tuple[str, str]] = {}
-    without: list[str] = []
-    for entry in [*rows, *counted_lost]:
-        reference = references[entry.id] if references is not None else entry.reference
-        if reference is None:
-            without.append(entry.id)
-            continue
-        pairs[entry.id] = reference, entry.text if isinstance(entry, HypothesisRow) else ""
-    if without:
-        raise ScoringError(f"{_named(without)} without a reference; give the manifest that has it.")
-
+    pairs = texts_of(rows, references, skipped, skipped_as_deletions)
     ids, texts, spoken, empty, empty_words = [], [], [], 0, 0
     for key in sorted(pairs):
         reference, hypothesis = (normalised(text).split() for text in pairs[key])
@@ -145,7 +125,7 @@ def score_run(
         utterances=len(ids),
         empty_references=empty,
         empty_reference_words=empty_words,
-        skipped=len(lost),
+        skipped=len(skipped),
         skipped_as_deletions=skipped_as_deletions,
         normaliser=normaliser,
         aligner=ALIGNER,
@@ -154,6 +134,37 @@ def score_run(
         ids=tuple(ids),
         counts_N4=counts_N4,
     )
+
+
+def texts_of(
+    rows: Iterable[HypothesisRow],
+    references: Mapping[str, str] | None = None,
+    skipped: Sequence[Skipped] = (),
+    skipped_as_deletions: bool = True,
+) -> dict[str, tuple[str, str]]:
+    """id → (reference, hypothesis) as they are written; a skipped utterance has an empty hypothesis, or no place.
+
+    Arguments and errors are those of `score_run`.
+    """
+    rows, lost = list(rows), list(skipped)
+    _unique([row.id for row in rows], "the hypotheses")
+    _unique([utterance.id for utterance in lost], "the list of skipped utterances")
+    both = sorted({row.id for row in rows} & {utterance.id for utterance in lost})
+    if both:
+        raise ScoringError(f"{named(both)} both recognised and listed as skipped.")
+    if references is not None:
+        _same_ids(references, rows, lost)
+    pairs: dict[str, tuple[str, str]] = {}
+    without: list[str] = []
+    for entry in [*rows, *(lost if skipped_as_deletions else [])]:
+        reference = references[entry.id] if references is not None else entry.reference
+        if reference is None:
+            without.append(entry.id)
+            continue
+        pairs[entry.id] = reference, entry.text if isinstance(entry, HypothesisRow) else ""
+    if without:
+        raise ScoringError(f"{named(without)} without a reference; give the manifest that has it.")
+    return pairs
 
 
 def score_file(
@@ -184,11 +195,16 @@ def score_file(
         raise ScoringError(f"{path}: {error}") from error
 
 
-def manifest_references(manifest: str | os.PathLike[str]) -> dict[str, str]:
-    """id → text of all utterances of a manifest. Raises ManifestError for a bad line."""
+def manifest_references(
+    manifest: str | os.PathLike[str], target: Literal["text", "translation"] = "text"
+) -> dict[str, str]:
+    """id → text, or translation, of all utterances of a manifest; "" where there is none.
+
+    Raises ManifestError for a bad line.
+    """
     from duolect.data.manifest import read_manifest  # here, since scoring alone needs nothing of the data room
 
-    return {utterance.id: utterance.text for utterance in read_manifest(manifest)}
+    return {utterance.id: getattr(utterance, target) or "" for utterance in read_manifest(manifest)}
 
 
 def compare_scores(baseline: Score, other: Score) -> Paired:
@@ -202,26 +218,27 @@ def compare_scores(baseline: Score, other: Score) -> Paired:
         )
     if baseline.ids != other.ids:
         apart = sorted(set(baseline.ids) ^ set(other.ids))
-        raise ScoringError(f"a paired test needs the same utterances; {_named(apart)} scored in only one of the runs.")
+        raise ScoringError(f"a paired test needs the same utterances; {named(apart)} scored in only one of the runs.")
     return paired_of_counts(baseline.counts_N4, other.counts_N4, replicas=other.replicas, seed=other.seed)
 
 
 def _unique(ids: Sequence[str], what: str) -> None:
     again = sorted(key for key, count in Counter(ids).items() if count > 1)
     if again:
-        raise ScoringError(f"{_named(again)} in {what} more than once.")
+        raise ScoringError(f"{named(again)} in {what} more than once.")
 
 
 def _same_ids(references: Mapping[str, str], rows: Sequence[HypothesisRow], lost: Sequence[Skipped]) -> None:
     answered = {entry.id for entry in [*rows, *lost]}
     unknown = sorted(answered - set(references))
     if unknown:
-        raise ScoringError(f"{_named(unknown)} not in the manifest.")
+        raise ScoringError(f"{named(unknown)} not in the manifest.")
     missing = sorted(set(references) - answered)
     if missing:
-        raise ScoringError(f"{_named(missing)} in the manifest, but neither recognised nor listed as skipped.")
+        raise ScoringError(f"{named(missing)} in the manifest, but neither recognised nor listed as skipped.")
 
 
-def _named(ids: Sequence[str]) -> str:
+def named(ids: Sequence[str]) -> str:
+    """The ids as the subject of a sentence, its verb included: "utterance 'a' is", "2 utterances ('a', 'b') are"."""
     shown = ", ".join(repr(key) for key in ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
     return f"utterance {shown} is" if len(ids) == 1 else f"{len(ids)} utterances ({shown}) are"
