@@ -35,11 +35,15 @@ def shift(scores: Tensor, keys: int) -> Tensor:
 
 
 class RelativeAttention(nn.Module):
-    """Multi-head self-attention: softmax(((q + u)·k + (q + v)·r[i - j]) / √d) over the frames of the utterance."""
+    """Multi-head self-attention: softmax(((q + u)·k + (q + v)·r[i - j]) / √d) over the frames of the utterance.
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    `scale` takes the place of 1 / √d.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, scale: float | None = None) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.scale = (width // heads) ** -0.5 if scale is None else scale
         self.project = nn.Linear(width, 3 * width)
         self.distance = nn.Linear(width, width, bias=False)
         self.output = nn.Linear(width, width)
@@ -63,10 +67,14 @@ class RelativeAttention(nn.Module):
         return self.output(attended_BHTd.transpose(1, 2).flatten(2))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, distance_HPd: Tensor, bias_B11T: Tensor) -> Tensor:
-        scale = query.shape[-1] ** -0.5
-        by_distance = (query + self.distance_query_bias) * scale @ distance_HPd.transpose(-1, -2)
+        by_distance = (query + self.distance_query_bias) * self.scale @ distance_HPd.transpose(-1, -2)
         bias_BHTT = shift(by_distance, key.shape[2]) + bias_B11T
         dropout = self.dropout if self.training else 0.0
         return functional.scaled_dot_product_attention(
-            query + self.key_query_bias, key, value, attn_mask=bias_BHTT.to(query.dtype), dropout_p=dropout
+            query + self.key_query_bias,
+            key,
+            value,
+            attn_mask=bias_BHTT.to(query.dtype),
+            dropout_p=dropout,
+            scale=self.scale,
         )

@@ -1,0 +1,38 @@
+"""The layers of an encoder, one after the other. B utterances · T frames · D width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from duolect.nn.masks import Frames, Shorten, length_mask
+
+
+def run_layers(
+    layers: Iterable[Callable[..., Tensor]],
+    x_BTD: Tensor,
+    lengths_B: Tensor,
+    surroundings: Callable[[Tensor, Tensor], tuple[Any, ...]],
+    keep_layers: Collection[int] = (),
+    shorten: Mapping[int, Shorten] | None = None,
+) -> tuple[Tensor, Tensor, dict[int, Frames]]:
+    """What comes out of the layers: (states_BTD, lengths_B, {layer: (states_BTD, lengths_B)}), zero outside utterances.
+
+    Layers are counted from 1; a layer makes the next x_BTD of x_BTD and of `surroundings(x_BTD, mask_BT)`. What is kept
+    of the layers in `keep_layers` is what comes out of them; after a layer in `shorten` the rest runs on what that
+    returns.
+    """
+    mask_BT = length_mask(lengths_B, x_BTD.shape[1])
+    around = surroundings(x_BTD, mask_BT)
+    kept: dict[int, Frames] = {}
+    for number, layer in enumerate(layers, start=1):
+        x_BTD = layer(x_BTD, *around)
+        if number in keep_layers:
+            kept[number] = x_BTD * mask_BT.unsqueeze(-1), lengths_B
+        if shorten is not None and number in shorten:
+            x_BTD, lengths_B = shorten[number](x_BTD * mask_BT.unsqueeze(-1), lengths_B)
+            mask_BT = length_mask(lengths_B, x_BTD.shape[1])
+            around = surroundings(x_BTD, mask_BT)
+    return x_BTD * mask_BT.unsqueeze(-1), lengths_B, kept
