@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from duolect.data import augment
 from duolect.data.augment import (
     SpecAugmentConfig,
+    SpecAugmentPolicyConfig,
     WaveAugmentConfig,
     active_level,
     add_noise,
@@ -22,6 +23,7 @@ from duolect.data.augment import (
 from duolect.errors import ConfigError
 
 PAPER = SpecAugmentConfig()
+POLICY = SpecAugmentPolicyConfig()
 
 
 def _rng(seed: int = 0) -> np.random.Generator:
@@ -41,15 +43,22 @@ def _runs(masked: torch.Tensor) -> list[int]:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(0, 40000), st.integers(0, 2**62))
-def test_spec_augment_does_not_depend_on_the_batch(lengths: list[int], step: int, seed: int) -> None:
+@given(
+    st.lists(st.integers(0, 400), min_size=1, max_size=5),
+    st.integers(0, 40000),
+    st.integers(0, 2**62),
+    st.sampled_from([PAPER, POLICY]),
+)
+def test_spec_augment_does_not_depend_on_the_batch(
+    lengths: list[int], step: int, seed: int, config: SpecAugmentConfig | SpecAugmentPolicyConfig
+) -> None:
     seeds_B = torch.arange(len(lengths)) + seed
     lengths_B = torch.tensor(lengths)
     features_BTF = torch.randn(len(lengths), max(lengths) + 7, 40)
-    together = spec_augment(features_BTF, lengths_B, seeds_B, step, PAPER)
+    together = spec_augment(features_BTF, lengths_B, seeds_B, step, config)
     for row, length in enumerate(lengths):
         one = slice(row, row + 1)
-        alone = spec_augment(features_BTF[one, :length], lengths_B[one], seeds_B[one], step, PAPER)
+        alone = spec_augment(features_BTF[one, :length], lengths_B[one], seeds_B[one], step, config)
         assert torch.equal(alone[0], together[row, :length])
 
 
@@ -73,6 +82,30 @@ def test_spec_augment_follows_the_paper_schedule(
     assert all(runs for runs in frequency_runs) == (frequency_least > 0)
     assert max(map(len, time_runs)) > time_most / 2  # the bound is reached for, too
     assert torch.equal(ones_BTF, torch.ones(200, 500, 80))  # not in place
+
+
+def test_a_policy_has_one_mask_of_each_kind_anywhere_and_of_any_width() -> None:
+    ones_BTF, lengths_B = torch.ones(2000, 150, 80), torch.full((2000,), 150)
+    masked_BTF = spec_augment(ones_BTF, lengths_B, torch.arange(2000), 0, POLICY) == 0
+    time_BT, frequency_BF = masked_BTF.all(dim=2), masked_BTF.all(dim=1)
+    assert torch.equal(masked_BTF, time_BT[:, :, None] | frequency_BF[:, None, :])
+    for masked, widest in ((time_BT, 100), (frequency_BF, 27)):
+        assert max(len(_runs(row)) for row in masked) == 1
+        widths = masked.sum(1)
+        assert set(widths.tolist()) == set(range(widest + 1))
+        assert widths.float().mean() == pytest.approx(widest / 2, rel=0.05)
+        assert masked.any(0).all()  # the edges too
+    assert (time_BT[:, 0].float().mean() - time_BT[:, -1].float().mean()).abs() < 0.02
+
+
+def test_a_policy_masks_no_more_than_its_share_of_a_short_utterance() -> None:
+    policy = SpecAugmentPolicyConfig(time_masks=2, frequency_masks=0, time_fraction=0.2)
+    masked_BTF = spec_augment(torch.ones(300, 40, 8), torch.full((300,), 40), torch.arange(300), 0, policy) == 0
+    assert masked_BTF[:, :, 0].sum(1).max() == 2 * 8
+    assert torch.equal(masked_BTF.all(2), masked_BTF.any(2))  # no bins
+    for wrong in ({"time_width": -1}, {"time_fraction": 0.0}):
+        with pytest.raises(ConfigError, match="spec_augment"):
+            SpecAugmentPolicyConfig(**wrong)
 
 
 def test_spec_augment_before_its_first_step_and_scaled() -> None:

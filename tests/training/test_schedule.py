@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from duolect.errors import ConfigError, TrainingError
-from duolect.training import LoopConfig, OptimiserConfig, PiecewiseLinear, WarmupCosine
+from duolect.training import InverseSquareRoot, LoopConfig, OptimiserConfig, PiecewiseLinear, WarmupCosine
 from duolect.training.optimiser import build_optimiser, parameter_groups, set_learning_rate
 
 
@@ -38,6 +38,25 @@ def test_warmup_cosine_rises_then_falls_to_its_minimum(steps: int, warmup: float
 def test_warmup_reaches_the_peak_with_its_last_step() -> None:
     schedule = WarmupCosine(warmup=4)
     assert [schedule.factor(step, 100) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_inverse_square_root_is_vaswanis_formula_with_its_peak_at_the_end_of_the_warm_up() -> None:
+    schedule = InverseSquareRoot()
+    for taken in (1, 100, 24_999, 25_000, 25_001, 100_000, 400_000):  # steps, this one included
+        expected = 25_000**0.5 * min(taken**-0.5, taken * 25_000**-1.5)
+        assert schedule.factor(taken - 1, 100_000) == pytest.approx(expected, rel=1e-12)
+    assert [schedule.factor(step, 1) for step in (0, 24_999, 99_999)] == pytest.approx([1 / 25_000, 1.0, 0.5])
+
+
+@given(st.integers(1, 5000), st.one_of(st.floats(0, 0.9), st.integers(0, 500).map(float)))
+def test_inverse_square_root_rises_then_falls(steps: int, warmup: float) -> None:
+    factors = [InverseSquareRoot(warmup=warmup).factor(step, steps) for step in range(steps + 1)]
+    top = factors.index(max(factors))
+    assert all(0 < factor <= 1 for factor in factors)
+    assert factors[: top + 1] == sorted(factors[: top + 1])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    with pytest.raises(ConfigError, match="warmup"):
+        InverseSquareRoot(warmup=-1.0)
 
 
 @pytest.mark.parametrize("points", [((0.0, 1.0),), ((0.1, 1.0), (1.0, 0.0)), ((0.0, 1.0), (0.5, 1.0), (0.5, 0.5))])

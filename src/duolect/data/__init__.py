@@ -2,6 +2,7 @@
 
 from duolect.data.augment import (
     SpecAugmentConfig,
+    SpecAugmentPolicyConfig,
     WaveAugmentConfig,
     add_noise,
     augment_wave,
@@ -14,7 +15,7 @@ from duolect.data.cuts import from_cuts, to_cuts
 from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
 from duolect.data.manifest import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.skips import SkipLog, Skipped
-from duolect.data.targets import Target, with_targets
+from duolect.data.targets import Target, target_text, with_targets
 from duolect.data.text import TextBatch, TextBatches, read_text
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "SkipLog",
     "Skipped",
     "SpecAugmentConfig",
+    "SpecAugmentPolicyConfig",
     "SpeechBatch",
     "SpeechBatches",
     "SpeechLoader",
@@ -41,6 +43,7 @@ __all__ = [
     "read_text",
     "reverberate",
     "spec_augment",
+    "target_text",
     "to_cuts",
     "with_targets",
     "write_manifest",

@@ -30,6 +30,7 @@ class SpecAugmentConfig:
     F * `frequency_fraction` bins. Nothing is masked before steps[0]; with steps[0] = 0 this is the original schedule.
     """
 
+    kind: Literal["scheduled"] = "scheduled"
     steps: tuple[int, int, int] = (5000, 15000, 25000)
     scale: float = 1.0
     time_density: int = 100
@@ -46,9 +47,53 @@ class SpecAugmentConfig:
         if not 0 < self.frequency_fraction <= 1:
             raise ConfigError(f"spec_augment: frequency_fraction must be in (0, 1], not {self.frequency_fraction}.")
 
+    def spans(self, generator: torch.Generator, frames: int, bins: int, step: int) -> tuple[Tensor, Tensor] | None:
+        """Starts and ends (2, M) of the masks of an utterance of `frames` over time and over `bins`; None while off."""
+        s0, s1, s2 = (int(step >= self.scale * start) for start in self.steps)
+        if not s0:
+            return None
+        most = max(frames // self.time_density, 2) * (s0 + s1 + 2 * s2)
+        time = _spans(generator, frames, s1 + s2, most, self.time_width)
+        widest = max(1, int(bins * self.frequency_fraction))
+        return time, _spans(generator, bins, s1 + s2, 2 * s0 + s1 + 2 * s2, widest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugmentPolicyConfig:
+    """SpecAugment as Park et al. (arXiv 1904.08779) have it: the same number of masks for every utterance and step.
+
+    `frequency_masks` masks of 0 to `frequency_width` bins and `time_masks` masks of 0 to `time_width` frames, but of at
+    most `time_fraction` of the utterance, each drawn evenly and lying anywhere. The defaults are those of arXiv
+    2501.02370 (and of its authors' Conformer): one mask of 27 bins, one of 100 frames.
+    """
+
+    kind: Literal["policy"] = "policy"
+    frequency_masks: int = 1
+    frequency_width: int = 27
+    time_masks: int = 1
+    time_width: int = 100
+    time_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("frequency_masks", "frequency_width", "time_masks", "time_width"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"spec_augment: {name} must be 0 or more, not {getattr(self, name)}.")
+        if not 0 < self.time_fraction <= 1:
+            raise ConfigError(f"spec_augment: time_fraction must be in (0, 1], not {self.time_fraction}.")
+
+    def spans(self, generator: torch.Generator, frames: int, bins: int, step: int) -> tuple[Tensor, Tensor]:
+        """See `SpecAugmentConfig.spans`."""
+        longest = min(self.time_width, int(frames * self.time_fraction))
+        time = _placed(generator, frames, self.time_masks, longest)
+        return time, _placed(generator, bins, self.frequency_masks, min(self.frequency_width, bins))
+
+
+AnySpecAugmentConfig = SpecAugmentConfig | SpecAugmentPolicyConfig
+"""Every kind of SpecAugment, told apart by `kind`."""
+
 
 def spec_augment(
-    features_BTF: Tensor, lengths_B: Tensor, seeds_B: Tensor, step: int, config: SpecAugmentConfig
+    features_BTF: Tensor, lengths_B: Tensor, seeds_B: Tensor, step: int, config: AnySpecAugmentConfig
 ) -> Tensor:
     """Features with random spans of frames and of bins set to 0 (their mean, once normalised); for training only.
 
@@ -66,24 +111,23 @@ def hide(features_BTF: Tensor, masks: tuple[Tensor, Tensor] | None) -> Tensor:
 
 
 def spec_augment_masks(
-    lengths_B: Tensor, frames: int, bins: int, seeds_B: Tensor, step: int, config: SpecAugmentConfig
+    lengths_B: Tensor, frames: int, bins: int, seeds_B: Tensor, step: int, config: AnySpecAugmentConfig
 ) -> tuple[Tensor, Tensor] | None:
     """Masks time_BT and frequency_BF, true where SpecAugment hides; None while it is off.
 
     `lengths_B` are valid frames, `seeds_B` int64 seeds, `step` the optimiser step. All numbers are drawn on the CPU,
     for each utterance from its seed and its own length alone: the masks do not depend on the batch, its padding or the
-    device. Source: Park et al., arXiv 1904.08779; counts of `SpecAugmentConfig`.
+    device. Source: Park et al., arXiv 1904.08779; how many and how wide, say the configs.
     """
-    s0, s1, s2 = (int(step >= config.scale * start) for start in config.steps)
-    if not s0:
-        return None
-    widest = max(1, int(bins * config.frequency_fraction))
     time, frequency = [], []
     for length, seed in zip(lengths_B.tolist(), seeds_B.tolist(), strict=True):
-        generator = torch.Generator().manual_seed(seed)
-        most = max(length // config.time_density, 2) * (s0 + s1 + 2 * s2)
-        time.append(_spans(generator, length, s1 + s2, most, config.time_width))
-        frequency.append(_spans(generator, bins, s1 + s2, 2 * s0 + s1 + 2 * s2, widest))
+        spans = config.spans(torch.Generator().manual_seed(seed), length, bins, step)
+        if spans is None:
+            return None
+        time.append(spans[0])
+        frequency.append(spans[1])
+    if not time:
+        return None
     return _mask(time, frames).to(lengths_B.device), _mask(frequency, bins).to(lengths_B.device)
 
 
@@ -94,6 +138,13 @@ def _spans(generator: torch.Generator, size: int, least: int, most: int, widest:
     starts_M = torch.randperm(size, generator=generator)[:count]
     widths_M = torch.randint(1, widest + 1, (count,), generator=generator)
     return torch.stack((starts_M, (starts_M + widths_M).clamp_(max=size)))
+
+
+def _placed(generator: torch.Generator, size: int, count: int, widest: int) -> Tensor:
+    """Starts and ends (2, M) of `count` spans of 0 to `widest` places, wholly in [0, size)."""
+    widths_M = torch.randint(0, widest + 1, (count,), generator=generator)
+    starts_M = (torch.rand(count, generator=generator) * (size - widths_M + 1)).long().clamp_(max=size - widths_M)
+    return torch.stack((starts_M, starts_M + widths_M))
 
 
 def _mask(spans: list[Tensor], size: int) -> Tensor:

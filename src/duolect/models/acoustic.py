@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig
-from duolect.data.augment import SpecAugmentConfig
+from duolect.data.augment import AnySpecAugmentConfig
 from duolect.errors import ConfigError
 from duolect.models.decoders import AnyDecoderConfig, Decoder, build_decoder
 from duolect.models.encoded import Encoded
@@ -43,7 +43,7 @@ class AcousticConfig:
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the decoder; None: `vocabulary`
     decoder: AnyDecoderConfig | None = None
     freeze_encoder: bool = False
-    spec_augment: SpecAugmentConfig | None = None
+    spec_augment: AnySpecAugmentConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("bos_id", "eos_id"):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig, build_input
-from duolect.data.augment import SpecAugmentConfig, hide, spec_augment_masks
+from duolect.data.augment import AnySpecAugmentConfig, hide, spec_augment_masks
 from duolect.errors import ConfigError, ModelError
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
@@ -44,7 +44,7 @@ class SpeechEncoder(nn.Module):
         encoder: EncoderConfig,
         ctc_layers: tuple[int, ...],
         ctc_vocabulary: int,
-        augment: SpecAugmentConfig | None,
+        augment: AnySpecAugmentConfig | None,
         *,
         frozen: bool = False,
         stored: PreTrainedConfig | None = None,

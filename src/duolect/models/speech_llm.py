@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig
-from duolect.data.augment import SpecAugmentConfig
+from duolect.data.augment import AnySpecAugmentConfig
 from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
@@ -76,7 +76,7 @@ class SpeechLLMConfig:
     lora: LoraSettings | None = None
     freeze_embeddings: bool = False  # the LLM's input and output tables stay as they are, the rest of it is trained
     freeze_encoder: bool = False
-    spec_augment: SpecAugmentConfig | None = None
+    spec_augment: AnySpecAugmentConfig | None = None
 
     def __post_init__(self) -> None:
         ids: dict[str, tuple[int, ...]] = {"bos_id": (self.bos_id,), "eos_id": (self.eos_id,)}

@@ -6,7 +6,7 @@ from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system
 from duolect.training.final import TrainingSummary
 from duolect.training.run import train_recipe
-from duolect.training.schedule import PiecewiseLinear, Schedule, WarmupCosine
+from duolect.training.schedule import InverseSquareRoot, PiecewiseLinear, Schedule, WarmupCosine
 from duolect.training.task import (
     FROM_UNITS,
     AcousticTask,
@@ -23,6 +23,7 @@ __all__ = [
     "AcousticTask",
     "Best",
     "Checkpoints",
+    "InverseSquareRoot",
     "LanguageTask",
     "LoopConfig",
     "OptimiserConfig",

@@ -64,4 +64,25 @@ class WarmupCosine:
         return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * place))
 
 
-Schedule = PiecewiseLinear | WarmupCosine
+@dataclass(frozen=True, kw_only=True)
+class InverseSquareRoot:
+    """A straight line up from 0 over the warm-up, then down with the square root of the steps taken.
+
+    That of Vaswani et al. (2017), as in arXiv 2501.02370, whose warm-up has 25,000 steps. `warmup` below 1 is a
+    fraction of the run, else a number of steps; its last step has the peak learning rate. Beyond the warm-up the factor
+    does not depend on how long the run is.
+    """
+
+    kind: Literal["inverse_square_root"] = "inverse_square_root"
+    warmup: float = 25_000.0
+
+    def __post_init__(self) -> None:
+        require(self.warmup >= 0, f"schedule: warmup must be 0 or more, not {self.warmup}.")
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor of the peak learning rate used by step `step` (0-based) of `steps`."""
+        warm = max(1.0, self.warmup * steps if self.warmup < 1 else self.warmup)
+        return min((step + 1) / warm, math.sqrt(warm / (step + 1)))
+
+
+Schedule = PiecewiseLinear | WarmupCosine | InverseSquareRoot
