@@ -36,6 +36,7 @@ class LanguageConfig:
     label_smoothing: float = 0.0
     finetune: Finetune = "full"
     lora: LoraSettings | None = None
+    freeze_embeddings: bool = False  # input and output tables stay as they are, the rest is trained
 
     def __post_init__(self) -> None:
         for name in ("bos_id", "eos_id"):
@@ -45,7 +46,7 @@ class LanguageConfig:
                 )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"language model: label_smoothing must be in [0, 1), not {self.label_smoothing}.")
-        check_finetune(self.finetune, self.lora, self.llm.replace_embeddings)
+        check_finetune(self.finetune, self.lora, self.freeze_embeddings, self.llm.replace_embeddings)
 
 
 class LanguageModel(nn.Module):
@@ -60,7 +61,13 @@ class LanguageModel(nn.Module):
         self.vocabulary, self.bos_id, self.eos_id = config.llm.vocabulary, config.bos_id, config.eos_id
         dropout = config.llm.dropout if config.llm.source is None else 0.0
         self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
-        prepare_finetuning(self.llm.model, config.finetune, config.lora, config.llm.replace_embeddings)
+        prepare_finetuning(
+            self.llm.model,
+            config.finetune,
+            config.lora,
+            freeze_embeddings=config.freeze_embeddings,
+            train_embeddings=config.llm.replace_embeddings,
+        )
 
     def head(self, labels_BC: Tensor) -> LabelHead:
         """See `Autoregressive.head`."""

@@ -19,7 +19,7 @@ Finetune = Literal["full", "frozen", "lora"]
 class LoraSettings:
     """W + scale · B A with A of `rank` rows; scale is alpha / rank, or alpha / √rank when rank-stabilised.
 
-    arXiv 2603.15045: speech LLM q_proj and v_proj, rank 320, alpha 16, dropout 0.1, rank-stabilised.
+    `targets` are the last parts of the names of projections. Named settings: `LORA_PRESETS`.
     """
 
     rank: int = 16
@@ -40,27 +40,55 @@ class LoraSettings:
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
 
-def check_finetune(finetune: Finetune, lora: LoraSettings | None, replaced_embeddings: bool) -> None:
+LORA_PRESETS: dict[str, LoraSettings] = {
+    "lora": LoraSettings(rank=32, alpha=32.0, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
+    "lora-speech-llm": LoraSettings(
+        rank=320, alpha=16.0, dropout=0.1, targets=("q_proj", "v_proj"), rank_stabilised=True
+    ),
+    "lora-language": LoraSettings(
+        rank=64,
+        alpha=128.0,
+        dropout=0.1,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj"),
+        rank_stabilised=True,
+    ),
+}
+"""Settings by name: a common one, and those of arXiv 2603.15045 for the speech LLM and the 7B language model."""
+
+
+def check_finetune(
+    finetune: Finetune, lora: LoraSettings | None, freeze_embeddings: bool, replaced_embeddings: bool
+) -> None:
     """Raise ConfigError where the fine-tuning settings contradict each other."""
     if (finetune == "lora") != (lora is not None):
         raise ConfigError(f"finetune is {finetune!r}: settings under 'lora' belong to finetune 'lora' and only there.")
-    if finetune == "frozen" and replaced_embeddings:
-        raise ConfigError("finetune 'frozen' with replace_embeddings would leave the new embeddings random.")
+    if freeze_embeddings and finetune != "full":
+        raise ConfigError(f"freeze_embeddings belongs to finetune 'full'; {finetune!r} leaves the embeddings frozen.")
+    if replaced_embeddings and (finetune == "frozen" or freeze_embeddings):
+        what = "freeze_embeddings" if freeze_embeddings else "finetune 'frozen'"
+        raise ConfigError(f"{what} with replace_embeddings would leave the new embeddings random.")
 
 
-def prepare_finetuning(llm: Any, finetune: Finetune, lora: LoraSettings | None, train_embeddings: bool = False) -> None:
+def prepare_finetuning(
+    llm: Any,
+    finetune: Finetune,
+    lora: LoraSettings | None,
+    *,
+    freeze_embeddings: bool = False,
+    train_embeddings: bool = False,
+) -> None:
     """Set which parameters of a Hugging Face LLM are trained, adding LoRA to it in place where asked.
 
-    `train_embeddings`: with LoRA, the input and output tables are trained as well (new tables must be).
-    Raises ModelError where a LoRA target names no projection of the LLM.
+    `freeze_embeddings`: all but the input and output tables. `train_embeddings`: with LoRA, these tables are trained as
+    well (new tables must be). Raises ModelError where a LoRA target names no projection of the LLM.
     """
     if finetune == "lora" and lora is not None:
         _add_lora(llm, lora)
-        if train_embeddings:
-            for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):
-                table.requires_grad_(True)
     else:
         llm.requires_grad_(finetune == "full")
+    if freeze_embeddings or (finetune == "lora" and train_embeddings):
+        for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):
+            table.requires_grad_(not freeze_embeddings)
 
 
 def _add_lora(llm: nn.Module, lora: LoraSettings) -> None:
@@ -80,6 +108,9 @@ def _add_lora(llm: nn.Module, lora: LoraSettings) -> None:
         bias="none",
     )
     inject_adapter_in_model(settings, llm)
+    for parameter in llm.parameters():  # small steps of what is trained would be lost in bfloat16
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 @torch.no_grad()
@@ -98,8 +129,13 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
             tensor, rest = state.pop(key), key.removeprefix(f"{name}.")
             if rest.startswith("base_layer."):
                 plain = rest.removeprefix("base_layer.")
-                state[f"{name}.{plain}"] = tensor + delta.to(tensor.dtype) if plain == "weight" else tensor
+                state[f"{name}.{plain}"] = _sum(tensor, delta) if plain == "weight" else tensor
     return state
+
+
+def _sum(weight: Tensor, delta: Tensor) -> Tensor:
+    """In the type of `weight`, rounded once."""
+    return (weight.float() + delta.float()).to(weight.dtype)
 
 
 @torch.no_grad()
