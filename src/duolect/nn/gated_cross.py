@@ -107,14 +107,18 @@ class GatedCrossBlock(nn.Module):
         with _computing_in(x_RNE.dtype, x_RNE.device):
             # Within `forward`, where a sharded block has its weights.
             keys_values = self.attention.keys_values(source) if isinstance(source, Tensor) else source
-            attended = self.dropout(self.attention(self.norm(x_RNE), keys_values, bias_B11T, layout))
+            attended = self.dropout(self.attention(_normed(self.norm, x_RNE), keys_values, bias_B11T, layout))
             x = x_RNE + (self.gate.tanh() * attended).to(x_RNE.dtype)
             if self.feed_norm is None or self.feed_forward is None or self.feed_gate is None:
                 return x
-            fed = self.feed_gate.tanh() * self.dropout(self.feed_forward(self.feed_norm(x)))
+            fed = self.feed_gate.tanh() * self.dropout(self.feed_forward(_normed(self.feed_norm, x)))
             heard_B = lengths_B > 0
             heard_R11 = (heard_B if layout is None else heard_B[layout.utterance_R])[:, None, None]
             return x + (fed * heard_R11).to(x.dtype)
+
+
+def _normed(norm: nn.RMSNorm, x: Tensor) -> Tensor:
+    return norm(x.to(norm.weight.dtype))
 
 
 def _computing_in(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager:

@@ -114,9 +114,11 @@ class CrossInterface(nn.Module):
         """See `Interface.forget`."""
         return replace(state, text=llm.forget(state.text, counts_R))
 
-    def hidden(self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
+    def hidden(
+        self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None
+    ) -> Tensor:
         """See `Interface.hidden`."""
-        layout, listening = lay_out(llm, prompts, labels_BN), _Listening(self, self._source(audio))
+        layout, listening = lay_out(llm, prompts, labels_BN, lengths_B), _Listening(self, self._source(audio))
         states_BSE = llm.hidden(layout.embedded_BSE, at_layers=listening)
         listening.check(llm)
         return layout.after_bos(states_BSE, labels_BN.shape[1])
@@ -154,7 +156,9 @@ def _sizes(config: CrossConfig, llm: CausalLLM, layers: int) -> dict[str, Any]:
     architecture: Any = llm.model.config
     name = f"interface: the LLM ({architecture.model_type})"
     if config.every > layers:
-        raise ModelError(f"{name} has {layers} layers, so that there is no {config.every}th; lower every.")
+        raise ModelError(
+            f"{name} has {layers} layers, fewer than every ({config.every}), so that none would hear the audio."
+        )
     own = architecture.num_attention_heads
     heads = config.heads or own
     kv_heads = config.kv_heads

@@ -103,9 +103,11 @@ def _check(llm: CausalLLM, interface: str) -> None:
     """Run `llm` on one position up to its first layer."""
     probe, model = _Probe(), llm.model
     embedded_11E = torch.zeros(1, 1, llm.width, dtype=llm.dtype, device=model.device)
+    # With a mask of its own the decoder need not look at values, which a model on the meta device does not have.
+    seen_111 = torch.ones(1, 1, 1, dtype=torch.bool, device=model.device)
     reason = "does not hand keywords on to its layers"
     try:
-        llm.hidden(embedded_11E, at_layers=probe)
+        llm.hidden(embedded_11E, seen_111, at_layers=probe)
     except _Reached:
         if isinstance(probe.got, Tensor) and probe.got.shape == embedded_11E.shape:
             return
