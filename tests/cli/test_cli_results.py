@@ -66,11 +66,16 @@ def test_any_setting_of_the_search_can_be_given(system: Path, corpus: Corpus, tm
     )
     assert System.load(tmp_path / "c").search.labels_per_frame == 3
 
+    assert call("recognize", system, corpus.test, "--search.beam", 2, "--out", out).status == 0
+    narrow = read_run(out)[1]
+    assert narrow is not None
+    assert (narrow.search["beam"], narrow.search["nbest"]) == (2, 2)
+
     def complaint(*settings: object) -> str:
         return call("recognize", system, corpus.test, "--out", out, *settings).sentence()
 
-    assert "did you mean 'beam'" in complaint("--search.beem", 5)
-    assert "nbest is 8" in complaint("--search.beam", 2)
+    assert complaint("--search.beem", 5).endswith("--search.beem: a search has no field 'beem'; did you mean 'beam'?")
+    assert "nbest is 8" in complaint("--search.beam", 2, "--search.nbest", 8)
     assert "a value is missing" in complaint("--search.beam")
 
 

@@ -64,10 +64,7 @@ def override(config: Config, given: Iterable[Option], what: str = "recipe") -> C
     """The config with these fields changed. Raises ConfigError naming the field that is unknown or does not fit."""
     from duolect.configs import from_json, to_json
 
-    settings = to_json(config)
-    for option in given:
-        _set(settings, option, what)
-    return from_json(type(config), settings, what)
+    return from_json(type(config), _changed(to_json(config), given, what), what)
 
 
 def search_options(arguments: Sequence[str]) -> tuple[list[str], list[Option]]:
@@ -87,12 +84,20 @@ def search_options(arguments: Sequence[str]) -> tuple[list[str], list[Option]]:
 
 def override_search(system: System, given: Sequence[Option]) -> System:
     """The system with these fields of its search changed; scales that were tuned stay, and are tuned ones no more where
-    they are changed. Raises ConfigError where there is no search, or a field is unknown or does not fit."""
+    they are changed. A beam that is set narrower than the n-best list shortens that.
+
+    Raises ConfigError where there is no search, or a field is unknown or does not fit.
+    """
+    from duolect.configs import from_json, to_json
+
     if not given:
         return system
     if system.search is None:
         raise ConfigError("--search: the system has no search whose fields could be set; name a --method.")
-    return system.with_search(override(system.search, given, "search"), system.method)
+    settings = _changed(to_json(system.search), given, "search")
+    if not any(option.name == "nbest" for option in given) and isinstance(settings["beam"], int):
+        settings["nbest"] = min(settings["nbest"], max(settings["beam"], 1))
+    return system.with_search(from_json(type(system.search), settings, "search"), system.method)
 
 
 def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -104,29 +109,33 @@ def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, settings
 
 
+def _changed(settings: dict[str, Any], given: Iterable[Option], what: str) -> dict[str, Any]:
+    for option in given:
+        _set(settings, option, what)
+    return settings
+
+
 def _set(settings: dict[str, Any], option: Option, what: str) -> None:
     if not option.values:
         raise ConfigError(f"{option.tokens[0]}: a value is missing.")
     *path, last = option.name.split(".")
     place: Any = settings
     for number, key in enumerate(path):
-        _require_field(place, key, ".".join(path[:number]), what)
+        _require_field(place, key, ".".join(path[:number]), what, option)
         place = place[key]
-    _require_field(place, last, ".".join(path), what)
+    _require_field(place, last, ".".join(path), what, option)
     place[last] = _value(option, place[last])
 
 
-def _require_field(place: Any, key: str, where: str, whole: str) -> None:
-    what = where or f"a {whole}"
+def _require_field(place: Any, key: str, where: str, whole: str, option: Option) -> None:
+    what, typed = where or f"a {whole}", option.tokens[0].split("=")[0]
     if not isinstance(place, dict):
-        raise ConfigError(
-            f"--{where}.{key}: {what} is {json.dumps(place)} and has no fields; give it whole, as JSON, first."
-        )
+        raise ConfigError(f"{typed}: {what} is {json.dumps(place)} and has no fields; give it whole, as JSON, first.")
     # The keys of dictionaries of numbers and of empty objects are the user's own.
     if key not in place and (not place or any(isinstance(value, str | dict | list | None) for value in place.values())):
         near = difflib.get_close_matches(key, place, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(place)}."
-        raise ConfigError(f"--{where}{'.' if where else ''}{key}: {what} has no field {key!r}; {hint}")
+        raise ConfigError(f"{typed}: {what} has no field {key!r}; {hint}")
 
 
 def _value(option: Option, before: Any) -> Any:
