@@ -39,8 +39,8 @@ class Speaker(NamedTuple):
     def forget(self, state: Any, counts_R: Tensor) -> Any:
         return self.interface.forget(self.llm, state, counts_R)
 
-    def hidden(self, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
-        return self.interface.hidden(self.llm, audio, prompts, labels_BN)
+    def hidden(self, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.interface.hidden(self.llm, audio, prompts, labels_BN, lengths_B)
 
 
 def make_speaker(interface: Any, architecture: str = "qwen3", *, disturbed: bool = True, **llm: Any) -> Speaker:

@@ -80,9 +80,9 @@ def test_an_utterance_is_the_same_alone_and_in_a_batch_whatever_lies_in_the_padd
             heard = random_heard(seed)
             states_BTE, lengths_B = heard.audio
             states_BTE += 1e3 * (torch.arange(states_BTE.shape[1])[:, None] >= lengths_B[:, None, None])
-            together_BME = speaker.hidden(heard.audio, heard.prompts, heard.labels_BN)
+            together_BME = speaker.hidden(*heard)
             for b, count in enumerate(heard.counts_B.tolist()):
-                alone_1ME = speaker.hidden(*heard.alone(b)[:3])
+                alone_1ME = speaker.hidden(*heard.alone(b))
                 torch.testing.assert_close(
                     together_BME[b, : count + 1], alone_1ME[0], atol=2e-5, rtol=0, msg=f"{name}, seed {seed}"
                 )
@@ -116,7 +116,7 @@ def test_a_shorter_audio_after_a_longer_one_is_what_it_was(name: str, speakers: 
     speaker = speakers(name)
     short, long = random_heard(2, longest=3), random_heard(3, longest=20)
     with torch.inference_mode():
-        said = [speaker.hidden(*heard[:3]) for heard in (short, long, short)]
+        said = [speaker.hidden(*heard) for heard in (short, long, short)]
         assert torch.equal(said[0], said[2])
         started = [speaker.start(*heard[:2])[0] for heard in (short, long, short)]
         assert torch.equal(started[0], started[2])
@@ -226,10 +226,10 @@ def test_joint_search_with_ctc_finds_what_the_models_score(name: str, speech_llm
     model = speech_llms(name)
     with torch.inference_mode():
         encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
-        log_probs_BTW = model.ctc_log_probs(encoded)
+        log_probs_BTW, frames_B = model.ctc_log_probs(encoded)
         scorers = [
             Weighted("speech_llm", AutoregressiveScorer(model), WEIGHTS["speech_llm"]),
-            Weighted("ctc", CTCPrefixScorer(log_probs_BTW, encoded.lengths_B, eos_id=0), WEIGHTS["ctc"]),
+            Weighted("ctc", CTCPrefixScorer(log_probs_BTW, frames_B, eos_id=0), WEIGHTS["ctc"]),
         ]
         found = label_synchronous(scorers, encoded, beam=4, nbest=3, limits_B=[6, 3, 5], eos_id=0, forbidden_ids=[1])
         for b, hypotheses in enumerate(found):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig
 from duolect.data.augment import AnySpecAugmentConfig
+from duolect.data.targets import Target
 from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.causal import CausalLLM
@@ -54,7 +55,8 @@ class SpeechLLMConfig:
 
     The `prompts` are kept as text and as labels, so that training and use cannot differ: in training one of them is
     drawn for each utterance, recognition and evaluation take the first. With `tags` (names of what may be asked for,
-    languages to translate into, say) an utterance has the prompts of its tag. No prompts: the audio alone.
+    languages to translate into, say) an utterance has the prompts of its tag. No prompts: the audio alone. `target`: the
+    labels spell the transcript or the translation; the CTC heads always hear the transcript.
     """
 
     kind: Literal["speech_llm"] = "speech_llm"
@@ -68,6 +70,7 @@ class SpeechLLMConfig:
     interface: InterfaceConfig = field(default_factory=PrefixConfig)
     prompts: tuple[SpelledPrompt, ...] = ()
     tags: tuple[str, ...] = ()
+    target: Target = "text"
     ctc_layers: tuple[int, ...] = ()
     ctc_weight: float = 1.0  # 0: the heads stay as they are, for decoding only
     ctc_vocabulary: int | None = None  # where CTC speaks other units than the LLM; None: those of the LLM
@@ -192,7 +195,7 @@ class SpeechLLM(nn.Module):
         """See `Autoregressive.sequence_log_probs`."""
         if encoded is None:
             raise ModelError("The speech LLM needs encoded audio.")
-        return self.llm.log_probs(self._hidden(encoded, labels_BN))
+        return self.llm.log_probs(self._hidden(encoded, labels_BN, lengths_B))
 
     def loss_counts(self, batch: SpeechBatch) -> dict[str, float]:
         """How many labels each term of `forward` will be summed over; cheap."""
@@ -204,9 +207,9 @@ class SpeechLLM(nn.Module):
         encoded = self._adapted(self.speech(batch.samples_BN, batch.sample_lengths_B, batch.seeds_B, step))
         encoded = dataclasses.replace(encoded, tags_B=batch.tags_B)
         mask_BM, targets_P = next_label_targets(batch.labels_BN, batch.label_lengths_B, self.eos_id)
-        logits_PV = self.llm.logits(
-            self._hidden(encoded, batch.labels_BN, batch.seeds_B if self.training else None)[mask_BM]
-        )
+        seeds_B = batch.seeds_B if self.training else None
+        states_BME = self._hidden(encoded, batch.labels_BN, batch.label_lengths_B, seeds_B)
+        logits_PV = self.llm.logits(states_BME[mask_BM])
         total = label_smoothed_cross_entropy(logits_PV, targets_P, self.config.label_smoothing)
         terms = {"ce": LossTerm(total, counts["ce"])}
         if self._trains_ctc:
@@ -221,13 +224,13 @@ class SpeechLLM(nn.Module):
         other.prompts = PromptTable(prompts, self.config.tags, self.bos_id)
         return other
 
-    def initialise_encoder(self, acoustic: AcousticModel) -> list[str]:
-        """Start from the encoder of `acoustic` (and from its CTC heads, where layer and vocabulary agree).
+    def initialise_encoder(self, acoustic: AcousticModel, heads: bool = True) -> list[str]:
+        """Start from the encoder of `acoustic`, and with `heads` from its CTC heads where layer and vocabulary agree.
 
         It may have fewer layers than this one. Returns the encoder parameters that remain new. Raises ModelError where
         features or sizes differ.
         """
-        return self.speech.initialise_from(acoustic.speech)
+        return self.speech.initialise_from(acoustic.speech, heads)
 
     def initialise_llm(self, language: LanguageModel) -> None:
         """Start from a language model of the same architecture and units, its LoRA, if any, merged.
@@ -243,9 +246,9 @@ class SpeechLLM(nn.Module):
     def _ctc_counts(self, batch: SpeechBatch) -> dict[str, float]:
         return self.speech.ctc_counts(batch) if self._trains_ctc else {}
 
-    def _hidden(self, encoded: Encoded, labels_BN: Tensor, seeds_B: Tensor | None = None) -> Tensor:
+    def _hidden(self, encoded: Encoded, labels_BN: Tensor, lengths_B: Tensor, seeds_B: Tensor | None = None) -> Tensor:
         prompts = self.prompts.choose(encoded.tags_B, encoded.lengths_B, seeds_B)
-        return self.interface.hidden(self.llm, _audio(encoded), prompts, labels_BN)
+        return self.interface.hidden(self.llm, _audio(encoded), prompts, labels_BN, lengths_B)
 
     def _adapted(self, encoded: Encoded) -> Encoded:
         audio = self.adapter(encoded.states_BTD, encoded.lengths_B, lambda: self.speech.ctc_logits(encoded)[0])

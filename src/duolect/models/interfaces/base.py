@@ -59,9 +59,13 @@ class Interface(Protocol):
         """The rows without the last counts_R[r] labels of each."""
         ...
 
-    def hidden(self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
-        """States (B, M, E) after BOS and each of the labels, differentiable; what stands beyond a row's labels has no
-        meaning."""
+    def hidden(
+        self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None
+    ) -> Tensor:
+        """States (B, M, E) after BOS and each of the labels, of which a row has lengths_B[b] (None: all N).
+
+        Differentiable. What stands beyond a row's labels has no meaning.
+        """
         ...
 
 
@@ -75,17 +79,28 @@ class Layout(NamedTuple):
     def after_bos(self, states_BSE: Tensor, labels: int) -> Tensor:
         """States (B, M, E) after BOS and each of N = `labels` labels."""
         index_BM = self.bos_B[:, None] + torch.arange(labels + 1, device=self.bos_B.device)
+        index_BM = index_BM.clamp(max=states_BSE.shape[1] - 1)  # the labels of a row may be fewer
         return states_BSE.gather(1, index_BM.unsqueeze(-1).expand(-1, -1, states_BSE.shape[2]))
 
 
-def lay_out(llm: CausalLLM, prompts: Prompts, labels_BN: Tensor | None = None, audio: Audio | None = None) -> Layout:
-    """[prompt | audio | prompt | BOS | labels] without gaps; audio and labels are left out where they are None."""
+def lay_out(
+    llm: CausalLLM,
+    prompts: Prompts,
+    labels_BN: Tensor | None = None,
+    lengths_B: Tensor | None = None,
+    audio: Audio | None = None,
+) -> Layout:
+    """[prompt | audio | prompt | BOS | labels] without gaps; audio and labels are left out where they are None.
+
+    A row has lengths_B[b] labels (None: all N).
+    """
     parts = [(llm.embed(prompts.before_BP), prompts.before_lengths_B)]
     if audio is not None:
         parts.append((audio.states_BTE.to(parts[0][0].dtype), audio.lengths_B))
     parts.append((llm.embed(prompts.after_BP), prompts.after_lengths_B))
     after = len(parts) - 1
     if labels_BN is not None:
-        parts.append((llm.embed(labels_BN), torch.full_like(prompts.after_lengths_B, labels_BN.shape[1])))
+        every_B = torch.full_like(prompts.after_lengths_B, labels_BN.shape[1])
+        parts.append((llm.embed(labels_BN), every_B if lengths_B is None else lengths_B))
     embedded_BSE, starts_PB, _ = join(parts)
     return Layout(embedded_BSE, starts_PB[1], starts_PB[after] + prompts.after_lengths_B - 1)

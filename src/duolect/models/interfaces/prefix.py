@@ -61,9 +61,11 @@ class PrefixInterface(nn.Module):
         """See `Interface.forget`."""
         return llm.forget(state, counts_R)
 
-    def hidden(self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor) -> Tensor:
+    def hidden(
+        self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None
+    ) -> Tensor:
         """See `Interface.hidden`."""
-        layout = lay_out(llm, prompts, labels_BN, audio)
+        layout = lay_out(llm, prompts, labels_BN, lengths_B, audio)
         states_BSE = llm.hidden(layout.embedded_BSE, self._seen(layout, audio))
         return layout.after_bos(states_BSE, labels_BN.shape[1])
 
