@@ -80,6 +80,8 @@ class SearchConfig:
     * `ctc`: whose CTC head gives the term ctc: the acoustic model's or the speech LLM's own; `ctc_layer` picks one of
       its heads (None: the last).
     * `beam` hypotheses are kept, the best `nbest` (≤ beam) of them are handed on.
+    * `spellings`: where labels can be read in several ways (phonemes: words that sound alike), each hypothesis is
+      handed on with that many texts, the most frequent words first, for terms `after` the first pass to choose from.
     * `length_exponent` α ranks by score/N^α in a search over labels (normal without CTC: 1, with it: 0).
     * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
       may still reach by its score at the present length.
@@ -116,6 +118,7 @@ class SearchConfig:
     ctc_layer: int | None = None
     beam: int = 1
     nbest: int = 1
+    spellings: int = 1
     length_exponent: float = 0.0
     stop: Literal["exact", "heuristic"] = "exact"
     candidates: int | None = None
@@ -136,7 +139,7 @@ class SearchConfig:
     draft_gate_by: EntropyOf = "max"
 
     def __post_init__(self) -> None:
-        for name in ("beam", "nbest", "candidates", "keep_labels", "labels_per_frame"):
+        for name in ("beam", "nbest", "spellings", "candidates", "keep_labels", "labels_per_frame"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"search: {name} must be at least 1, not {value}.")

@@ -1,4 +1,4 @@
-"""N-best lists that scales are chosen on: every label sequence of an utterance once, with every term of it.
+"""N-best lists that scales are chosen on: every hypothesis of an utterance once, with every term of it.
 
 U utterances · K hypotheses each · Q terms
 """
@@ -18,6 +18,9 @@ from duolect.systems.grid import TermTable
 from duolect.systems.rescoring import add_terms
 from duolect.systems.rows import Candidate
 
+Key = tuple[tuple[int, ...], str]
+"""What tells hypotheses apart: their labels, and the text these are read as."""
+
 
 class Entry(NamedTuple):
     """A hypothesis as tuning sees it: its text, unweighted terms (natural logarithms) and number of labels, no EOS."""
@@ -32,7 +35,7 @@ class NbestLists:
     """The hypotheses of each utterance, by its id, in the order in which they were found; they only become more."""
 
     terms: tuple[str, ...]
-    found: dict[str, dict[tuple[int, ...], Candidate]] = field(default_factory=dict)
+    found: dict[str, dict[Key, Candidate]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -51,17 +54,21 @@ class NbestLists:
         fresh: list[list[Candidate]] = []
         for name, candidates in zip(context.ids, lists, strict=True):
             known = self.found.setdefault(name, {})
-            new = {c.labels: c for c in candidates if c.labels not in known}
+            new = {_key(c): c for c in candidates if _key(c) not in known}
             kept = [t for t in self.terms if t in scored]
             fresh.append([replace(c, terms={t: c.terms[t] for t in kept}, flags=()) for c in new.values()])
         missing = [t for t in self.terms if t not in scored]
         for name, candidates in zip(context.ids, add_terms(context, fresh, missing), strict=True):
-            self.found[name] |= {c.labels: c for c in candidates}
-        return [[self.found[name][c.labels] for c in each] for name, each in zip(context.ids, lists, strict=True)]
+            self.found[name] |= {_key(c): c for c in candidates}
+        return [[self.found[name][_key(c)] for c in each] for name, each in zip(context.ids, lists, strict=True)]
 
     def entries(self, name: str) -> list[Entry]:
         """The list of an utterance."""
         return [Entry(c.text, c.terms, len(c.labels)) for c in self.found[name].values()]
+
+
+def _key(candidate: Candidate) -> Key:
+    return candidate.labels, candidate.text
 
 
 def exact_terms(search: SearchConfig) -> set[str]:

@@ -64,7 +64,13 @@ METHODS: dict[str, Method] = {
     "ctc+lm-rescoring": Method(
         description="the n-best list of CTC prefix beam search, scored again by the language model in its own units",
         search=SearchConfig(
-            first_pass="frames", after=Scales(lm=0.5), beam=32, nbest=32, labels_per_frame=16, exact_ctc=True
+            first_pass="frames",
+            after=Scales(lm=0.5),
+            beam=32,
+            nbest=32,
+            spellings=8,
+            labels_per_frame=16,
+            exact_ctc=True,
         ),
         tuned=("lm", "prior"),
     ),

@@ -10,6 +10,7 @@ from duolect.systems.context import Context
 from duolect.systems.first_pass import run_first_pass
 from duolect.systems.rescoring import add_terms, rank
 from duolect.systems.rows import Candidate
+from duolect.text import spellings
 
 
 def recognize_batch(context: Context) -> list[list[Candidate]]:
@@ -24,18 +25,19 @@ def recognize_batch(context: Context) -> list[list[Candidate]]:
 
 
 def as_candidates(context: Context, lists: Sequence[Sequence[Hypothesis]]) -> list[list[Candidate]]:
-    """A search's hypotheses with their text."""
-    units = spelling_units(context.parts, context.search)
+    """A search's hypotheses with their text; where the search asks for it, with all the texts that sound like it."""
+    units, limit = spelling_units(context.parts, context.search), context.search.spellings
     return [
         [
             Candidate(
-                text=units.decode(list(h.labels)),
+                text=text,
                 labels=tuple(h.labels),
                 score=h.score,
                 terms=dict(h.terms),
                 flags=(*(("truncated",) if h.truncated else ()), *h.flags),
             )
             for h in each
+            for text in spellings(units, h.labels, limit)
         ]
         for each in lists
     ]
