@@ -16,9 +16,8 @@ from duolect.errors import ConfigError, ModelError
 from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.heads import LabelHead
 from duolect.models.interfaces.base import Audio, Prompts, lay_out
-from duolect.models.interfaces.layers import open_layers
+from duolect.models.interfaces.layers import LayerCall, open_layers
 from duolect.nn.gated_cross import CrossSource, GatedCrossBlock
-from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
 
 
@@ -133,14 +132,16 @@ class _Listening:
     def __init__(self, interface: CrossInterface, audio: CrossSource) -> None:
         self.interface, self.audio, self.attended = interface, audio, 0
 
-    def before(self, number: int, x_RNE: Tensor, layout: RowLayout | None) -> Tensor:
+    def before(self, call: LayerCall) -> LayerCall:
         """See `AtLayers.before`."""
-        place, rest = divmod(number + 1, self.interface.every)
+        place, rest = divmod(call.number + 1, self.interface.every)
         if rest:
-            return x_RNE
+            return call
         self.attended += 1
         block, audio = self.interface.blocks[place - 1], self.audio
-        return block(x_RNE, audio.blocks[place - 1], audio.bias_B11T, audio.lengths_B, layout)
+        keys_values = audio.blocks[place - 1]
+        states_RNE = block(call.states_RNE, keys_values, audio.bias_B11T, audio.lengths_B, call.layout)
+        return replace(call, states_RNE=states_RNE)
 
     def check(self, llm: CausalLLM) -> None:
         """Raise ModelError where a block was passed over in the forward just run."""

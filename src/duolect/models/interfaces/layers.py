@@ -9,6 +9,7 @@ R rows · N labels · E LLM width.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,14 +21,27 @@ from duolect.models.causal import CausalLLM
 from duolect.nn.rows import RowLayout
 
 
+@dataclass(frozen=True)
+class LayerCall:
+    """Layer `number` (from 0) is about to be given its hidden states and, beside them, keywords."""
+
+    number: int
+    layer: nn.Module
+    states_RNE: Tensor
+    keywords: dict[str, Any]
+
+    @property
+    def layout(self) -> RowLayout | None:
+        """Of the rows of a cached step; None: one row for each utterance, in order."""
+        shared = self.keywords.get("shared")  # the cache of a step
+        return None if shared is None else shared.layout
+
+
 class AtLayers(Protocol):
     """What is asked before each layer."""
 
-    def before(self, number: int, x_RNE: Tensor, layout: RowLayout | None) -> Tensor:
-        """What layer `number` (from 0) gets instead of `x_RNE`.
-
-        layout: of the rows of a cached step; None: one row for each utterance, in order.
-        """
+    def before(self, call: LayerCall) -> LayerCall:
+        """The call that is made instead."""
         ...
 
 
@@ -37,7 +51,7 @@ def open_layers(llm: CausalLLM, interface: str) -> int:
     Raises ModelError, naming the LLM and the `interface` that needs it, where the layers are not found, do not begin
     with the hidden states or do not get the keyword.
     """
-    layers = _layers(llm, interface)
+    layers = list(find_layers(llm, interface))
     handles = [
         layer.register_forward_pre_hook(partial(_before, number), with_kwargs=True)
         for number, layer in enumerate(layers)
@@ -51,7 +65,8 @@ def open_layers(llm: CausalLLM, interface: str) -> int:
     return len(layers)
 
 
-def _layers(llm: CausalLLM, interface: str) -> list[nn.Module]:
+def find_layers(llm: CausalLLM, interface: str) -> nn.ModuleList:
+    """The layers of `llm`. Raises ModelError, naming the LLM and the `interface` that needs them, if there are none."""
     config: Any = llm.model.config
     decoder = getattr(llm.model, llm.model.base_model_prefix)
     number = getattr(config, "num_hidden_layers", None)
@@ -62,7 +77,7 @@ def _layers(llm: CausalLLM, interface: str) -> list[nn.Module]:
             f"modules, {len(found)} are as long as it has layers ({number}), expected one; use a decoder such as "
             f"Qwen2, Qwen3 or Llama."
         )
-    return list(found[0])
+    return found[0]
 
 
 def _outermost_lists(module: nn.Module) -> list[nn.ModuleList]:
@@ -77,12 +92,10 @@ def _before(number: int, layer: nn.Module, arguments: tuple[Any, ...], keywords:
     asked: AtLayers | None = keywords.pop("at_layers", None)
     if asked is None:
         return None
-    shared = keywords.get("shared")  # the cache of a step
-    layout = None if shared is None else shared.layout
-    if arguments:
-        return (asked.before(number, arguments[0], layout), *arguments[1:]), keywords
-    keywords["hidden_states"] = asked.before(number, keywords["hidden_states"], layout)
-    return arguments, keywords
+    if not arguments:
+        arguments = (keywords.pop("hidden_states"),)
+    call = asked.before(LayerCall(number, layer, arguments[0], keywords))
+    return (call.states_RNE, *arguments[1:]), call.keywords
 
 
 class _Reached(Exception):
@@ -93,8 +106,8 @@ class _Probe:
     def __init__(self) -> None:
         self.got: Any = None
 
-    def before(self, number: int, x_RNE: Tensor, layout: RowLayout | None) -> Tensor:
-        self.got = x_RNE
+    def before(self, call: LayerCall) -> LayerCall:
+        self.got = call.states_RNE
         raise _Reached
 
 
