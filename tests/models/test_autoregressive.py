@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from fbk_configs import CONFIGS as FBK
 
 from duolect.errors import ModelError
 from duolect.models import Autoregressive, LanguageConfig, LLMConfig, SpeechLLMConfig
 
-KINDS = ["decoder", "language", "speech_llm", "qwen3", "llama"]
+KINDS = ["decoder", "language", "speech_llm", "qwen3", "llama", *FBK]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def speakers(models: Any, configs: Any, build: Callable) -> dict[str, tuple[Any,
         "speech_llm": (models["speech_llm"], models["speech_llm"]),
         "qwen3": (None, qwen3),
         "llama": (llama, llama),
+        **{kind: (model, model.decoder) for kind, model in ((kind, build(config)) for kind, config in FBK.items())},
     }
 
 

@@ -92,12 +92,13 @@ def attend(
     heads, utterances, positions, width = keys_HBTd.shape
     rows, _, count, _ = query_PQNd.shape
     query_HPMd = (query_PQNd * scale).transpose(0, 1).unflatten(0, (heads, -1)).transpose(1, 2).flatten(2, 3)
-    side = heads * utterances, layout.width * query_HPMd.shape[2]  # all queries of an utterance side by side
+    group = query_HPMd.shape[2]
+    side = heads * utterances, layout.width * group  # all queries of an utterance side by side
 
     scores = layout.place(query_HPMd, 1).reshape(*side, width) @ keys_HBTd.flatten(0, 1).transpose(1, 2)
     if bias_BT is not None:
         scores.unflatten(0, (heads, utterances)).add_(bias_BT[:, None])
-    prefix_HPMT = layout.unplace(scores.reshape(heads, utterances * layout.width, -1, positions), 1)
+    prefix_HPMT = layout.unplace(scores.reshape(heads, utterances * layout.width, group, positions), 1)
     own_HPMX = (query_HPMd.flatten(0, 1) @ keys_HPXd.flatten(0, 1).transpose(1, 2)).unflatten(0, (heads, rows))
     if bias_PNX is not None:
         own_HPMX.unflatten(2, (-1, count)).add_(bias_PNX[:, None])
@@ -105,7 +106,7 @@ def attend(
     weights = torch.cat((prefix_HPMT, own_HPMX), 3).softmax(3, dtype=torch.float32).to(values_HBTd.dtype)
     prefix_HPMT, own_HPMX = weights.split((positions, own_HPMX.shape[3]), 3)
     attended = layout.place(prefix_HPMT, 1).reshape(*side, positions) @ values_HBTd.flatten(0, 1)
-    attended_HPMd = layout.unplace(attended.reshape(heads, utterances * layout.width, -1, attended.shape[2]), 1)
+    attended_HPMd = layout.unplace(attended.reshape(heads, utterances * layout.width, group, -1), 1)
     attended = torch.baddbmm(attended_HPMd.flatten(0, 1), own_HPMX.flatten(0, 1), values_HPXd.flatten(0, 1))
     # (H·P, g·N, d) -> (P, N, H·g, d)
     return attended.view(heads, rows, -1, count, attended.shape[2]).permute(1, 3, 0, 2, 4).flatten(2, 3)
