@@ -9,13 +9,16 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from duolect.errors import ConfigError
 
 Config = TypeVar("Config")
+
+UNSET: Any = object()
+"""Stands in for a field that has no default."""
 
 
 def to_json(config: Any) -> Any:
@@ -58,6 +61,33 @@ def from_json(cls: type[Config], mapping: Any, where: str = "config") -> Config:
         if name not in values and no_default:
             raise ConfigError(f"{where}: the field {name!r} of {cls.__name__} is missing.")
     return cls(**values)
+
+
+def other_kind(cls: Any, settings: Any, path: Sequence[str], kind: str) -> dict[str, Any] | None:
+    """The fields that the part at `path` of `settings`, a `cls` as plain JSON values, would have if it were of `kind`.
+
+    All have their defaults, and those that have none are `UNSET`. None where the part is of this kind already, or has
+    no such kind.
+    """
+    classes: Sequence[Any] = (cls,)
+    for key in path:
+        hint = typing.get_type_hints(_class_of(classes, settings))[key]
+        classes = [a for a in (hint, *get_args(hint)) if dataclasses.is_dataclass(a)]
+        settings = settings[key]
+        if not isinstance(settings, Mapping) or not classes:
+            return None
+    found = [a for a in classes if kind in _kinds(a)]
+    if not found or found[0] is _class_of(classes, settings):
+        return None
+    fields: dict[str, Any] = {"kind": kind}
+    for field in dataclasses.fields(found[0]):
+        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        fields.setdefault(field.name, UNSET if value is dataclasses.MISSING else to_json(value))
+    return fields
+
+
+def _class_of(classes: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+    return next((a for a in classes if settings.get("kind") in _kinds(a)), classes[0])
 
 
 def _show(value: Any) -> str:

@@ -71,6 +71,36 @@ def test_a_field_that_does_not_fit_is_one_sentence(call: Call, given: str, sente
     assert sentence in result.sentence()
 
 
+SPEECH_LLM = ["demo-speech-llm", "--train", "a", "--dev", "b", "--acoustic", "c", "--language", "d"]
+
+
+def test_a_part_of_another_kind_has_its_defaults_and_its_fields(call: Call) -> None:
+    given = "--task.model.interface.every 2 --task.model.interface.kind cross --task.model.encoder.kind huggingface"
+    source = "--task.model.encoder.source openai/whisper-tiny"
+    result = call("train", *SPEECH_LLM, *given.split(), *source.split(), "--show")
+    assert result.status == 0
+    lines = [line.split(" = ") for line in result.out.splitlines()]
+    shown = {name: value for name, value in lines if name.startswith(("task.model.interface", "task.model.encoder"))}
+    assert shown["task.model.interface.kind"] == '"cross"'
+    assert shown["task.model.interface.every"] == "2"
+    assert shown["task.model.interface.heads"] == "null"
+    assert shown["task.model.encoder.source"] == '"openai/whisper-tiny"'
+    assert not {name for name in shown if name.endswith((".audio", ".width"))}  # of prefix and Conformer
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--task.model.interface.kind crossed", "interface: kind must be one of 'prefix', "),
+        ("--task.model.interface.kind cross --task.model.interface.audio causal", "interface has no field 'audio'"),
+        ("--task.model.interface.every 2", "interface has no field 'every'; known are kind, audio"),
+        ("--task.model.encoder.kind huggingface", "the field 'source' of HuggingFaceEncoderConfig is missing"),
+    ],
+)
+def test_a_kind_that_does_not_fit_is_one_sentence(call: Call, given: str, sentence: str) -> None:
+    assert sentence in call("train", *SPEECH_LLM, *given.split()).sentence()
+
+
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -61,10 +62,13 @@ def is_override(option: Option, taken: Iterable[str]) -> bool:
 
 
 def override(config: Config, given: Iterable[Option], what: str = "recipe") -> Config:
-    """The config with these fields changed. Raises ConfigError naming the field that is unknown or does not fit."""
-    from duolect.configs import from_json, to_json
+    """The config with these fields changed. Raises ConfigError naming the field that is unknown or does not fit.
 
-    return from_json(type(config), _changed(to_json(config), given, what), what)
+    A part that is given another `kind` has the defaults of that kind; its fields may be set beside it.
+    """
+    from duolect.configs import from_json
+
+    return from_json(type(config), _changed(config, given, what), what)
 
 
 def search_options(arguments: Sequence[str]) -> tuple[list[str], list[Option]]:
@@ -88,13 +92,13 @@ def override_search(system: System, given: Sequence[Option]) -> System:
 
     Raises ConfigError where there is no search, or a field is unknown or does not fit.
     """
-    from duolect.configs import from_json, to_json
+    from duolect.configs import from_json
 
     if not given:
         return system
     if system.search is None:
         raise ConfigError("--search: the system has no search whose fields could be set; name a --method.")
-    settings = _changed(to_json(system.search), given, "search")
+    settings = _changed(system.search, given, "search")
     if not any(option.name == "nbest" for option in given) and isinstance(settings["beam"], int):
         settings["nbest"] = min(settings["nbest"], max(settings["beam"], 1))
     return system.with_search(from_json(type(system.search), settings, "search"), system.method)
@@ -109,13 +113,36 @@ def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, settings
 
 
-def _changed(settings: dict[str, Any], given: Iterable[Option], what: str) -> dict[str, Any]:
-    for option in given:
-        _set(settings, option, what)
-    return settings
+def _changed(config: Any, given: Iterable[Option], what: str) -> dict[str, Any]:
+    """The config as JSON values, these fields changed."""
+    from duolect.configs import other_kind, to_json
+
+    settings = to_json(config)
+    # Kinds come first, from the outside to the inside: the other fields are theirs.
+    for option in sorted(given, key=lambda option: option.name.count(".") if _names_kind(option) else math.inf):
+        place, last = _place(settings, option, what)
+        value = _value(option, place[last])
+        if _names_kind(option) and (fields := other_kind(type(config), settings, option.name.split(".")[:-1], value)):
+            place.clear()
+            place.update(fields)
+        place[last] = value
+    return _without_unset(settings)
 
 
-def _set(settings: dict[str, Any], option: Option, what: str) -> None:
+def _names_kind(option: Option) -> bool:
+    return option.name.endswith(".kind")
+
+
+def _without_unset(settings: Any) -> Any:
+    from duolect.configs import UNSET
+
+    if not isinstance(settings, dict):
+        return settings
+    return {key: _without_unset(value) for key, value in settings.items() if value is not UNSET}
+
+
+def _place(settings: dict[str, Any], option: Option, what: str) -> tuple[dict[str, Any], str]:
+    """The object that an option's field is of, and the name of the field in it."""
     if not option.values:
         raise ConfigError(f"{option.tokens[0]}: a value is missing.")
     *path, last = option.name.split(".")
@@ -124,7 +151,7 @@ def _set(settings: dict[str, Any], option: Option, what: str) -> None:
         _require_field(place, key, ".".join(path[:number]), what, option)
         place = place[key]
     _require_field(place, last, ".".join(path), what, option)
-    place[last] = _value(option, place[last])
+    return place, last
 
 
 def _require_field(place: Any, key: str, where: str, whole: str, option: Option) -> None:
