@@ -77,7 +77,7 @@ def test_the_mean_of_the_last_checkpoints(tmp_path: Path) -> None:
     trainer.run()
     states = [load_tensors(tmp_path / f"checkpoints/step-000000{n}/model.safetensors") for n in (20, 30, 40)]
     assert "norm.running_mean" in states[0]
-    for name, tensor in model_tensors(trainer.model).items():
+    for name, tensor in model_tensors(trainer.model, trainer.stages.trained).items():
         torch.testing.assert_close(tensor, torch.stack([state[name] for state in states]).mean(0))
 
 
@@ -98,16 +98,18 @@ def test_a_checkpoint_holds_only_what_was_trained(tmp_path: Path) -> None:
     assert "head.weight" not in names
     with pytest.raises(TrainingError, match=r"'hidden\.bias' of the model is missing"):
         load_model_tensors(
-            trainer.model, {k: v for k, v in model_tensors(trainer.model).items() if k != "hidden.bias"}, "x"
+            trainer.model,
+            {k: v for k, v in model_tensors(trainer.model, trainer.stages.trained).items() if k != "hidden.bias"},
+            "x",
         )
 
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, 3, batches=ToyBatches(nan_at=range(3)))
-    before = model_tensors(trainer.model)
+    before = model_tensors(trainer.model, trainer.stages.trained)
     summary = trainer.run()
     assert summary.skipped_steps == 3
-    for name, tensor in model_tensors(trainer.model).items():
+    for name, tensor in model_tensors(trainer.model, trainer.stages.trained).items():
         assert torch.equal(tensor, before[name])
     assert all(norm.pending is None for norm in trainer.model.modules() if isinstance(norm, MaskedBatchNorm))
     assert _lines(tmp_path)[0]["ids"] == ["utterance-0-0", "utterance-0-1", "utterance-0-2"]

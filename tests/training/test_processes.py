@@ -27,6 +27,7 @@ STEPS = 10
 ONE: dict[str, Any] = {"steps": STEPS, "accumulate": 2, "dropout": 0.0}
 TWO = {**ONE, "accumulate": 1, "sharding": "fsdp2"}
 """Two micro-batches a step, in turn on one process or at once on two."""
+STAGED: dict[str, Any] = {"freeze": ["^layers.0.contract"], "freeze_until": {"^hidden": 4, r"^layers\.1\.": 4}}
 AVERAGED = {"average_last": 2, "checkpoint_every": 5}
 
 
@@ -38,6 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_toy(folder / "adamw", **ONE)
     run_toy(folder / "muon", **ONE, kind="muon")
     run_toy(folder / "accumulated", **ONE | {"accumulate": 4}, **AVERAGED)
+    run_toy(folder / "staged", **ONE, **STAGED)
     run_toy(folder / "half", **ONE, stop=5)
     shutil.copytree(folder / "half", folder / "then2")
     two: list[tuple[str, dict[str, Any]]] = [
@@ -46,6 +48,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("muon2", {"kind": "muon"}),
         ("muon-whole2", {"kind": "muon", "sharding": "none"}),
         ("accumulated2", {"accumulate": 2, **AVERAGED}),
+        ("staged2", STAGED),
+        ("staged-whole2", {**STAGED, "sharding": "none"}),
+        ("half-staged2", {**STAGED, "stop": 2}),
+        ("half-staged2", {**STAGED, "stop": 5}),
+        ("half-staged2", STAGED),
         ("half2", {"stop": 5}),
         ("then2", {}),
         ("whole-dropout2", {"dropout": 0.1}),
@@ -63,6 +70,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("one", "two"), [("adamw", "adamw2"), ("muon", "muon2"), ("accumulated", "accumulated2")])
 def test_two_sharded_processes_equal_one(runs: Path, one: str, two: str) -> None:
     assert_same_run(runs / one, runs / two, STEPS)
+
+
+@pytest.mark.parametrize("two", ["staged2", "staged-whole2", "half-staged2"])
+def test_stages_are_the_same_on_two_processes(runs: Path, two: str) -> None:
+    """Sharded, whole, and stopped in either stage."""
+    assert_same_run(runs / "staged", runs / two, STEPS)
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

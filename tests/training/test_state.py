@@ -32,7 +32,8 @@ def test_a_checkpoint_holds_what_training_changes(changes: dict[str, Any]) -> No
     model = build_model(config)
     torch.manual_seed(1)
     other = build_model(config)
-    tensors = model_tensors(model)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    tensors = model_tensors(model, trained)
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert bool(frozen) == bool(changes)
     assert not frozen & set(tensors)
@@ -40,9 +41,9 @@ def test_a_checkpoint_holds_what_training_changes(changes: dict[str, Any]) -> No
         for parameter in other.parameters():
             if parameter.requires_grad:
                 parameter.zero_()
-    load_model_tensors(other, tensors, "checkpoint")
+    load_model_tensors(other, trained, tensors, "checkpoint")
     assert other.state_dict().keys() == model.state_dict().keys()
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in other.state_dict().items())
     name, _ = tensors.popitem()
     with pytest.raises(TrainingError, match=f"checkpoint: the tensor {name!r} of the model is missing"):
-        load_model_tensors(other, tensors, "checkpoint")
+        load_model_tensors(other, trained, tensors, "checkpoint")

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +144,8 @@ def make_trainer(
     lr: float = 0.01,
     kind: str = "adamw",
     outside: bool = False,
+    freeze: Sequence[str] = (),
+    freeze_until: Mapping[str, int] | None = None,
     **loop,
 ) -> Trainer:
     defaults = {
@@ -163,7 +165,7 @@ def make_trainer(
         model,
         batches or ToyBatches(ranks.rank, ranks.size),
         evaluate=evaluate,
-        optimiser=OptimiserConfig(lr=lr, kind=kind),
+        optimiser=OptimiserConfig(lr=lr, kind=kind, freeze=tuple(freeze), freeze_until=dict(freeze_until or {})),
         schedule=PiecewiseLinear(),
         loop=settings,
         folder=folder,

@@ -22,8 +22,11 @@ class OptimiserConfig:
     The paper: AdamW, lr 5e-4 at the peak, eps 1e-16, weight decay 1e-2 (not on embeddings), norm clipped at 5.
 
     `lr` is the learning rate at the schedule's peak; the schedule gives a factor for each step.
-    Biases, norm weights and embeddings are never decayed. `learning_rate_scales` maps regular expressions, searched
-    for in parameter names, to factors of the learning rate; the first one that fits counts.
+    Biases, norm weights and embeddings are never decayed. Parameters are chosen by regular expressions, searched for in
+    their names: `learning_rate_scales` maps them to factors of the learning rate (the first one that fits counts),
+    `freeze` leaves parameters as they are, and `freeze_until` does so up to a step (the latest of those that fit): that
+    many steps are taken without them. What is frozen as a whole is in evaluation mode: it has no dropout, and its batch
+    norms keep their statistics.
     """
 
     kind: Literal["adamw", "muon"] = "adamw"
@@ -33,6 +36,8 @@ class OptimiserConfig:
     weight_decay: float = 0.01
     momentum: float = 0.95  # Muon's
     learning_rate_scales: dict[str, float] = field(default_factory=dict)
+    freeze: tuple[str, ...] = ()
+    freeze_until: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"optimiser: lr must be above 0, not {self.lr}.")
@@ -43,12 +48,23 @@ class OptimiserConfig:
         require(self.eps > 0, f"optimiser: eps must be above 0, not {self.eps}.")
         require(self.weight_decay >= 0, f"optimiser: weight_decay must be 0 or more, not {self.weight_decay}.")
         for pattern, scale in self.learning_rate_scales.items():
-            where = f"optimiser: learning_rate_scales.{pattern}"
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ConfigError(f"{where} is not a regular expression ({error}).") from error
+            where = _pattern("learning_rate_scales", pattern)
             require(scale >= 0, f"{where} must be 0 or more, not {scale}.")
+        for pattern in self.freeze:
+            _pattern("freeze", pattern)
+        for pattern, step in self.freeze_until.items():
+            where = _pattern("freeze_until", pattern)
+            require(step >= 1, f"{where} must be a step from 1 on, not {step}.")
+
+
+def _pattern(field: str, pattern: str) -> str:
+    """Where the pattern stands. Raises ConfigError unless it is a regular expression."""
+    where = f"optimiser: {field}.{pattern}"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{where} is not a regular expression ({error}).") from error
+    return where
 
 
 @dataclass(frozen=True, kw_only=True)

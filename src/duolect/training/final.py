@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +33,16 @@ class TrainingSummary:
     checkpoint: str
 
 
-def summarise(model: nn.Module, state: RunState, weights: str, checkpoint: str) -> TrainingSummary:
-    """The summary of a run that ended in `state`."""
+def summarise(
+    model: nn.Module, trained: Collection[str], state: RunState, weights: str, checkpoint: str
+) -> TrainingSummary:
+    """The summary of a run that trained the parameters `trained` and ended in `state`."""
     return TrainingSummary(
         steps=state.step,
         best=state.best,
         seconds=round(state.seconds, 3),
         parameters=sum(p.numel() for p in model.parameters()),
-        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        trainable=sum(p.numel() for name, p in model.named_parameters() if name in trained),
         skipped_steps=state.skipped,
         weights=weights,
         checkpoint=checkpoint,
@@ -66,7 +69,7 @@ def choose_weights(trainer: Trainer) -> tuple[str, str]:
     With `average_last` ≥ 2 the mean of that many last checkpoints, else the last checkpoint; but the best checkpoint
     where its dev value is lower. Every process must call it.
     """
-    checkpoints, best = trainer.checkpoints, trainer.state.best
+    checkpoints, best, trained = trainer.checkpoints, trainer.state.best, trainer.stages.trained
     steps = checkpoints.steps()
     wanted = trainer.loop.average_last
     if wanted >= 2:
@@ -75,7 +78,7 @@ def choose_weights(trainer: Trainer) -> tuple[str, str]:
             checkpoints.write_average(average_tensors(checkpoints.tensors(checkpoints.name(s)) for s in chosen))
         trainer.accelerator.wait_for_everyone()
         what, checkpoint = f"mean of steps {', '.join(map(str, chosen))}", AVERAGE
-        load_model_tensors(trainer.model, checkpoints.tensors(checkpoint), checkpoint)
+        load_model_tensors(trainer.model, trained, checkpoints.tensors(checkpoint), checkpoint)
         value = None
         if trainer.evaluate is not None:
             values = trainer.measure()
@@ -86,5 +89,5 @@ def choose_weights(trainer: Trainer) -> tuple[str, str]:
         value = best.value if best is not None and best.step == steps[-1] else None
     if best is not None and (value is None or not value <= best.value):
         what, checkpoint = f"step {best.step} (best dev {best.name})", checkpoints.name(best.step)
-    load_model_tensors(trainer.model, checkpoints.tensors(checkpoint), checkpoint)
+    load_model_tensors(trainer.model, trained, checkpoints.tensors(checkpoint), checkpoint)
     return what, checkpoint

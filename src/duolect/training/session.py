@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ def save_run(
     checkpoints: Checkpoints,
     ranks: Ranks,
     model: nn.Module,
+    trained: Collection[str],
     optimiser: torch.optim.Optimizer,
     state: RunState,
     place: Mapping[str, Any],
@@ -45,11 +46,13 @@ def save_run(
 ) -> None:
     """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
 
-    `place` is where the data source stands after the last finished step. Raises DuolectError when the disk is full.
+    `trained`: the names of what the run trains. `place` is where the data source stands after the last finished step.
+    Raises DuolectError when the disk is full.
     """
     everyone = ranks.gather(random_state())
     first = ranks.rank == 0
-    weights, moments = model_tensors(model, keep=first), optimiser_tensors(model, optimiser, keep=first)
+    weights = model_tensors(model, trained, keep=first)
+    moments = optimiser_tensors(model, trained, optimiser, keep=first)
     if first:
         values = {
             "epoch": place.get("epoch"),
@@ -68,7 +71,12 @@ def save_run(
 
 
 def resume_run(
-    checkpoints: Checkpoints, ranks: Ranks, model: nn.Module, optimiser: torch.optim.Optimizer, loop: LoopConfig
+    checkpoints: Checkpoints,
+    ranks: Ranks,
+    model: nn.Module,
+    trained: Collection[str],
+    optimiser: torch.optim.Optimizer,
+    loop: LoopConfig,
 ) -> tuple[RunState, dict[str, Any] | None]:
     """Load the last whole checkpoint into model, optimiser and random generators; a fresh state where there is none.
 
@@ -86,8 +94,8 @@ def resume_run(
             f"{where}: a step of this run takes {before} micro-batches, but loop.accumulate ({loop.accumulate}) times "
             f"the number of processes ({ranks.size}) is {now}; the product must stay the same."
         )
-    load_model_tensors(model, snapshot.model, where / "model.safetensors")
-    load_optimiser_tensors(model, optimiser, snapshot.optimiser, where / "optimiser.safetensors")
+    load_model_tensors(model, trained, snapshot.model, where / "model.safetensors")
+    load_optimiser_tensors(model, trained, optimiser, snapshot.optimiser, where / "optimiser.safetensors")
     state = RunState(
         step=snapshot.step,
         skipped=values["skipped_steps"],

@@ -2,31 +2,36 @@
 
 Of a model that is sharded over processes they are gathered, one at a time: a checkpoint does not tell how many
 processes wrote it. Every process must then call what reads or writes the tensors.
-Frozen parameters are left out: whoever resumes builds the model from the same recipe, which brings them.
+Only the parameters named in `trained`, those of the whole run (`training.freezing`), and buffers are in it: whoever
+resumes builds the model from the same recipe, which brings the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from duolect.errors import TrainingError
-from duolect.training.optimiser import trainable
 from duolect.training.sharding import divided_as, whole
 
 
-def _kept(model: nn.Module) -> dict[str, Tensor]:
-    """Trainable parameters and persistent buffers by name; a tied one once, under its first name."""
+def _kept(model: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:
+    """Trained parameters and persistent buffers by name; a tied one once, under its first name."""
     seen: set[int] = set()
     kept = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
-        if isinstance(tensor, Tensor) and not frozen and id(tensor) not in seen:
-            seen.add(id(tensor))
+        if not isinstance(tensor, Tensor) or id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if name in trained or not isinstance(tensor, nn.Parameter):
             kept[name] = tensor
     return kept
+
+
+def _trained(model: nn.Module, trained: Collection[str]) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if name in trained}
 
 
 def _copies(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Tensor]:
@@ -39,33 +44,37 @@ def _copies(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Tens
     return copies
 
 
-def model_tensors(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+def model_tensors(model: nn.Module, trained: Collection[str], *, keep: bool = True) -> dict[str, Tensor]:
     """Copies of the trained weights and the buffers of `model` on the CPU; nothing without `keep`."""
-    return _copies(_kept(model).items(), keep)
+    return _copies(_kept(model, trained).items(), keep)
 
 
 @torch.no_grad()
-def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: object) -> None:
+def load_model_tensors(
+    model: nn.Module, trained: Collection[str], tensors: Mapping[str, Tensor], where: object
+) -> None:
     """Put back what `model_tensors` gave. Raises TrainingError naming the first tensor that is not as expected."""
-    kept = _kept(model)
+    kept = _kept(model, trained)
     _compare({k: v.shape for k, v in kept.items()}, {k: v.shape for k, v in tensors.items()}, where)
     for name, target in kept.items():
         target.copy_(divided_as(tensors[name], target))
 
 
 @torch.no_grad()
-def copy_trained(source: nn.Module, target: nn.Module) -> None:
+def copy_trained(source: nn.Module, target: nn.Module, trained: Collection[str]) -> None:
     """Copy what training changes from `source`, which may be sharded, into the same model `target`, which is whole."""
-    kept = _kept(target)
-    for name, tensor in _kept(source).items():
+    kept = _kept(target, trained)
+    for name, tensor in _kept(source, trained).items():
         kept[name].copy_(whole(tensor))
 
 
-def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer, *, keep: bool = True) -> dict[str, Tensor]:
+def optimiser_tensors(
+    model: nn.Module, trained: Collection[str], optimiser: torch.optim.Optimizer, *, keep: bool = True
+) -> dict[str, Tensor]:
     """The optimiser's tensors as "<parameter name>/<what>" (AdamW: exp_avg, exp_avg_sq, step); none without `keep`."""
     named = (
         (f"{name}/{key}", value)
-        for name, parameter in trainable(model)
+        for name, parameter in _trained(model, trained).items()
         for key, value in optimiser.state.get(parameter, {}).items()
     )
     return _copies(named, keep)
@@ -73,10 +82,14 @@ def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer, *, kee
 
 @torch.no_grad()
 def load_optimiser_tensors(
-    model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: object
+    model: nn.Module,
+    trained: Collection[str],
+    optimiser: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor],
+    where: object,
 ) -> None:
     """Put back what `optimiser_tensors` gave. Raises TrainingError when it belongs to other parameters."""
-    parameters = dict(trainable(model))
+    parameters = _trained(model, trained)
     for key, value in tensors.items():
         name, _, what = key.rpartition("/")
         if name not in parameters:

@@ -19,6 +19,7 @@ from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lo
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.final import TrainingSummary, choose_weights, read_summary, summarise, write_summary
+from duolect.training.freezing import Stages, bind_frozen, check_frozen, fingerprints, rest_frozen
 from duolect.training.optimiser import build_optimiser, set_learning_rate
 from duolect.training.progress import Reporter, Window
 from duolect.training.randomness import seed_everything, untouched_randomness
@@ -78,6 +79,7 @@ class Trainer:
     ) -> None:
         self.model, self.batches, self.evaluate = model, train_batches, evaluate
         self.trained = self.wrapped = model  # the module that holds what is trained, and the one that is called
+        self.stages = Stages(model, optimiser, loop.steps)
         self.loss_counts = cast(Callable[[Any], Mapping[str, float]], model.loss_counts)
         self.optimiser_config, self.schedule, self.loop = optimiser, schedule, loop
         self.folder, self.recipe, self.console = Path(folder), recipe, console
@@ -98,27 +100,50 @@ class Trainer:
             if self.main:
                 claim(self.folder, self.recipe)
                 self.checkpoints.sweep()
-            self.accelerator.wait_for_everyone()
+            self._check_frozen()
             summary = read_summary(self.folder)
             if summary is not None:
                 self.model.to(self.accelerator.device)
-                load_model_tensors(self.model, self.checkpoints.tensors(summary.checkpoint), summary.checkpoint)
+                tensors = self.checkpoints.tensors(summary.checkpoint)
+                load_model_tensors(self.model, self.stages.trained, tensors, summary.checkpoint)
                 return summary
             try:
                 return self._train()
             finally:
                 self._unwrap()
 
-    def _wrap(self) -> torch.optim.Optimizer:
-        """Spread the model over the processes, as the loop asks; returns the optimiser over what is trained."""
+    def _check_frozen(self) -> None:
+        """Raise TrainingError unless what is frozen is, on every process, what the run began with."""
+        prints = fingerprints(self.model, self.stages.trained)
+        if self.main:
+            bind_frozen(self.folder, prints)
+        self.accelerator.wait_for_everyone()
+        check_frozen(self.folder, prints)
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        """Put the model where it is trained, divided over the processes if the loop asks for that; its optimiser."""
         if self.loop.sharding == "fsdp2" and self.ranks.size > 1:
             self.trained = self.wrapped = shard(self.model, self.accelerator)
-            return build_optimiser(self.trained, self.optimiser_config, self.ranks)
-        optimiser = build_optimiser(self.model, self.optimiser_config, self.ranks)
+        else:
+            self.model.to(self.accelerator.device)
+        return build_optimiser(self.trained, self.optimiser_config, self.ranks)
+
+    def _enter(self, step: int) -> bool:
+        """Train what step `step` trains, and leave the rest in evaluation mode; whether anything changes by that."""
+        changed = self.stages.enter(self.trained, step)
+        if self.trained is self.model and (changed or self.wrapped is self.model):
+            self._wrap()
+        if changed:
+            self._training_mode()
+        return changed
+
+    def _wrap(self) -> None:
+        """Wrap the whole model for the processes (DDP knows only what was trained when it was made) and precision."""
+        self._unwrap()
+        self.accelerator.free_memory()  # of a wrapper before it, whose hooks go with it
         with warnings.catch_warnings():  # torch renames an option of DDP that accelerate passes on
             warnings.simplefilter("ignore", FutureWarning)
-            self.wrapped, prepared = self.accelerator.prepare(self.model, optimiser)
-        return prepared.optimizer
+            self.wrapped = self.accelerator.prepare(self.model)
 
     def _unwrap(self) -> None:
         """Give the model back as it came, without the wrapper that casts to the run's precision."""
@@ -126,10 +151,17 @@ class Trainer:
         vars(self.model).pop("forward", None)
         self.trained = self.wrapped = self.model
 
+    def _training_mode(self) -> None:
+        self.wrapped.train()
+        rest_frozen(self.trained)
+
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
-        self.optimiser = self._wrap()
-        self.state, place = resume_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.loop)
+        self.optimiser = self._optimiser()
+        self.state, place = resume_run(
+            self.checkpoints, self.ranks, self.trained, self.stages.trained, self.optimiser, self.loop
+        )
+        self._enter(self.state.step)
         if place is not None:
             self.batches.load_state_dict(place)
         self._start_trackers()
@@ -150,7 +182,7 @@ class Trainer:
                 tracker.finish()
 
     def _loop(self) -> None:
-        self.wrapped.train()
+        self._training_mode()
         self.window = Window()
         with StopRequest() as stop:
             source = iter(self.batches)
@@ -162,6 +194,8 @@ class Trainer:
                     self._interrupted(place)
                 rate = self.optimiser_config.lr * self.schedule.factor(self.state.step, self.loop.steps)
                 set_learning_rate(self.optimiser, rate)
+                if self._enter(self.state.step):
+                    self.reporter.say(f"step {self.state.step}: {self.stages.summary(self.model, self.state.step)}")
                 result = optimiser_step(
                     self.accelerator,
                     self.ranks,
@@ -253,7 +287,8 @@ class Trainer:
             with torch.no_grad(), untouched_randomness(), self.accelerator.autocast():
                 values = {k: float(v) for k, v in self.evaluate(self.model).items()}
         finally:
-            self.model.to(home).train()
+            self.model.to(home)
+            self._training_mode()
         if self.loop.best_by not in values:
             raise TrainingError(
                 f"loop: best_by is {self.loop.best_by!r}, but the dev evaluation gives {', '.join(sorted(values))}."
@@ -262,7 +297,7 @@ class Trainer:
 
     def _evaluate(self, place: dict[str, Any]) -> bool:
         if self.trained is not self.model:
-            copy_trained(self.trained, self.model)
+            copy_trained(self.trained, self.model, self.stages.trained)
         values = self.measure()
         self.report_dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
@@ -289,7 +324,16 @@ class Trainer:
 
     def _save(self, place: dict[str, Any]) -> None:
         self._clock_in()
-        save_run(self.checkpoints, self.ranks, self.trained, self.optimiser, self.state, place, self.loop)
+        save_run(
+            self.checkpoints,
+            self.ranks,
+            self.trained,
+            self.stages.trained,
+            self.optimiser,
+            self.state,
+            place,
+            self.loop,
+        )
         self.accelerator.wait_for_everyone()
 
     def _clock_in(self) -> None:
@@ -311,7 +355,7 @@ class Trainer:
         weights, checkpoint = choose_weights(self)
         self.model.to(self.accelerator.device)
         self._clock_in()
-        summary = summarise(self.model, self.state, weights, checkpoint)
+        summary = summarise(self.model, self.stages.trained, self.state, weights, checkpoint)
         if self.main:
             write_summary(self.folder, summary)
         self.accelerator.wait_for_everyone()

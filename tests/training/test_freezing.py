@@ -1,0 +1,157 @@
+"""What is frozen, for a whole run or its first steps, is neither trained nor saved, and must not change behind it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_state import CONFIG
+from training_toy import ToyModel, run_toy
+
+from duolect.errors import ConfigError, TrainingError
+from duolect.models import build_model
+from duolect.storage import load_tensors, read_json, write_json
+from duolect.training import OptimiserConfig
+from duolect.training.freezing import Stages, rest_frozen
+from duolect.training.state import model_tensors
+
+STEPS, SWITCH = 10, 4
+RUN: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 2, "keep": 9, "accumulate": 2}
+FIRST = (r"^layers\.1\.", "^head", "hidden.bias")  # the output table is the embedding's
+
+
+def _tensors(folder: Path, step: int, file: str = "model") -> dict[str, torch.Tensor]:
+    return load_tensors(folder / f"checkpoints/step-{step:08d}/{file}.safetensors")
+
+
+def _is_late(name: str) -> bool:
+    return name.startswith(("layers.1.", "embedding")) or name == "hidden.bias"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stages") / "staged"
+    run_toy(folder, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH))
+    return folder
+
+
+def test_what_waits_stays_as_it_was_up_to_its_step(staged: Path) -> None:
+    torch.manual_seed(7)
+    fresh = ToyModel().state_dict()
+    frozen = {name for name in fresh if ".frozen." in f".{name}"}
+    for step in (2, SWITCH, SWITCH + 2):
+        tensors = _tensors(staged, step)
+        assert set(tensors) == set(fresh) - frozen - {"head.weight"}  # all that is ever trained is in every checkpoint
+        for name, tensor in tensors.items():
+            moved = not torch.equal(tensor, fresh[name])
+            assert moved == (not _is_late(name) or step > SWITCH), f"{name} after step {step}"
+        moments = {name.rpartition("/")[0] for name in _tensors(staged, step, "optimiser")}
+        assert bool({name for name in moments if _is_late(name)}) == (step > SWITCH)
+
+
+def test_the_first_stage_is_a_run_with_the_same_frozen_for_good(staged: Path, tmp_path: Path) -> None:
+    run_toy(tmp_path, **RUN, freeze=FIRST)
+    expected = _tensors(tmp_path, SWITCH)
+    found = _tensors(staged, SWITCH)
+    assert not any(_is_late(name) and "running" not in name for name in expected)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_stopped_in_any_stage_and_resumed_equals_uninterrupted(kind: str, tmp_path: Path) -> None:
+    settings = {**RUN, "kind": kind, "freeze": ["norm.weight"], "freeze_until": dict.fromkeys(FIRST, SWITCH)}
+    run_toy(tmp_path / "whole", **settings)
+    stops = sorted(random.sample(range(1, STEPS), 3))
+    for stop in [*stops, None]:
+        run_toy(tmp_path / "parts", **settings, stop=stop)
+    for file in ("model", "optimiser", "random"):
+        whole, parts = (_tensors(tmp_path / name, STEPS, file) for name in ("whole", "parts"))
+        assert whole.keys() == parts.keys()
+        assert [name for name in whole if not torch.equal(whole[name], parts[name])] == [], f"stopped after {stops}"
+    assert not any(name.endswith("norm.weight") for name in whole)
+
+
+def test_the_best_checkpoint_may_be_of_the_first_stage(tmp_path: Path) -> None:
+    """Then the final model has what was frozen there as it was."""
+    trainer = run_toy(tmp_path, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH), stop=SWITCH)
+    best = read_json(tmp_path / "best.json")
+    write_json(tmp_path / "best.json", {**best, "value": -1.0})
+    state = tmp_path / f"checkpoints/step-{SWITCH:08d}/state.json"
+    write_json(state, {**read_json(state), "best": {"name": "loss", "value": -1.0, "step": SWITCH}})
+    trainer = run_toy(tmp_path, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH))
+    assert read_json(tmp_path / "summary.json")["checkpoint"] == f"checkpoints/step-{SWITCH:08d}"
+    torch.manual_seed(7)
+    for name, parameter in ToyModel().named_parameters():
+        assert torch.equal(trainer.model.get_parameter(name), parameter) or not _is_late(name), name
+
+
+def test_patterns_that_leave_nothing_to_do_are_refused() -> None:
+    def refused(says: str, **settings: Any) -> None:
+        with pytest.raises(TrainingError, match=says):
+            Stages(ToyModel(), OptimiserConfig(**settings), 10)
+
+    refused("freeze: the pattern 'hiden' fits no parameter", freeze=("hiden",))
+    refused("freeze_until: the pattern '.frozen.w' fits no trainable", freeze_until={".frozen.w": 2})
+    refused("waits for step 10, but the run has only 10", freeze_until={"hidden": 10})
+    refused("nothing to be trained in the first step", freeze_until={".": 2})
+    refused("no trainable parameter", freeze=(".",))
+    for settings in ({"freeze": ("(",)}, {"freeze_until": {"(": 1}}, {"freeze_until": {"a": 0}}):
+        with pytest.raises(ConfigError, match="optimiser: freeze"):
+            OptimiserConfig(**settings)
+
+
+def test_the_latest_step_of_all_that_fit_counts_and_a_tied_weight_goes_by_any_name() -> None:
+    model = ToyModel()
+    stages = Stages(
+        model, OptimiserConfig(freeze=("bias",), freeze_until={"^layers": 3, r"layers\.0": 2, "^head": 5}), 9
+    )
+    assert {name: first for name, first in stages.first.items() if first} == {
+        "embedding.weight": 5,
+        **{f"layers.{i}.{name}.weight": 3 for i in (0, 1) for name in ("norm", "trained", "contract")},
+    }
+    assert stages.enter(model, 0)
+    assert not model.embedding.weight.requires_grad
+    assert not stages.enter(model, 2)
+    assert stages.enter(model, 3)
+    assert stages.enter(model, 8)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == set(stages.trained)
+
+
+def test_what_is_frozen_as_a_whole_rests_in_evaluation_mode() -> None:
+    model = ToyModel().train()
+    Stages(model, OptimiserConfig(freeze=(r"^layers\.0", "layers.1.norm")), 9)
+    rest_frozen(model)
+    resting = {name for name, module in model.named_modules() if not module.training}
+    layers = {f"layers.0{name}" for name in ("", ".norm", ".frozen", ".trained", ".contract")}
+    assert resting == {"frozen", *layers, "layers.1.norm", "layers.1.frozen"}
+
+
+def test_batch_norms_of_what_is_frozen_keep_their_statistics(tmp_path: Path) -> None:
+    run_toy(tmp_path, **RUN, freeze=[r"^layers\.0"])
+    tensors = _tensors(tmp_path, STEPS)
+    assert torch.equal(tensors["layers.0.norm.running_mean"], torch.zeros(8))
+    assert not torch.equal(tensors["layers.1.norm.running_mean"], torch.zeros(8))
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_frozen_weights_that_have_changed_meanwhile_are_refused_by_name(finished: bool, tmp_path: Path) -> None:
+    run_toy(tmp_path, **RUN, stop=None if finished else 3)
+    stored = read_json(tmp_path / "frozen.json")
+    assert set(stored) == {n for n, p in ToyModel().named_parameters() if not p.requires_grad}
+    write_json(tmp_path / "frozen.json", {**stored, "layers.1.frozen.weight": "0" * 16})
+    run_toy(tmp_path, **RUN)
+    says = (tmp_path / "error.txt").read_text()
+    assert "the frozen weight layers.1.frozen.weight is not what this run began with" in says
+
+
+def test_a_frozen_llm_takes_no_room_in_a_checkpoint() -> None:
+    def size(**changes: Any) -> int:
+        model = build_model(CONFIG.__class__(**{**vars(CONFIG), **changes}))
+        trained = Stages(model, OptimiserConfig(), 9).trained
+        return sum(tensor.nbytes for tensor in model_tensors(model, trained).values())
+
+    llm = sum(parameter.nbytes for parameter in build_model(CONFIG).llm.parameters())  # ty: ignore[unresolved-attribute]
+    assert size() - size(finetune="frozen") == llm > 0
