@@ -75,9 +75,10 @@ def test_states_of_every_layer_are_those_of_transformers(name: str, sources: dic
     expected = original(name, sources[name], samples_BN[0])
     assert states_BTD.shape[1] == frames_B[0] == expected[-1].shape[1]
     assert (encoder.depth, encoder.width, set(kept)) == (3, 16, {1, 2, 3})
-    for layer, states in kept.items():
+    for layer, (states, lengths) in kept.items():
+        assert torch.equal(lengths, frames_B)
         torch.testing.assert_close(states, expected[layer - 1][:, : states.shape[1]], atol=2e-4, rtol=1e-4)
-    assert torch.equal(kept[3], states_BTD)
+    assert torch.equal(kept[3][0], states_BTD)
     seconds = FRAMES.get(name, 0.02)
     assert encoder.downsampling * to_input.config.seconds_per_frame == pytest.approx(seconds)
     assert frames_B[0] == pytest.approx(float(lengths_B[0]) / RATE / seconds, abs=1)
@@ -108,7 +109,7 @@ def test_padding_matters_to_those_that_say_so_and_to_no_other(name: str, sources
             states_BTD, frames_B, kept = encoder(*to_input(*sound(lengths, seed, padding)), (1, 3))
             for row, (single, (count,), layers) in enumerate(alone):
                 assert int(frames_B[row]) == int(count), f"seed {seed}"
-                for mine, theirs in ((states_BTD, single), (kept[1], layers[1]), (kept[3], layers[3])):
+                for mine, theirs in ((states_BTD, single), *((kept[n][0], layers[n][0]) for n in (1, 3))):
                     assert not mine[row, count:].any()
                     if count:
                         largest = max(largest, float((mine[row, :count] - theirs[0, :count]).abs().max()))
@@ -130,7 +131,7 @@ def test_training_draws_nothing_for_a_whole_batch_and_reaches_every_weight(name:
     idle = [key for key, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
     assert idle == []  # DistributedDataParallel would wait for their gradients
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
-    assert kept[2].requires_grad
+    assert kept[2][0].requires_grad
 
 
 def test_masks_hide_states_of_waveform_encoders_in_training(sources: dict[str, Path]) -> None:

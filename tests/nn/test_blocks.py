@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from duolect.nn import ConcatLinear, ctc_loss, label_smoothed_cross_entropy
+from duolect.nn import ConcatLinear, ConcatLinearConfig, ctc_loss, label_smoothed_cross_entropy
 from duolect.nn.rows import RowLayout
 
 
@@ -46,7 +46,7 @@ def test_label_smoothing_is_a_mixture_with_the_uniform_distribution() -> None:
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_concat_linear_is_independent_of_padding(factor: int) -> None:
-    adapter = ConcatLinear(factor, 4, 6)
+    adapter = ConcatLinear(ConcatLinearConfig(factor=factor), 4, 6)
     states_BTD, lengths_B = torch.randn(3, 7, 4), torch.tensor([7, 4, 0])
     audio_BTE, out_B = adapter(states_BTD, lengths_B)
     assert torch.equal(out_B, adapter.output_lengths(lengths_B))

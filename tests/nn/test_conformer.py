@@ -93,9 +93,9 @@ def test_an_utterance_is_the_same_alone_in_a_batch_and_with_more_padding(kernel:
             assert out_1[0] == out_B[b]
             frames = int(out_1)
             torch.testing.assert_close(alone_1TD[0, :frames], batch_BTD[b, :frames], atol=1e-5, rtol=0)
-            torch.testing.assert_close(kept_alone[1][0, :frames], kept[1][b, :frames], atol=1e-5, rtol=0)
+            torch.testing.assert_close(kept_alone[1][0][0, :frames], kept[1][0][b, :frames], atol=1e-5, rtol=0)
             assert not batch_BTD[b, frames:].any()
-            assert not kept[1][b, frames:].any()
+            assert not kept[1][0][b, frames:].any()
 
 
 def test_training_with_an_empty_utterance_has_finite_gradients() -> None:

@@ -109,11 +109,11 @@ def test_scores_with_caches_equal_scores_from_scratch() -> None:
     lengths_B = torch.tensor([9000, 5000, 7777])
     with torch.no_grad():
         encoded = acoustic.encode(samples_BN, lengths_B)
-        log_probs = acoustic.ctc_log_probs(encoded)
+        posteriors = acoustic.ctc_log_probs(encoded)
     scorers = [
         Weighted("decoder", AutoregressiveScorer(acoustic.decoder), 0.8),
         Weighted("lm", AutoregressiveScorer(lm), 0.3),
-        Weighted("ctc", CTCPrefixScorer(log_probs, encoded.lengths_B, eos_id=EOS), 0.5),
+        Weighted("ctc", CTCPrefixScorer(*posteriors, eos_id=EOS), 0.5),
     ]
     settings = {"beam": 4, "nbest": 4, "eos_id": EOS, "forbidden_ids": [1]}
     found = label_synchronous(scorers, encoded, limits_B=[6, 4, 5], **settings)
@@ -124,9 +124,8 @@ def test_scores_with_caches_equal_scores_from_scratch() -> None:
             assert [h.terms[name] for h in each] == pytest.approx(values.tolist(), abs=1e-4)
     for b in range(3):
         alone = encoded.select(torch.tensor([b]))
-        scorers[2] = Weighted(
-            "ctc", CTCPrefixScorer(log_probs[b : b + 1], encoded.lengths_B[b : b + 1], eos_id=EOS), 0.5
-        )
+        own = [x[b : b + 1] for x in posteriors]
+        scorers[2] = Weighted("ctc", CTCPrefixScorer(*own, eos_id=EOS), 0.5)
         (again,) = label_synchronous(scorers, alone, limits_B=[[6, 4, 5][b]], **settings)
         assert [h.labels for h in again] == labels[b]
         assert [h.score for h in again] == pytest.approx([h.score for h in found[b]], abs=1e-4, rel=1e-6)

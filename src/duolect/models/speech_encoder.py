@@ -17,11 +17,12 @@ from duolect.audio.features import FeatureConfig
 from duolect.audio.waveform import InputConfig, build_input
 from duolect.data.augment import AnySpecAugmentConfig, hide, spec_augment_masks
 from duolect.errors import ConfigError, ModelError
+from duolect.models.compression import Compression, CompressionConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
 from duolect.models.targets import ctc_count, ctc_labels
 from duolect.nn.losses import LossTerm, ctc_loss
-from duolect.nn.masks import length_mask
+from duolect.nn.masks import Frames, length_mask
 from duolect.nn.norms import MaskedBatchNorm
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class SpeechEncoder(nn.Module):
     """Input, masked batch norm over it, SpecAugment in training, encoder, and CTC heads at chosen layers.
 
     A pre-trained encoder hears its features as they are, without the batch norm; one of waveforms hides its own states
-    instead of features. With `frozen` only the heads are trained, and the rest stays in evaluation mode. `stored` is
-    the architecture of a saved pre-trained encoder (see `build_encoder`).
+    instead of features. With `compression` the frames are merged after a layer by what its CTC head says; the heads up
+    to that layer speak of all frames, later ones of what is left. With `frozen` only the heads are trained, the rest
+    stays in evaluation mode. `stored` is the architecture of a saved pre-trained encoder (see `build_encoder`).
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class SpeechEncoder(nn.Module):
         ctc_vocabulary: int,
         augment: AnySpecAugmentConfig | None,
         *,
+        compression: CompressionConfig | None = None,
         frozen: bool = False,
         stored: PreTrainedConfig | None = None,
     ) -> None:
         super().__init__()
         self.feature_config, self.augment, self.ctc_vocabulary = features, augment, ctc_vocabulary
+        self.compression = None if compression is None else Compression(compression)
         self.frozen = frozen
         self.features = build_input(features)
         self.encoder = build_encoder(encoder, features, stored)
@@ -97,7 +101,9 @@ class SpeechEncoder(nn.Module):
         masking: Any = None
         if self.training and self.augment is not None and seeds_B is not None:
             masking = functools.partial(spec_augment_masks, seeds_B=seeds_B, step=step, config=self.augment)
-        own = {"masking": masking} if self.encoder.masks_states else {}
+        own: dict[str, Any] = {"masking": masking} if self.encoder.masks_states else {}
+        if self.compression is not None:
+            own["shorten"] = self.compression.shorten(self.ctc_heads)
         with torch.no_grad(), torch.autocast(samples_BN.device.type, enabled=False):
             features, lengths_B = self.features(samples_BN.float(), lengths_B)
             if self.feature_norm is not None:
@@ -105,27 +111,32 @@ class SpeechEncoder(nn.Module):
             if masking is not None and not self.encoder.masks_states:
                 features = hide(features, masking(lengths_B, *features.shape[1:]))
         states_BTD, lengths_B, kept = self.encoder(features, lengths_B, self.ctc_layers, **own)
-        return Encoded(states_BTD, lengths_B, kept)
+        ctc_states = {layer: x_BTD for layer, (x_BTD, _) in kept.items()}
+        return Encoded(states_BTD, lengths_B, ctc_states, {layer: lengths_B for layer, (_, lengths_B) in kept.items()})
 
-    def ctc_logits(self, encoded: Encoded, layer: int | None = None) -> Tensor:
-        """logits_BTW of the head at `layer` (None: the last head). Raises ModelError where there is no such head."""
+    def ctc_logits(self, encoded: Encoded, layer: int | None = None) -> Frames:
+        """(logits_BTW, lengths_B) of the head at `layer` (None: the last head), whose frames have their own lengths.
+
+        Raises ModelError where there is no such head.
+        """
         if not self.ctc_heads:
             raise ModelError("This model has no CTC head; train it with ctc_layers set.")
         layer = self.ctc_layers[-1] if layer is None else layer
         if str(layer) not in self.ctc_heads:
             raise ModelError(f"There is no CTC head at layer {layer}; there are heads at {self.ctc_layers}.")
-        return self.ctc_heads[str(layer)](encoded.ctc_states[layer])
+        return self.ctc_heads[str(layer)](encoded.ctc_states[layer]), encoded.ctc_lengths[layer]
 
-    def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> Tensor:
-        """log p_BTW in float32, blank last; frames outside an utterance are arbitrary."""
-        return self.ctc_logits(encoded, layer).float().log_softmax(-1)
+    def ctc_log_probs(self, encoded: Encoded, layer: int | None = None) -> Frames:
+        """(log p_BTW in float32, blank last, lengths_B); frames outside an utterance are arbitrary."""
+        logits_BTW, lengths_B = self.ctc_logits(encoded, layer)
+        return logits_BTW.float().log_softmax(-1), lengths_B
 
     def ctc_terms(self, encoded: Encoded, batch: SpeechBatch, weight: float, count: float) -> dict[str, LossTerm]:
         """A loss term "ctc<layer>" for each head."""
         labels_BN, label_lengths_B = ctc_labels(batch)
         terms = {}
         for layer in self.ctc_layers:
-            total = ctc_loss(self.ctc_logits(encoded, layer), encoded.lengths_B, labels_BN, label_lengths_B)
+            total = ctc_loss(*self.ctc_logits(encoded, layer), labels_BN, label_lengths_B)
             terms[f"ctc{layer}"] = LossTerm(total, count, weight)
         return terms
 
@@ -134,8 +145,8 @@ class SpeechEncoder(nn.Module):
         return {f"ctc{layer}": ctc_count(batch) for layer in self.ctc_layers}
 
     @torch.no_grad()
-    def initialise_from(self, other: SpeechEncoder) -> list[str]:
-        """Take over the weights of `other`, which may have fewer layers and other CTC heads.
+    def initialise_from(self, other: SpeechEncoder, heads: bool = True) -> list[str]:
+        """Take over the weights of `other`, which may have fewer layers and other CTC heads; without `heads` no head.
 
         Returns the names of this encoder's parameters that stay as they were. Raises ModelError, naming what differs,
         where the features or the encoder's sizes are not the same.
@@ -152,7 +163,7 @@ class SpeechEncoder(nn.Module):
             for name, tensor in other.state_dict().items()
             if name in state and (not name.startswith("ctc_heads.") or state[name].shape == tensor.shape)
         }
-        if self.ctc_vocabulary != other.ctc_vocabulary:
+        if not heads or self.ctc_vocabulary != other.ctc_vocabulary:
             source = {name: tensor for name, tensor in source.items() if not name.startswith("ctc_heads.")}
         self.load_state_dict(source, strict=False)
         return [name for name, _ in self.named_parameters() if name not in source]

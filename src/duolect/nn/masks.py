@@ -1,9 +1,19 @@
-"""Lengths and masks. B utterances · T frames."""
+"""Lengths and masks. B utterances · T frames · D width."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Frames = tuple[Tensor, Tensor]
+"""States x_BTD, zero outside their utterances, and lengths_B."""
+
+Shorten = Callable[[Tensor, Tensor], Frames]
+"""What is done to `Frames` between two layers of an encoder: the layers after it see what it returns, which has fewer
+frames, or as many.
+"""
 
 
 def length_mask(lengths_B: Tensor, frames: int) -> Tensor:

@@ -6,9 +6,10 @@ B utterances · N samples · T frames · W = V + 1 with the blank last
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from duolect.models import Encoded
@@ -22,7 +23,8 @@ Counters = SearchStatistics | ReductionStatistics
 @dataclass
 class Context:
     """A batch on its way through a search. `statistics`: term, or "encoder", → what its model was asked to do, and
-    "ctc" → how much label pruning and soft collapse left of CTC, where they are on."""
+    "ctc" → how much label pruning and soft collapse left of CTC, where they are on. `languages`: what each utterance is
+    to be written in, where a model has to be told (`with_languages`); empty where none has."""
 
     parts: Mapping[str, Component]
     search: SearchConfig
@@ -30,14 +32,21 @@ class Context:
     samples_BN: Tensor
     lengths_B: Tensor
     statistics: dict[str, Counters] = field(default_factory=dict)
+    languages: Sequence[str | None] = ()
     _encoded: dict[str, Encoded] = field(default_factory=dict)
 
     def encoded(self, name: str) -> Encoded:
         """What the encoder of the component `name` makes of the batch."""
         if name not in self._encoded:
-            self._encoded[name] = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
+            encoded = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
+            self._encoded[name] = replace(encoded, tags_B=self._tags_B(self.parts[name]))
             self.count("encoder").add(len(self.ids), 0)
         return self._encoded[name]
+
+    def _tags_B(self, part: Component) -> Tensor | None:
+        if not part.tags or not any(self.languages):
+            return None
+        return torch.tensor([part.tags.index(language) for language in self.languages], device=self.lengths_B.device)
 
     def speaker(self, term: str) -> tuple[Any, Encoded | None]:
         """The autoregressive model behind a term, and what it attends to; the language model hears nothing."""
@@ -47,9 +56,8 @@ class Context:
 
     def posteriors(self) -> tuple[Tensor, Tensor]:
         """log_probs_BTW of the CTC head that the search names, and the numbers of frames."""
-        encoded = self.encoded(self.search.ctc)
         model = self.parts[self.search.ctc].model
-        return model.ctc_log_probs(encoded, self.search.ctc_layer), encoded.lengths_B
+        return model.ctc_log_probs(self.encoded(self.search.ctc), self.search.ctc_layer)
 
     def ctc(self) -> tuple[Tensor, Tensor]:
         """The same after soft collapse, where the search has one: what whole label sequences are scored with."""

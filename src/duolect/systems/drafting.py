@@ -73,7 +73,7 @@ def _verified(
         model,
         encoded,
         drafter,
-        limits_B=[min(frames, longest[b]) for frames, b in zip(encoded.lengths_B.tolist(), asked, strict=True)],
+        limits_B=[min(frames, longest[b]) for frames, b in zip(encoded.frames_B.tolist(), asked, strict=True)],
         longest_draft=search.longest_draft,
         eos_id=units.eos_id,
         forbidden_ids=forbidden(units),

@@ -88,7 +88,7 @@ def _delayed(context: Context, space: SearchSpace) -> Delayed:
 def _labels(context: Context, space: SearchSpace) -> Lists:
     search = context.search
     encoded = context.encoded(search.spelling)
-    limits = [min(a, b) for a, b in zip(encoded.lengths_B.tolist(), label_limits(context), strict=True)]
+    limits = [min(a, b) for a, b in zip(encoded.frames_B.tolist(), label_limits(context), strict=True)]
     return label_synchronous(
         [_weighted(context, space, term) for term in search.inside.active],
         encoded,

@@ -89,8 +89,8 @@ def _posteriors(
     for samples_BN, lengths_B in sound:
         with torch.no_grad():  # closed again before the generator yields
             encoded = model.encode(samples_BN.to(device), lengths_B.to(device))
-            log_probs_BTW = model.ctc_log_probs(encoded, layer)
-        yield log_probs_BTW, encoded.lengths_B
+            posteriors = model.ctc_log_probs(encoded, layer)
+        yield posteriors
 
 
 def _sound(utterances: Sequence[Utterance], batch_seconds: float) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,7 +13,7 @@ from duolect.evaluation import word_errors
 from duolect.models import LanguageModel, TextLogProb, text_log_prob
 from duolect.models.targets import ctc_labels
 from duolect.search import greedy
-from duolect.text import Units
+from duolect.text import SoundUnits, Units
 from duolect.training.distributed import Ranks
 
 
@@ -52,8 +52,7 @@ def _batch_sums(model: Any, batch: SpeechBatch, units: Units) -> dict[str, float
         return sums
     encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
     hypotheses = greedy(
-        model.ctc_log_probs(encoded),
-        encoded.lengths_B,
+        *model.ctc_log_probs(encoded),
         eos_id=units.eos_id,
         forbidden_ids=units.special_ids,
         ids=batch.ids,
@@ -61,7 +60,10 @@ def _batch_sums(model: Any, batch: SpeechBatch, units: Units) -> dict[str, float
     found = [list(best[0].labels) for best in hypotheses]
     labels_BN, lengths_B = ctc_labels(batch)
     wanted = [row[:end] for row, end in zip(labels_BN.tolist(), lengths_B.tolist(), strict=True)]
-    errors = word_errors([units.decode(labels) for labels in wanted], [units.decode(labels) for labels in found])
+    # The labels of a sound do not say which of the words that sound alike was meant.
+    sound = isinstance(units, SoundUnits)
+    texts = [u.text for u in batch.utterances] if sound else [units.decode(labels) for labels in wanted]
+    errors = word_errors(texts, [units.decode(labels) for labels in found])
     sums |= {
         "label_errors": sum(edit_distance(a, b) for a, b in zip(wanted, found, strict=True)),
         "labels": sum(map(len, wanted)),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from duolect.audio.waveform import InputConfig
 from duolect.errors import ModelError
 from duolect.models.encoders.config import HuggingFaceEncoderConfig
-from duolect.nn.masks import length_mask
+from duolect.nn.masks import Frames, length_mask
 
 _OVERSHOOT = 10  # frames of features
 
@@ -134,7 +134,7 @@ class PretrainedEncoder(nn.Module, ABC):
 
     def forward(
         self, inputs: Tensor, lengths_B: Tensor, keep_layers: Collection[int] = (), masking: Masking | None = None
-    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    ) -> tuple[Tensor, Tensor, dict[int, Frames]]:
         """Encode `inputs`, features_BTF or samples_BN; see `duolect.models.encoders`.
 
         States outside an utterance are zero; one too short for a state has length 0. Raises ModelError where the
@@ -154,8 +154,8 @@ class PretrainedEncoder(nn.Module, ABC):
         kept |= {layer: states_BTD for layer in keep_layers if layer == self.depth}
         states_BTD = states_BTD[:, : max(1, int(frames_B.max()))] if len(frames_B) else states_BTD
         outside_BT1 = ~length_mask(frames_B, states_BTD.shape[1]).unsqueeze(-1)
-        clean = {layer: x_BTD[:, : states_BTD.shape[1]].masked_fill(outside_BT1, 0.0) for layer, x_BTD in kept.items()}
-        return states_BTD.masked_fill(outside_BT1, 0.0), frames_B, clean
+        clean = {n: x_BTD[:, : states_BTD.shape[1]].masked_fill(outside_BT1, 0.0) for n, x_BTD in kept.items()}
+        return states_BTD.masked_fill(outside_BT1, 0.0), frames_B, {n: (x_BTD, frames_B) for n, x_BTD in clean.items()}
 
     @contextlib.contextmanager
     def _captured(self, layers: Collection[int], kept: dict[int, Tensor]) -> Generator[None]:
