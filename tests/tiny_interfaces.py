@@ -10,13 +10,14 @@ from torch import Tensor
 
 from duolect.models import LLMConfig
 from duolect.models.causal import CausalLLM
-from duolect.models.interfaces import Audio, CrossConfig, PrefixConfig, Prompts, build_interface
+from duolect.models.interfaces import Audio, CrossConfig, MergedConfig, PrefixConfig, Prompts, build_interface
 from duolect.models.llm import build_llm
 
 ARCHITECTURES = ["qwen2", "qwen3", "llama"]
 INTERFACES: dict[str, Any] = {
     "prefix": PrefixConfig(),
     "bidirectional": PrefixConfig(audio="bidirectional"),
+    "merged": MergedConfig(),
     "cross": CrossConfig(feed_forward=True),
 }
 VOCABULARY, WIDTH, LAYERS, POSITIONS = 13, 32, 3, 128

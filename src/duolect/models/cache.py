@@ -10,6 +10,7 @@ P rows of a forward · N labels · X label positions · Q query heads · H heads
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from duolect.errors import ModelError
 from duolect.nn.masks import key_bias
 from duolect.nn.rows import RowLayout
 from duolect.nn.shared_prefix import OwnLabels, SharedPrefix, attend
-from duolect.nn.slots import Growth
+from duolect.nn.slots import Growth, KeysValues
 
 ATTENTION = "duolect_shared_prefix"
 """The name of our attention function in the registry."""
@@ -108,9 +109,15 @@ def _attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     shared: StepCache | None = None,
+    amend: Callable[[Tensor, Tensor], KeysValues] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """(P, N, Q, d) of queries (P, Q, N, d). With `shared`, `key` and `value` are what its `update` returned."""
+    """(P, N, Q, d) of queries (P, Q, N, d). With `shared`, `key` and `value` are what its `update` returned.
+
+    `amend`: what to make of keys and values (P, H, X, d) before they are attended to.
+    """
+    if amend is not None:
+        key, value = amend(key, value)
     if shared is None:
         return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     for name in _UNSUPPORTED:

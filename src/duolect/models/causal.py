@@ -210,9 +210,14 @@ class CausalLLM(nn.Module):
         layers: list[Any] = list(cache.layers)
         return states_BSE, [(layer.keys, layer.values) for layer in layers]
 
+    @property
+    def positions(self) -> int | None:
+        """The most positions the LLM was made for; None where there is no such limit."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
     def check_positions(self, positions: int) -> None:
         """Raise ModelError where the LLM was not made for so many positions."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = self.positions
         if limit is not None and positions > limit:
             raise ModelError(
                 f"A sequence of {positions} positions (prompt, audio and labels) is longer than the {limit} positions "

@@ -10,16 +10,27 @@ from typing import Any
 from duolect.models.causal import CausalLLM
 from duolect.models.interfaces.base import Audio, Interface, Prompts
 from duolect.models.interfaces.cross import CrossConfig, CrossInterface
+from duolect.models.interfaces.merged import MergedConfig, MergedInterface
 from duolect.models.interfaces.prefix import PrefixConfig, PrefixInterface
 
-__all__ = ["Audio", "CrossConfig", "Interface", "InterfaceConfig", "PrefixConfig", "Prompts", "build_interface"]
+__all__ = [
+    "Audio",
+    "CrossConfig",
+    "Interface",
+    "InterfaceConfig",
+    "MergedConfig",
+    "PrefixConfig",
+    "Prompts",
+    "build_interface",
+]
 
-InterfaceConfig = PrefixConfig | CrossConfig
+InterfaceConfig = PrefixConfig | CrossConfig | MergedConfig
 """Every kind of interface (a union of their configs, told apart by `kind`)."""
 
 _INTERFACES: dict[type, Callable[[Any, CausalLLM], Any]] = {
     PrefixConfig: lambda config, llm: PrefixInterface(config.audio == "bidirectional"),
     CrossConfig: CrossInterface,
+    MergedConfig: lambda config, llm: MergedInterface(llm),
 }
 
 

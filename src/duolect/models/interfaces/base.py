@@ -70,9 +70,10 @@ class Interface(Protocol):
 
 
 class Layout(NamedTuple):
-    """An LLM's input, right-padded, and where in it the audio begins and BOS stands."""
+    """An LLM's input, right-padded, its lengths, and where in it the audio begins and BOS stands."""
 
     embedded_BSE: Tensor
+    lengths_B: Tensor
     audio_B: Tensor
     bos_B: Tensor
 
@@ -102,5 +103,5 @@ def lay_out(
     if labels_BN is not None:
         every_B = torch.full_like(prompts.after_lengths_B, labels_BN.shape[1])
         parts.append((llm.embed(labels_BN), every_B if lengths_B is None else lengths_B))
-    embedded_BSE, starts_PB, _ = join(parts)
-    return Layout(embedded_BSE, starts_PB[1], starts_PB[after] + prompts.after_lengths_B - 1)
+    embedded_BSE, starts_PB, total_B = join(parts)
+    return Layout(embedded_BSE, total_B, starts_PB[1], starts_PB[after] + prompts.after_lengths_B - 1)
