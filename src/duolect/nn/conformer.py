@@ -1,11 +1,11 @@
-"""The Conformer encoder (Gulati et al. 2020) in the form of arXiv 2603.15045.
+"""The Conformer encoder (Gulati et al. 2020) in the forms of arXiv 2603.15045 and arXiv 2501.02370.
 
 B utterances · T frames · F feature bins · D width · P distances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,15 +15,21 @@ from torch.nn import functional
 
 from duolect.errors import ConfigError
 from duolect.nn.dropout import Dropout
-from duolect.nn.frontend import ConvFrontEnd, FrontEndConfig
-from duolect.nn.masks import key_bias, length_mask
+from duolect.nn.frontend import AnyFrontEndConfig, FrontEndConfig, GatedFrontEndConfig, build_front_end
+from duolect.nn.masks import Frames, Shorten, key_bias
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.nn.relative import RelativeAttention, relative_positions
+from duolect.nn.stack import run_layers
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConformerConfig:
-    """Sizes of the encoder. The paper's: width 1024, 16 layers, 8 heads, feed-forward 4096, kernel 32, dropout 0.1."""
+    """Sizes and form of the encoder.
+
+    The form is that of arXiv 2603.15045, whose sizes are: width 1024, 16 layers, 8 heads, feed-forward 4096, kernel 32,
+    dropout 0.1. `FBK_CONFORMER` is that of arXiv 2501.02370. `activation` and `feed_forward_bias` are those of the
+    feed-forward steps; scores of attention are divided by the square root of the width of a head, or of the whole.
+    """
 
     kind: Literal["conformer"] = "conformer"
     width: int = 144
@@ -32,7 +38,12 @@ class ConformerConfig:
     feed_forward: int | None = None  # None: 4 x width
     kernel: int = 32
     dropout: float = 0.1
-    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    front_end: AnyFrontEndConfig = field(default_factory=FrontEndConfig)
+    activation: Literal["squared_relu", "silu"] = "squared_relu"
+    feed_forward_bias: bool = False
+    depthwise_bias: bool = True
+    batch_norm_eps: float = 1e-3
+    scores_over: Literal["head", "width"] = "head"
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "kernel"):
@@ -42,6 +53,25 @@ class ConformerConfig:
             raise ConfigError(f"encoder: width {self.width} must be even and a multiple of heads ({self.heads}).")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {self.dropout}.")
+        if self.batch_norm_eps <= 0:
+            raise ConfigError(f"encoder: batch_norm_eps must be above 0, not {self.batch_norm_eps}.")
+
+
+FBK_CONFORMER = ConformerConfig(
+    width=512,
+    layers=12,
+    heads=8,
+    kernel=31,
+    front_end=GatedFrontEndConfig(),
+    activation="silu",
+    feed_forward_bias=True,
+    depthwise_bias=False,
+    batch_norm_eps=1e-5,
+    scores_over="width",
+)
+"""That of arXiv 2501.02370. Relative positions are the signed distances of Dai et al. (2019), also of later frames: for
+these the authors' shift takes the scores that the next frame has for other distances.
+"""
 
 
 class SquaredReLU(torch.autograd.Function):
@@ -61,19 +91,24 @@ class SquaredReLU(torch.autograd.Function):
         return 2 * gradients[0] * positive
 
 
-class FeedForward(nn.Module):
-    """Norm, linear, squared ReLU (So et al. 2021), linear; neither linear has a bias."""
+_ACTIVATIONS = {"squared_relu": SquaredReLU.apply, "silu": functional.silu}
 
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
+
+class FeedForward(nn.Module):
+    """Norm, linear, activation (squared ReLU: So et al. 2021), linear."""
+
+    def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
+        width, inner, bias = config.width, config.feed_forward or 4 * config.width, config.feed_forward_bias
         self.norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, inner, bias=False)
-        self.contract = nn.Linear(inner, width, bias=False)
-        self.dropout = Dropout(dropout)
+        self.expand = nn.Linear(width, inner, bias=bias)
+        self.contract = nn.Linear(inner, width, bias=bias)
+        self.activation = _ACTIVATIONS[config.activation]
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The residual branch for x_BTD."""
-        inner = SquaredReLU.apply(self.expand(self.norm(x_BTD)))
+        inner = self.activation(self.expand(self.norm(x_BTD)))
         return self.dropout(self.contract(self.dropout(inner)))
 
 
@@ -83,15 +118,16 @@ class ConvolutionModule(nn.Module):
     An even kernel K sees (K - 1) // 2 frames of the past and K // 2 of the future (32: 15 and 16).
     """
 
-    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+    def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
+        width, kernel = config.width, config.kernel
         self.past, self.future = (kernel - 1) // 2, kernel // 2
         self.layer_norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
-        self.depthwise = nn.Conv1d(width, width, kernel, groups=width)
-        self.batch_norm = MaskedBatchNorm(width)
+        self.depthwise = nn.Conv1d(width, width, kernel, groups=width, bias=config.depthwise_bias)
+        self.batch_norm = MaskedBatchNorm(width, eps=config.batch_norm_eps)
         self.contract = nn.Linear(width, width)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """The residual branch for x_BTD; what lies outside the mask does not reach the inside."""
@@ -106,12 +142,13 @@ class ConformerLayer(nn.Module):
 
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
-        width, inner = config.width, config.feed_forward or 4 * config.width
-        self.first_feed_forward = FeedForward(width, inner, config.dropout)
+        width = config.width
+        scale = width**-0.5 if config.scores_over == "width" else None
+        self.first_feed_forward = FeedForward(config)
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = RelativeAttention(width, config.heads, config.dropout)
-        self.convolution = ConvolutionModule(width, config.kernel, config.dropout)
-        self.last_feed_forward = FeedForward(width, inner, config.dropout)
+        self.attention = RelativeAttention(width, config.heads, config.dropout, scale)
+        self.convolution = ConvolutionModule(config)
+        self.last_feed_forward = FeedForward(config)
         self.norm = nn.LayerNorm(width)
         self.dropout = Dropout(config.dropout)
 
@@ -127,12 +164,13 @@ class ConformerLayer(nn.Module):
 class Conformer(nn.Module):
     """Front end and layers. Evaluation is independent of padding and of the rest of the batch (`padding_safe`)."""
 
-    padding_safe, normalises, masks_states, longest = True, True, False, None  # see `duolect.models.encoders`
+    padding_safe, masks_states, longest = True, False, None  # see `duolect.models.encoders`
 
     def __init__(self, config: ConformerConfig, bins: int) -> None:
         super().__init__()
         self.config = config
-        self.front_end = ConvFrontEnd(bins, config.width, config.front_end)
+        self.normalises = config.front_end.normalises
+        self.front_end = build_front_end(config.front_end, bins, config.width)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList([ConformerLayer(config) for _ in range(config.layers)])
 
@@ -152,22 +190,21 @@ class Conformer(nn.Module):
         return self.config.front_end.downsampling
 
     def forward(
-        self, features_BTF: Tensor, lengths_B: Tensor, keep_layers: Collection[int] = ()
-    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Encode features_BTF.
+        self,
+        features_BTF: Tensor,
+        lengths_B: Tensor,
+        keep_layers: Collection[int] = (),
+        shorten: Mapping[int, Shorten] | None = None,
+    ) -> tuple[Tensor, Tensor, dict[int, Frames]]:
+        """Encode features_BTF; see `duolect.models.encoders`, and `run_layers` for what is returned.
 
-        Returns (states_BTD, lengths_B, {layer: states_BTD} for the layers, counted from 1, in `keep_layers`). States
-        outside an utterance are zero. An utterance without frames has length 0.
+        An utterance without frames has length 0.
         """
         x, lengths_B = self.front_end(features_BTF, lengths_B)
-        mask_BT = length_mask(lengths_B, x.shape[1])
-        mask_BT1 = mask_BT.unsqueeze(-1)
-        x = self.dropout(x)
-        bias_B11T = key_bias(mask_BT, x.dtype)[:, None, None, :]
-        positions_PD = relative_positions(x.shape[1], self.config.width, x.device)
-        kept: dict[int, Tensor] = {}
-        for number, layer in enumerate(self.layers, start=1):
-            x = layer(x, mask_BT, bias_B11T, positions_PD)
-            if number in keep_layers:
-                kept[number] = x * mask_BT1
-        return x * mask_BT1, lengths_B, kept
+        return run_layers(self.layers, self.dropout(x), lengths_B, _surroundings, keep_layers, shorten)
+
+
+def _surroundings(x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a layer needs beside the states: mask_BT, bias_B11T of the keys, positions_PD."""
+    bias_B11T = key_bias(mask_BT, x_BTD.dtype)[:, None, None, :]
+    return mask_BT, bias_B11T, relative_positions(x_BTD.shape[1], x_BTD.shape[2], x_BTD.device)

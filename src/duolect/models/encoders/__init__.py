@@ -1,8 +1,11 @@
-"""Encoders: our Conformer, and those of transformers by hub name or local folder.
+"""Encoders: our Conformer and Transformer, and those of transformers by hub name or local folder.
 
 An encoder is a module with
-* `forward(inputs, lengths_B, keep_layers)` → (states_BTD, lengths_B, {layer: states_BTD}), layers counted from 1;
-* `width` (D), `depth` (layers), `downsampling` (frames of the input per state);
+* `forward(inputs, lengths_B, keep_layers)` → (states_BTD, lengths_B, {layer: (states_BTD, lengths_B)}), layers counted
+  from 1;
+* unless it is pre-trained, a further argument `shorten`, {layer: (states_BTD, lengths_B) → (states_BTD, lengths_B)}:
+  the layers after that one, but not what is kept of it, see what comes out;
+* `width` (D), `depth` (layers, perhaps none), `downsampling` (frames of the input per state);
 * `padding_safe`: whether, in evaluation, an utterance has the same states alone and in any batch;
 * `normalises`: whether its features are to be normalised by running statistics before;
 * `masks_states`: whether SpecAugment is its own business (it then takes `masking`), not that of its features;
@@ -19,6 +22,7 @@ from duolect.models.encoders.base import PretrainedEncoder
 from duolect.models.encoders.config import HuggingFaceEncoderConfig
 from duolect.models.encoders.source import PretrainedSource, inspect_source, load_encoder
 from duolect.nn.conformer import Conformer, ConformerConfig
+from duolect.nn.transformer_encoder import TransformerEncoder, TransformerEncoderConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -34,10 +38,10 @@ __all__ = [
     "inspect_source",
 ]
 
-EncoderConfig = ConformerConfig | HuggingFaceEncoderConfig
+EncoderConfig = ConformerConfig | TransformerEncoderConfig | HuggingFaceEncoderConfig
 """Every kind of encoder, told apart by `kind`."""
 
-Encoder = Conformer | PretrainedEncoder
+Encoder = Conformer | TransformerEncoder | PretrainedEncoder
 """Every class of encoder."""
 
 
@@ -50,7 +54,10 @@ def build_encoder(config: EncoderConfig, inputs: InputConfig, stored: PreTrained
     if isinstance(config, HuggingFaceEncoderConfig):
         return load_encoder(config, inputs, stored)
     if isinstance(inputs, WaveformConfig):
-        raise ConfigError("encoder: a Conformer hears log-mel features (features of kind 'log10'), not a waveform.")
+        name = type(config).__name__.removesuffix("Config")
+        raise ConfigError(f"encoder: a {name} hears log-mel features (features of kind 'log10'), not a waveform.")
+    if isinstance(config, TransformerEncoderConfig):
+        return TransformerEncoder(config, inputs.mels)
     return Conformer(config, inputs.mels)
 
 
@@ -63,6 +70,8 @@ def check_ctc_layers(layers: tuple[int, ...], encoder: EncoderConfig) -> None:
     if isinstance(encoder, HuggingFaceEncoderConfig):
         if not rising:
             raise ConfigError(f"ctc_layers must be distinct, rising and counted from 1, not {layers}.")
+    elif layers and not encoder.layers:
+        raise ConfigError(f"ctc_layers must be empty for an encoder without layers, not {layers}.")
     elif not rising or any(layer > encoder.layers for layer in layers):
         raise ConfigError(
             f"ctc_layers must be distinct, rising and from 1 to {encoder.layers} (the encoder's layers), not {layers}."
