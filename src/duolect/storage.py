@@ -129,6 +129,19 @@ def save_tensors(
         handle.write(data)
 
 
+def tensor_notes(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a safetensors file; its tensors are not read. Raises ConfigError as `load_tensors` does."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(Path(path), "pt") as file:
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file.") from error
+    except SafetensorError as error:
+        raise ConfigError(f"{path}: not a whole safetensors file ({error}).") from error
+
+
 def load_tensors(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
     """Read a safetensors file onto `device`. Raises ConfigError when it is missing or damaged."""
     from safetensors import SafetensorError

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +16,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from duolect.configs import to_json
 from duolect.errors import ConfigError, ModelError
-from duolect.models import LLMConfig, build_model, key_value_bytes
+from duolect.models import LLMConfig, build_model, key_value_bytes, load_model, save_model
 from duolect.models.causal import CausalLLM
-from duolect.models.interfaces import Audio, CrossConfig, PrefixConfig, Prompts, build_interface
+from duolect.models.interfaces import Audio, CrossConfig, MergedConfig, PrefixConfig, Prompts, build_interface
 from duolect.models.interfaces.cross import CrossInterface
 from duolect.models.llm import build_llm
 
@@ -158,46 +161,6 @@ def slow_block(block: Any, x_SE: Tensor, audio_TE: Tensor) -> Tensor:
     gate, expanded = (x_SE / rms * block.feed_norm.weight @ block.feed_forward.gate_expand.weight.T).chunk(2, -1)
     fed = (gate * torch.sigmoid(gate) * expanded) @ block.feed_forward.contract.weight.T
     return x_SE + torch.tanh(block.feed_gate) * fed
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_steps_of_a_search_equal_recomputing(architecture: str) -> None:
-    llm = tiny(architecture)
-    interface = opened(CrossConfig(every=2, feed_forward=True), llm)
-    with torch.inference_mode():
-        for seed in range(4):
-            chance = random.Random(seed)
-            audio, prompts, _ = case(seed)
-            _, state = interface.start(llm, audio, prompts)
-            rows: list[tuple[int, list[int]]] = [(b, []) for b in range(len(audio.lengths_B))]
-            for _ in range(5):
-                chosen = [chance.randrange(len(rows)) for _ in range(chance.randint(1, 6))]
-                state = interface.select(llm, state, torch.tensor(chosen))
-                rows = [(rows[r][0], list(rows[r][1])) for r in chosen]
-                labels_RN = torch.randint(0, LABELS, (len(rows), chance.randint(1, 3)))
-                counts = [chance.randint(0, labels_RN.shape[1]) for _ in rows]
-                old, kept = state, key_value_bytes(state)
-                log_probs_RNV, state = interface.step(llm, state, labels_RN, torch.tensor(counts))
-                again_RNV, _ = interface.step(llm, old, labels_RN, torch.tensor(counts))
-                assert torch.equal(again_RNV, log_probs_RNV), f"seed {seed}"  # a state is never changed
-                assert key_value_bytes(old) >= kept
-                for r, count in enumerate(counts):
-                    rows[r][1].extend(labels_RN[r, :count].tolist())
-                    if count:
-                        expected_V = alone(llm, interface, audio, prompts, *rows[r])
-                        difference = float((log_probs_RNV[r, count - 1] - expected_V).abs().max())
-                        assert difference < 3e-5, f"{architecture}, seed {seed}: {difference}"
-                dropped = [chance.randint(0, count) for count in counts]
-                state = interface.forget(llm, state, torch.tensor(dropped))
-                rows = [(b, said[: len(said) - n]) for (b, said), n in zip(rows, dropped, strict=True)]
-
-
-def alone(llm: CausalLLM, interface: Any, audio: Audio, prompts: Prompts, b: int, said: list[int]) -> Tensor:
-    """(V,) log p after the labels `said` of utterance b, computed for itself and without padding."""
-    own = Audio(audio.states_BTE[b : b + 1, : audio.lengths_B[b]], audio.lengths_B[b : b + 1])
-    labels_1N = torch.tensor([said], dtype=torch.long)
-    prompts = Prompts(*(each[b : b + 1] for each in prompts))
-    return llm.log_probs(interface.hidden(llm, own, prompts, labels_1N)[0, -1])
 
 
 def test_audio_is_held_once_per_utterance_and_leaves_with_it() -> None:
@@ -387,3 +350,16 @@ def test_it_is_built_without_memory(configs: Any) -> None:
     with torch.device("meta"):
         model: Any = build_model(replace(configs["speech_llm"], interface=CrossConfig()))
     assert all(p.is_meta for p in model.interface.parameters())
+
+
+@pytest.mark.parametrize(("trained", "named"), [("cross", "prefix"), ("prefix", "cross"), ("prefix", "merged")])
+def test_weights_of_another_interface_are_refused(
+    trained: str, named: str, configs: Any, build: Callable, tmp_path: Path
+) -> None:
+    kinds: dict[str, Any] = {"prefix": PrefixConfig(), "cross": CrossConfig(), "merged": MergedConfig()}
+    save_model(build(replace(configs["speech_llm"], interface=kinds[trained])), tmp_path / "model")
+    described = json.loads((tmp_path / "model/config.json").read_text())
+    described["config"]["interface"] = to_json(kinds[named])
+    (tmp_path / "model/config.json").write_text(json.dumps(described))
+    with pytest.raises(ModelError, match=f"safetensors: .*interface '{trained}', but config.json.* '{named}'"):
+        load_model(tmp_path / "model")

@@ -23,10 +23,10 @@ from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.lora import merged_state
 from duolect.models.pretrained import read_architecture, write_architecture
 from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
-from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
+from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, tensor_notes, write_json
 
 FORMAT = 1
-LLM, ENCODER = "llm_config.json", "encoder_config.json"
+LLM, ENCODER, WEIGHTS = "llm_config.json", "encoder_config.json", "model.safetensors"
 
 Model = AcousticModel | LanguageModel | SpeechLLM
 """Every kind of trainable model."""
@@ -66,7 +66,8 @@ def save_model(model: Model, folder: str | os.PathLike[str]) -> None:
             write_architecture(partial / LLM, model.llm.model.config)
         if not isinstance(model, LanguageModel) and isinstance(model.speech.encoder, PretrainedEncoder):
             write_architecture(partial / ENCODER, model.speech.encoder.model.config)
-        save_tensors(partial / "model.safetensors", _once(merged_state(model)))
+        notes = {"interface": model.config.interface.kind} if isinstance(model, SpeechLLM) else None
+        save_tensors(partial / WEIGHTS, _once(merged_state(model)), notes)
 
 
 def stored_config(model: Model) -> Any:
@@ -87,14 +88,26 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
         raise ModelError(f"{folder / 'config.json'}: not a model of format {FORMAT} and kind {', '.join(_KINDS)}.")
     config_class, model_class = _KINDS[described["kind"]]
     config: Any = from_json(config_class, described.get("config"), str(folder / "config.json"))
+    if isinstance(config, SpeechLLMConfig):
+        _check_interface(config, folder)
     stored = {}
     if config.kind != "acoustic":
         stored["stored"] = read_architecture(folder / LLM, "a causal language model")
     if _has_pretrained_encoder(config):
         stored["stored_encoder"] = read_architecture(folder / ENCODER, "an encoder")
     model = model_class(config, **stored)
-    _load_weights(model, load_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    _load_weights(model, load_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.to(device).eval()
+
+
+def _check_interface(config: SpeechLLMConfig, folder: Path) -> None:
+    """Raise ModelError where the weights were trained with another interface: some differ in no tensor."""
+    trained, named = tensor_notes(folder / WEIGHTS).get("interface"), config.interface.kind
+    if trained not in (None, named):
+        raise ModelError(
+            f"{folder / WEIGHTS}: the weights of a speech LLM with attention interface {trained!r}, but config.json "
+            f"beside them names {named!r}; one of the two files is from another model."
+        )
 
 
 def count_parameters(model: Model) -> dict[str, tuple[int, int]]:
