@@ -2,6 +2,7 @@
 
 from duolect.models.acoustic import AcousticConfig, AcousticModel
 from duolect.models.autoregressive import Autoregressive
+from duolect.models.compression import CompressionConfig
 from duolect.models.decoders import AttentionDecoder, DecoderConfig, PrependDecoder, TransformerDecoderConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
@@ -19,6 +20,7 @@ __all__ = [
     "AcousticModel",
     "AttentionDecoder",
     "Autoregressive",
+    "CompressionConfig",
     "DecoderConfig",
     "Encoded",
     "EncoderConfig",

@@ -11,6 +11,13 @@ from collections.abc import Callable
 
 from duolect.errors import ConfigError
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
+from duolect.recipes.fbk import (
+    cross_conformer,
+    cross_transformer,
+    decoder_only,
+    prepend_conformer,
+    prepend_transformer,
+)
 from duolect.recipes.paper import librispeech_acoustic, loquacious_acoustic, qwen_language, qwen_speech_llm
 from duolect.recipes.pretrained import pretrained_acoustic, pretrained_speech_llm
 from duolect.recipes.small import small_acoustic, small_language, small_speech_llm
@@ -29,6 +36,11 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "pretrained-speech-llm": pretrained_speech_llm,
     "paper-librispeech-acoustic": librispeech_acoustic,
     "paper-loquacious-acoustic": loquacious_acoustic,
+    "paper-fbk-cross-transformer": cross_transformer,
+    "paper-fbk-prepend-transformer": prepend_transformer,
+    "paper-fbk-decoder-only": decoder_only,
+    "paper-fbk-cross-conformer": cross_conformer,
+    "paper-fbk-prepend-conformer": prepend_conformer,
     "paper-language": qwen_language,
     "paper-speech-llm": qwen_speech_llm,
 }
