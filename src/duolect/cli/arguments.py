@@ -26,6 +26,7 @@ Parsed = TypeVar("Parsed")
 Device = Literal["auto", "cpu", "cuda"]
 PathOption = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 NameOption = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+LanguageOption = Annotated[str | None, tyro.conf.arg(metavar="LANG")]
 NumberOption = Annotated[int | None, tyro.conf.arg(metavar="N")]
 SystemPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SYSTEM")]
 ManifestPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MANIFEST")]

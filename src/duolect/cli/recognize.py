@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import tyro
 
 from duolect.cli.arguments import (
     Device,
+    LanguageOption,
     ManifestPath,
     NameOption,
     NumberOption,
@@ -45,7 +47,7 @@ class Recognize:
     system: SystemPath
     """System folder, or the run folder of a finished training."""
     manifest: ManifestPath
-    """JSON lines with audio_filepath, duration and text."""
+    """JSON lines with audio_filepath, duration and text, and translation where that is what the system writes."""
     out: Annotated[Path, tyro.conf.arg(metavar="HYPS.jsonl")]
     """The hypothesis file to write."""
     method: NameOption = None
@@ -63,6 +65,9 @@ class Recognize:
     BEFORE<audio>AFTER."""
     warm_up: bool = False
     """Recognise the first batch once beforehand, untimed, so that the speed is that of a running system."""
+    target_language: LanguageOption = None
+    """Write all utterances in this language, where the model was trained with several; by default each names its own
+    (target_lang in the manifest, or lang where it is transcribed)."""
     explain: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
     """Utterances of the manifest: print how each term voted for the words of the winner and of its rival."""
     rival: Literal["runner-up", "reference"] = "runner-up"
@@ -98,6 +103,7 @@ def run(arguments: list[str]) -> int:
             max_seconds=asked.max_seconds,
             nbest=asked.nbest is not None,
             warm_up=asked.warm_up,
+            target_language=asked.target_language,
             progress=progress,
             command=command_line("recognize", arguments),
             date=date.today().isoformat(),
@@ -136,21 +142,31 @@ def _widened(system: System, beam: int | None, nbest: int | None) -> System:
 
 
 def _summary(recognition: Recognition) -> str:
-    from duolect.evaluation import score_run
-
     parts = [f"{len(recognition.rows)} utterances"]
     if recognition.skipped:
         parts.append(f"{len(recognition.skipped)} skipped")
-    try:
-        score = score_run(recognition.rows, skipped=recognition.skipped)
-    except ScoringError:  # no reference to score against
-        pass
-    else:
-        errors, interval = score.errors, score.interval
-        bounds = f" [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
-        counts = f"{errors.substitutions} sub, {errors.deletions} del, {errors.insertions} ins"
-        parts.append(f"WER {100 * score.wer:.2f} %{bounds} ({counts} of {errors.words} words)")
+    with suppress(ScoringError):  # no reference to score against
+        parts += [_word_errors(recognition)] if recognition.target == "text" else _translation_scores(recognition)
     timing = recognition.timing
     if timing.wall_seconds > 0:
         parts.append(f"RTFx {timing.rtfx:.1f} ({timing.audio_seconds:.0f} s of audio in {timing.wall_seconds:.1f} s)")
     return "; ".join(parts)
+
+
+def _word_errors(recognition: Recognition) -> str:
+    from duolect.evaluation import score_run
+
+    score = score_run(recognition.rows, skipped=recognition.skipped)
+    errors, interval = score.errors, score.interval
+    bounds = f" [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
+    counts = f"{errors.substitutions} sub, {errors.deletions} del, {errors.insertions} ins"
+    return f"WER {100 * score.wer:.2f} %{bounds} ({counts} of {errors.words} words)"
+
+
+def _translation_scores(recognition: Recognition) -> list[str]:
+    from duolect.evaluation import score_translations
+    from duolect.evaluation.translation import TITLES
+
+    found = score_translations(recognition.rows, skipped=recognition.skipped).metrics.items()
+    bounds = {name: f" [{s.interval.low:.1f}, {s.interval.high:.1f}]" if s.interval else "" for name, s in found}
+    return [f"{TITLES[name]} {score.value:.1f}{bounds[name]}" for name, score in found]

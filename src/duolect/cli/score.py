@@ -1,4 +1,4 @@
-"""`duolect score`: word error rates with intervals and a paired test."""
+"""`duolect score`: word error rates, or BLEU and chrF of translations, with intervals and a paired test."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ import tyro
 from duolect.cli.arguments import PathOption, parse
 from duolect.errors import ConfigError
 
+Metric = Literal["auto", "wer", "bleu", "chrf"]
 Normaliser = Literal["plain", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Word error rates of hypothesis files on the same utterances, as one table.
+    """Word error rates of hypothesis files on the same utterances, or BLEU and chrF of translations, as one table.
 
     95 % intervals by the bootstrap, a paired test against the first file, and speed and memory where the file that
-    `duolect recognize` writes beside each is there. Utterances that were skipped in recognition count as deleted.
+    `duolect recognize` writes beside each is there. Utterances that were skipped in recognition count as deleted, or as
+    empty translations.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="HYPS.jsonl...")]
     """Hypothesis files; the first is the baseline."""
     manifest: PathOption = None
     """Take the references from here rather than from the files; every utterance of it must have been recognised."""
+    metric: Metric = "auto"
+    """auto: what the file beside each says, wer for transcripts, bleu and chrf (sacreBLEU) for translations."""
     normaliser: Normaliser = "plain"
-    """Applied to both sides: plain lower-cases and drops punctuation, none only splits at spaces."""
+    """Applied to both sides for the WER: plain lower-cases and drops punctuation, none only splits at spaces.
+    Translations are scored as they are."""
     by: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (corpus, speaker …): one more table for each of its values."""
     markdown: bool = False
@@ -41,7 +46,9 @@ def run(arguments: list[str]) -> int:
         raise ConfigError("no hypothesis file is given.")
     from duolect.reports import compare_files, markdown_table, print_table
 
-    tables = compare_files(asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser)
+    tables = compare_files(
+        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser, metric=asked.metric
+    )
     for number, table in enumerate(tables):
         if asked.markdown:
             print(f"{'' if len(tables) == 1 else f'### {table.title}' + chr(10) * 2}{markdown_table(table)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from duolect.cli.arguments import Device, NameOption, load_system, parse, progress_bar, say
+from duolect.cli.arguments import Device, LanguageOption, NameOption, load_system, parse, progress_bar, say
 from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError
 
@@ -31,6 +31,8 @@ class Transcribe:
     """System folder, or the run folder of a finished training."""
     method: NameOption = None
     """A named method (default: the system's own)."""
+    target_language: LanguageOption = None
+    """What to write, where the model was trained with several languages, such as "de"."""
     json: bool = False
     """Write a JSON object a line instead: file, text, score, terms, flags, duration; or file and error."""
     batch_seconds: float = 60.0
@@ -47,7 +49,12 @@ def run(arguments: list[str]) -> int:
         raise ConfigError("no audio file is given.")
     system = override_search(load_system(asked.system, asked.device, asked.method), settings)
     with progress_bar(f"transcribing {len(asked.files)} file{'s' if len(asked.files) > 1 else ''}") as progress:
-        transcripts = system.transcribe(asked.files, batch_seconds=asked.batch_seconds, progress=progress)
+        transcripts = system.transcribe(
+            asked.files,
+            batch_seconds=asked.batch_seconds,
+            target_language=asked.target_language,
+            progress=progress,
+        )
     failed = False
     for file, transcript in zip(asked.files, transcripts, strict=True):
         if transcript.error is not None:

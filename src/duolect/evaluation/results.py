@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, ScoringError
@@ -68,6 +68,8 @@ class RunRecord:
     units: str | None = None
     normaliser: str | None = None
     """What was applied to the texts in the file; None: they are as the system wrote them."""
+    target: Literal["text", "translation"] | None = None
+    """What the hypotheses are, transcripts or translations, and so which metric is theirs; None: not stated."""
     manifest: str | None = None
     manifest_hash: str | None = None
     seed: int | None = None
@@ -94,12 +96,13 @@ class RunRecord:
 
     @property
     def hash(self) -> str:
-        """16 hex digits of what determines the hypotheses: times, memory, command and date do not count."""
-        measured = {
+        """16 hex digits of what determines the hypotheses: times, memory, command and date do not count, nor does what
+        follows from the system."""
+        left_out = {
             *("region", "audio_seconds", "wall_seconds", "host_memory", "device_memory", "statistics"),
-            *("skipped", "command", "date"),
+            *("skipped", "command", "date", "target"),
         }
-        kept = {key: value for key, value in to_json(self).items() if key not in measured}
+        kept = {key: value for key, value in to_json(self).items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

@@ -21,8 +21,9 @@ from duolect.models.compression import Compression, CompressionConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
 from duolect.models.targets import ctc_count, ctc_labels
-from duolect.nn.losses import LossTerm, ctc_loss
+from duolect.nn.losses import LossTerm, ctc_frames_needed, ctc_loss
 from duolect.nn.masks import Frames, length_mask
+from duolect.nn.meters import Meter
 from duolect.nn.norms import MaskedBatchNorm
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.feature_config, self.augment, self.ctc_vocabulary = features, augment, ctc_vocabulary
         self.compression = None if compression is None else Compression(compression)
+        self.unaligned = Meter("ctc_too_short")
         self.frozen = frozen
         self.features = build_input(features)
         self.encoder = build_encoder(encoder, features, stored)
@@ -132,11 +134,20 @@ class SpeechEncoder(nn.Module):
         return logits_BTW.float().log_softmax(-1), lengths_B
 
     def ctc_terms(self, encoded: Encoded, batch: SpeechBatch, weight: float, count: float) -> dict[str, LossTerm]:
-        """A loss term "ctc<layer>" for each head."""
+        """A loss term "ctc<layer>" for each head.
+
+        Where compression leaves fewer frames than an utterance's labels need, the heads beyond it learn nothing from
+        that; the share of such utterances is shown as "ctc_too_short".
+        """
         labels_BN, label_lengths_B = ctc_labels(batch)
+        needed_B = ctc_frames_needed(labels_BN, label_lengths_B)
         terms = {}
         for layer in self.ctc_layers:
-            total = ctc_loss(*self.ctc_logits(encoded, layer), labels_BN, label_lengths_B)
+            logits_BTW, lengths_B = self.ctc_logits(encoded, layer)
+            total = ctc_loss(logits_BTW, lengths_B, labels_BN, label_lengths_B)
+            if self.compression is not None and layer > self.compression.layer:
+                short_B = lengths_B < needed_B
+                self.unaligned.add(short_B.sum(), torch.full_like(short_B, True).sum())
             terms[f"ctc{layer}"] = LossTerm(total, count, weight)
         return terms
 

@@ -55,8 +55,8 @@ class SpeechLLMConfig:
 
     The `prompts` are kept as text and as labels, so that training and use cannot differ: in training one of them is
     drawn for each utterance, recognition and evaluation take the first. With `tags` (names of what may be asked for,
-    languages to translate into, say) an utterance has the prompts of its tag. No prompts: the audio alone. `target`: the
-    labels spell the transcript or the translation; the CTC heads always hear the transcript.
+    languages to translate into, say) an utterance has the prompts of its tag. No prompts: the audio alone. `target`:
+    the labels spell the transcript or the translation; the CTC heads always hear the transcript.
     """
 
     kind: Literal["speech_llm"] = "speech_llm"

@@ -6,11 +6,14 @@ from duolect.reports.plots import curves_svg, save_png, speed_svg
 from duolect.reports.runs import compare_files
 from duolect.reports.summary import difference_sentence, findings
 from duolect.reports.table import markdown_table, print_table, terminal_table
+from duolect.reports.translations import TranslationComparison, TranslationResult
 
 __all__ = [
     "Comparison",
     "SystemResult",
     "TrainingCurve",
+    "TranslationComparison",
+    "TranslationResult",
     "compare_files",
     "curves_svg",
     "difference_sentence",

@@ -6,12 +6,26 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from duolect.data.manifest import read_manifest
 from duolect.errors import ConfigError, ScoringError
-from duolect.evaluation import HypothesisRow, Normaliser, RunRecord, manifest_references, read_run
+from duolect.evaluation import (
+    HypothesisRow,
+    Normaliser,
+    RunRecord,
+    TranslationMetric,
+    compare_translations,
+    manifest_references,
+    read_run,
+    score_translations,
+)
+from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
+from duolect.reports.translations import TranslationComparison, TranslationResult
+
+Metric = Literal["auto", "wer", "bleu", "chrf"]
+"""What hypothesis files are scored by."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +41,46 @@ def compare_files(
     manifest: Path | None = None,
     by: str | None = None,
     normaliser: Normaliser = "plain",
-) -> list[Comparison]:
+    metric: Metric = "auto",
+) -> list[Comparison] | list[TranslationComparison]:
     """The comparison of hypothesis files of the same utterances, the first of them the baseline; then, where `by` names
     a field (corpus, speaker …), one for each of its values.
 
     manifest: references come from here rather than from the files, and every utterance of it must have been recognised.
+    metric: "auto" is the word error rate for transcripts, BLEU and chrF for translations. Several languages of
+    translations, each of which has scores of its own, have a table each and none together.
     Raises ScoringError for files that cannot be compared, ConfigError where no utterance has the field.
     """
     runs = _read(files)
-    references = manifest_references(manifest) if manifest is not None else None
-    tables = [_comparison("All utterances" if by else "Word error rates", runs, references, normaliser)]
+    translated = _translated(runs)
+    metrics: tuple[TranslationMetric, ...] = METRICS if metric == "auto" else (metric,) if metric != "wer" else ()
+    as_translations = metric in METRICS or (translated and metric == "auto")
+    target = "translation" if translated or as_translations else "text"
+    references = manifest_references(manifest, target) if manifest is not None else None
+    parts: list[tuple[str, list[_Run], Mapping[str, str] | None]] = []
+    if not (as_translations and by == "target_lang"):
+        title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
+        parts.append((title, runs, references))
     if by is not None:
         groups = _groups(by, runs, manifest)
         for value in sorted(set(groups.values())):
             ids = {key for key, found in groups.items() if found == value}
             part = None if references is None else {key: references[key] for key in ids if key in references}
-            tables.append(_comparison(f"{by}: {value}", _restricted(runs, ids), part, normaliser))
-    return tables
+            parts.append((f"{by}: {value}", _restricted(runs, ids), part))
+    if as_translations:
+        return [_translations(title, found, texts, metrics) for title, found, texts in parts]
+    return [_comparison(title, found, texts, normaliser) for title, found, texts in parts]
+
+
+def _translated(runs: Sequence[_Run]) -> bool:
+    """Whether the files are of translations, as their sidecars say. Raises ScoringError where only some are."""
+    translations = [run for run in runs if run.record.target == "translation"]
+    others = [run for run in runs if run.record.target != "translation"]
+    if translations and others:
+        raise ScoringError(
+            f"{translations[0].name} holds translations, but {others[0].name} transcripts; they cannot be compared."
+        )
+    return bool(translations)
 
 
 def _read(files: Sequence[Path]) -> list[_Run]:
@@ -73,6 +110,24 @@ def _comparison(
     return Comparison(title=title, systems=lines, baseline=runs[0].name)
 
 
+def _translations(
+    title: str, runs: Sequence[_Run], references: Mapping[str, str] | None, metrics: Sequence[TranslationMetric]
+) -> TranslationComparison:
+    lines: list[TranslationResult] = []
+    for run in runs:
+        record = run.record
+        try:
+            score = score_translations(run.rows, metrics, references=references, skipped=record.skipped)
+            paired = compare_translations(lines[0].score, score) if lines else None
+        except ScoringError as error:
+            raise ScoringError(f"{run.name}: {error}") from error
+        memory = record.device_memory if record.device_memory is not None else record.host_memory
+        lines.append(
+            TranslationResult(name=run.name, score=score, paired=paired, timing=record.timing, peak_memory=memory)
+        )
+    return TranslationComparison(title=title, systems=lines)
+
+
 def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
     """id → the field's value, from the rows of all runs and the manifest; a skipped utterance may have it nowhere."""
     found: dict[str, Any] = {}
@@ -94,7 +149,7 @@ def _all_fields(runs: Sequence[_Run], manifest: Path | None) -> Iterable[tuple[s
         for row in run.rows:
             yield row.id, {name: value for name, value in row.fields.items() if not isinstance(value, list | dict)}
     for utterance in read_manifest(manifest) if manifest is not None else ():
-        own = {"speaker": utterance.speaker, "lang": utterance.lang}
+        own = {"speaker": utterance.speaker, "lang": utterance.lang, "target_lang": utterance.target_lang}
         yield utterance.id, {**utterance.fields, **{name: value for name, value in own.items() if value is not None}}
 
 

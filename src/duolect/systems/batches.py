@@ -23,13 +23,17 @@ LONGEST_SECONDS = 120.0  # self-attention grows with the square of the length
 
 @dataclass(frozen=True)
 class Source:
-    """One utterance to recognise: its place in the input, what to call it, how long it claims to be, how to get it."""
+    """One utterance to recognise: its place in the input, what to call it, how long it claims to be, how to get it.
+
+    `language`: what to write it in, where a model has to be told.
+    """
 
     index: int
     id: str
     file: str
     seconds: float
     read: Callable[[], np.ndarray]
+    language: str | None = None
 
 
 @dataclass(frozen=True)

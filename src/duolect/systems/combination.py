@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from duolect.errors import SystemFolderError
-from duolect.systems.components import KINDS, TITLES, Component
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig
+from duolect.systems.components import KINDS, TITLES, Component, written
 from duolect.systems.config import SearchConfig
 from duolect.systems.folder import read_component, read_settings, system_folder, write_settings
 from duolect.systems.system import System
+from duolect.text import HuggingFaceUnits
 
 PREFERRED = ("ctc+lm-rescoring", "attention+ctc", "attention", "speech-llm", "ctc-greedy")
 """The search a system gets when none is chosen: the first of these that its parts can run."""
@@ -38,6 +40,18 @@ def combine(
     return make_system(parts, search)
 
 
+def pretrained_language(source: str | os.PathLike[str], *, lowercase: bool = False) -> Component:
+    """A Hugging Face causal LM, by folder or hub name, as it is: a language model in its own units.
+
+    `lowercase`: its tokeniser gets text in lower case. Raises UnitsError or ModelError where it cannot be loaded.
+    """
+    units = HuggingFaceUnits(source, lowercase=lowercase)
+    llm = LLMConfig(vocabulary=units.size, source=str(source))
+    return Component(
+        model=LanguageModel(LanguageConfig(llm=llm, bos_id=units.bos_id, eos_id=units.eos_id)), units=units
+    )
+
+
 def make_system(parts: Mapping[str, Component], search: SearchConfig | str | None = None) -> System:
     """A system of components; `search` as in `combine`."""
     system = System.of(parts)
@@ -50,9 +64,15 @@ def make_system(parts: Mapping[str, Component], search: SearchConfig | str | Non
 
 
 def default_method(parts: Mapping[str, Component]) -> str | None:
-    """The first method of `PREFERRED` that the parts can run; None where nothing listens."""
-    able = System.of(parts).methods()
-    return next((name for name in PREFERRED if name in able), None)
+    """The first method of `PREFERRED` that the parts can run; None where nothing listens.
+
+    Where a part translates, the first that does so.
+    """
+    system = System.of(parts)
+    methods = system.methods()
+    able = [name for name in PREFERRED if name in methods]
+    translating = [name for name in able if written(parts, system.search_of(name)) == "translation"]
+    return next(iter(translating or able), None)
 
 
 def write_single(folder: str | os.PathLike[str], kind: str, search: SearchConfig | str | None = None) -> System:

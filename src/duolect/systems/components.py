@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from duolect.configs import config_hash
+from duolect.data import Target
 from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, SpeechLLM
 from duolect.models.io import stored_config
 from duolect.models.lora import merged_state
+from duolect.nn.adapters import most_frames
 from duolect.systems.config import OWNERS, SearchConfig
 from duolect.text import Prompt, Units, require_same_units, spell_prompts
 
@@ -80,6 +82,16 @@ class Component:
         return self.units if self.ctc_units is None else self.ctc_units
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The languages the model can be told to write; empty where it need not be told."""
+        return getattr(self.model.config, "tags", ())
+
+    @property
+    def target(self) -> Target:
+        """What the model writes, but for its CTC heads, which always hear the transcript."""
+        return getattr(self.model.config, "target", "text")
+
+    @property
     def has_ctc(self) -> bool:
         """Whether the model has a CTC head."""
         return bool(getattr(self.model.config, "ctc_layers", ()))
@@ -102,9 +114,12 @@ class Component:
             return heard
         model = self.model
         positions = self.positions - model.prompts.longest - 1
-        frames = torch.tensor([1000])
-        per_frame = int(model.adapter.output_lengths(frames)[0]) / 1000
-        return min(heard, 0.75 * positions / per_frame * model.seconds_per_frame)
+        return min(heard, most_frames(model.adapter, 0.75 * positions) * model.seconds_per_frame)
+
+    @property
+    def merges_frames(self) -> bool:
+        """Whether the model reads its labels from other vectors than the frames of its encoder: fewer, as a rule."""
+        return isinstance(self.model, SpeechLLM) or getattr(self.model.config, "compression", None) is not None
 
     @property
     def positions(self) -> float:
@@ -152,9 +167,9 @@ def check_kind(name: str, component: Component) -> None:
 def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
     """Raise unless `parts` can run `search`.
 
-    ConfigError for a missing head or prior, SystemFolderError for a missing component, UnitsError where models that
-    must share their units do not: all terms inside one first pass speak the same labels, but those of an LM that is
-    delayed and those of rescoring need not.
+    ConfigError for a missing head or prior, and for terms of which some write the transcript and others a translation,
+    SystemFolderError for a missing component, UnitsError where models that must share their units do not: all terms
+    inside one first pass speak the same labels, but those of an LM that is delayed and those of rescoring need not.
     """
     for name, terms in search.parts().items():
         if name not in parts:
@@ -175,6 +190,13 @@ def check_search(parts: Mapping[str, Component], search: SearchConfig) -> None:
                 f"search: the term 'prior' is asked for, but the component {name!r} has no prior of the kind"
                 f" {search.prior_kind!r}; {how} first or set its scale to 0."
             )
+    targets = term_targets(parts, search)
+    if len(set(targets.values())) > 1:
+        said, translated = (next(t for t, w in targets.items() if w == target) for target in ("text", "translation"))
+        raise ConfigError(
+            f"search: the term {said!r} hears what is said, but {translated!r} writes its translation; no hypothesis"
+            " can be both."
+        )
     spelling = spelling_units(parts, search)
     spelled_anew = {t for t, delayed in (("lm", search.delays_lm), ("prior", search.delays_prior)) if delayed}
     for term in search.inside.active:
@@ -198,6 +220,19 @@ def term_units(parts: Mapping[str, Component], search: SearchConfig, term: str) 
     if term == "prior":
         return parts[search.prior_owner].ctc_or_units
     return parts[OWNERS[term]].units
+
+
+def term_targets(parts: Mapping[str, Component], search: SearchConfig) -> dict[str, Target]:
+    """Term → what it writes, for the terms that hear anything; CTC always writes the transcript."""
+    heard = [*search.scales.active, *(["ctc"] if search.first_pass == "draft" else [])]
+    return {
+        term: "text" if term == "ctc" else parts[OWNERS[term]].target for term in heard if term not in ("lm", "prior")
+    }
+
+
+def written(parts: Mapping[str, Component], search: SearchConfig) -> Target:
+    """What the hypotheses of a search are, transcripts or translations."""
+    return "translation" if "translation" in term_targets(parts, search).values() else "text"
 
 
 def log_prior(parts: Mapping[str, Component], search: SearchConfig) -> Tensor | None:

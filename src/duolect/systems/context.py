@@ -23,8 +23,9 @@ Counters = SearchStatistics | ReductionStatistics
 @dataclass
 class Context:
     """A batch on its way through a search. `statistics`: term, or "encoder", → what its model was asked to do, and
-    "ctc" → how much label pruning and soft collapse left of CTC, where they are on. `languages`: what each utterance is
-    to be written in, where a model has to be told (`with_languages`); empty where none has."""
+    "ctc" → how much label pruning and soft collapse left of CTC, where they are on; "<component>.audio" → how many
+    vectors, of how many frames, a model reads its labels from, where it merges frames. `languages`: what each utterance
+    is to be written in, where a model has to be told (`with_languages`); empty where none has."""
 
     parts: Mapping[str, Component]
     search: SearchConfig
@@ -41,6 +42,9 @@ class Context:
             encoded = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
             self._encoded[name] = replace(encoded, tags_B=self._tags_B(self.parts[name]))
             self.count("encoder").add(len(self.ids), 0)
+            if self.parts[name].merges_frames:
+                frames, left = torch.stack((encoded.frames_B.sum(), encoded.positions_B.sum())).tolist()
+                self.reduced(f"{name}.audio").count_frames(frames, left)
         return self._encoded[name]
 
     def _tags_B(self, part: Component) -> Tensor | None:
@@ -73,9 +77,8 @@ class Context:
         assert isinstance(counters, SearchStatistics), "terms and CTC have counters of their own"
         return counters
 
-    @property
-    def reduced(self) -> ReductionStatistics:
-        """The counters of label pruning and soft collapse, to be added to."""
-        counters = self.statistics.setdefault("ctc", ReductionStatistics())
+    def reduced(self, what: str = "ctc") -> ReductionStatistics:
+        """The counters of what was made shorter, to be added to; "ctc" are those of label pruning and soft collapse."""
+        counters = self.statistics.setdefault(what, ReductionStatistics())
         assert isinstance(counters, ReductionStatistics), "terms and CTC have counters of their own"
         return counters

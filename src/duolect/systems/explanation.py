@@ -20,10 +20,11 @@ from duolect.data import Utterance
 from duolect.errors import AudioError, SystemFolderError
 from duolect.search.label_scores import ctc_label_scores, model_label_scores
 from duolect.systems.batches import LONGEST_SECONDS, read_batch, utterance_source
-from duolect.systems.components import log_prior, spelling_units, term_units
+from duolect.systems.components import log_prior, spelling_units, term_units, written
 from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.drafting import TAKEN
+from duolect.systems.languages import reference, with_languages
 from duolect.systems.recognizer import recognize_batch
 from duolect.systems.rescoring import IMPOSSIBLE, add_terms
 from duolect.systems.rows import Candidate
@@ -107,15 +108,17 @@ def explain(
     search = system.search
     if search is None:
         raise SystemFolderError("This system has no search, and so nothing to explain.")
-    batch, bad = read_batch([utterance_source(0, utterance)], max_seconds)
+    sources, _ = with_languages(system.parts, search, [utterance_source(0, utterance)], [utterance])
+    batch, bad = read_batch(sources, max_seconds)
     if batch is None:
         raise AudioError(bad[0][1])
     samples_1N, lengths_1 = batch.samples_BN.to(system.device), batch.lengths_B.to(system.device)
-    context = Context(system.parts, search, [utterance.id], samples_1N, lengths_1)
+    languages = [source.language for source in batch.sources]
+    context = Context(system.parts, search, [utterance.id], samples_1N, lengths_1, languages=languages)
     with torch.inference_mode():
         found = recognize_batch(context)[0]
         names, candidates = ["winner"], [found[0]]
-        other = _reference(context, utterance.text, found[0]) if rival == "reference" else _runner_up(found)
+        other = _reference(context, utterance, found[0]) if rival == "reference" else _runner_up(found)
         if other is not None:
             names.append(rival)
             candidates.append(other)
@@ -139,9 +142,10 @@ def _runner_up(found: Sequence[Candidate]) -> Candidate | None:
     return next((c for c in found if c.text != found[0].text), None)
 
 
-def _reference(context: Context, text: str, winner: Candidate) -> Candidate | None:
+def _reference(context: Context, utterance: Utterance, winner: Candidate) -> Candidate | None:
     """The reference as a hypothesis of this search, every term scored on the whole sequence."""
-    if text == winner.text:
+    text = reference(utterance, written(context.parts, context.search))
+    if text is None or text == winner.text:
         return None
     search, units = context.search, spelling_units(context.parts, context.search)
     candidate = Candidate(text=text, labels=tuple(units.encode(text)), score=0.0, terms={})

@@ -34,14 +34,16 @@ def recognize_manifest(
     max_seconds: float = LONGEST_SECONDS,
     nbest: bool = False,
     warm_up: bool = False,
+    target_language: str | None = None,
     progress: Progress | None = None,
     command: str | None = None,
     date: str | None = None,
 ) -> Recognition:
     """Recognise `manifest` and write `out` (hyps.jsonl) with its sidecar `.run.json`, each whole or not at all.
 
-    `name`: what to call the system (None: its folder, else its method). The manifest is checked to its end before any
-    audio is read. Raises ManifestError for a bad line, DuolectError where `out` cannot be written.
+    `name`: what to call the system (None: its folder, else its method); `target_language` is as for `System.recognize`.
+    The manifest is checked to its end before any audio is read. Raises ManifestError for a bad line, DuolectError where
+    `out` cannot be written.
     """
     utterances = load_manifest(manifest)
     recognition = system.recognize(
@@ -50,6 +52,7 @@ def recognize_manifest(
         max_seconds=max_seconds,
         nbest=nbest,
         warm_up=warm_up,
+        target_language=target_language,
         progress=progress,
     )
     record = run_record(
@@ -95,6 +98,7 @@ def run_record(
     return RunRecord(
         system=name or (str(system.folder) if system.folder else system.method or "system"),
         config_hash=system.fingerprint(),
+        target=recognition.target,
         method=system.method,
         search=settings,
         units=spelling_units(system.parts, search).fingerprint,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from duolect.data import Target
 from duolect.evaluation import HypothesisRow, Skipped, Timing, peak_memory_bytes, reset_peak_memory
 from duolect.systems.batches import AudioBatch, Source, plan, read_batch
 from duolect.systems.components import Component
@@ -30,8 +31,9 @@ class Recognition:
 
     `timing` runs from samples to text, `timing_with_files` from files to text. `statistics`: "<term>.forwards", ".rows"
     and ".labels"; with soft collapse "ctc.frames", ".frames_left" and their ratio, with label pruning "ctc.labels" and
-    so on, summed over the utterances. Memory in bytes; on the host the peak of the process, since this call began where
-    that can be told.
+    so on, where a model merges frames "<component>.audio.frames" and so on; summed over the utterances. Memory in
+    bytes; on the host the peak of the process, since this call began where that can be told. `target`: whether the rows
+    are transcripts or translations.
     """
 
     rows: list[HypothesisRow]
@@ -42,6 +44,7 @@ class Recognition:
     host_memory: int
     device_memory: int | None
     tuned_on_this_set: bool = False
+    target: Target = "text"
 
 
 @dataclass
@@ -147,8 +150,9 @@ def _context(
     device: torch.device,
     statistics: dict[str, Counters],
 ) -> Context:
-    ids = [source.id for source in batch.sources]
-    return Context(parts, search, ids, batch.samples_BN.to(device), batch.lengths_B.to(device), statistics)
+    ids, languages = [source.id for source in batch.sources], [source.language for source in batch.sources]
+    samples_BN, lengths_B = batch.samples_BN.to(device), batch.lengths_B.to(device)
+    return Context(parts, search, ids, samples_BN, lengths_B, statistics, languages)
 
 
 @contextlib.contextmanager

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from duolect.configs import to_json
-from duolect.data import Utterance
+from duolect.data import Target, Utterance
+from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import AudioError, DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
 from duolect.systems.batches import LONGEST_SECONDS, Source, audio_source, utterance_source
-from duolect.systems.components import KINDS, Component, check_kind, check_search
+from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
 from duolect.systems.folder import Contents, read_folder, system_folder, write_folder
+from duolect.systems.languages import reference, with_languages
 from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
@@ -187,20 +189,26 @@ class System:
         max_seconds: float = LONGEST_SECONDS,
         nbest: bool = False,
         warm_up: bool = False,
+        target_language: str | None = None,
         progress: Progress | None = None,
     ) -> Recognition:
         """Recognise a manifest's utterances; rows come in its order, and do not depend on how they were batched.
 
         With `nbest` each row carries the whole list in its field "nbest", and in "scales" and "length_exponent" what
         its scores are made with (docs/hypothesis-files.md). Audio that is missing, damaged, shorter than
-        25 ms or longer than `max_seconds` is skipped and listed, the rest goes on. Raises SearchError where a model
-        gives NaN.
+        25 ms or longer than `max_seconds` is skipped and listed, the rest goes on.
+
+        `target_language`: what to write all of them in, where a model has to be told; by default each utterance says
+        its own, and one that says none is skipped. The reference is what the system is to write, transcript or
+        translation. Raises SearchError where a model gives NaN, ConfigError where `target_language` is unknown, or is
+        missing of every utterance.
         """
-        utterances = list(utterances)
+        utterances, search = list(utterances), self._search()
         sources = [utterance_source(i, u) for i, u in enumerate(utterances)]
+        sources, speechless = with_languages(self.parts, search, sources, utterances, target_language)
         run = run_batches(
             self.parts,
-            self._search(),
+            search,
             sources,
             batch_seconds=batch_seconds,
             max_seconds=max_seconds,
@@ -208,14 +216,15 @@ class System:
             progress=progress,
             warm_up=warm_up,
         )
+        target, languages = written(self.parts, search), {source.index: source.language for source in sources}
         rows = [
-            _row(utterances[i], run.candidates[i], run.seconds[i], self._search() if nbest else None)
-            for i in range(len(utterances))
+            _row(u, target, languages[i], run.candidates[i], run.seconds[i], search if nbest else None)
+            for i, u in enumerate(utterances)
             if i in run.candidates
         ]
         skipped = [
-            Skipped(id=utterances[i].id, reason=reason, file=source.file, reference=utterances[i].text)
-            for i, (source, reason) in sorted(run.bad.items())
+            Skipped(id=utterances[i].id, reason=reason, file=source.file, reference=reference(utterances[i], target))
+            for i, (source, reason) in sorted({**run.bad, **speechless}.items())
         ]
         return Recognition(
             rows=rows,
@@ -226,6 +235,7 @@ class System:
             host_memory=run.host_memory,
             device_memory=run.device_memory,
             tuned_on_this_set=self.tuning is not None and self.tuning.set_hash == utterance_set_hash(utterances),
+            target=target,
         )
 
     def transcribe(
@@ -235,12 +245,14 @@ class System:
         batch_seconds: float = BATCH_SECONDS,
         max_seconds: float = LONGEST_SECONDS,
         nbest: bool = False,
+        target_language: str | None = None,
         progress: Progress | None = None,
     ) -> list[Transcript]:
         """The text of files, or of arrays of samples at 16 kHz; one transcript for each, in the same order.
 
         What cannot be recognised never stops the rest, and nothing is raised for it, not even for a single file: its
-        transcript has `error` set. Raises SystemFolderError where the system has no search.
+        transcript has `error` set. `target_language`: what to write them in, which a model of several must be told
+        (else ConfigError, which names them). Raises SystemFolderError where the system has no search.
         """
         items: Sequence[Any] = [audio] if isinstance(audio, str | Path | np.ndarray | Tensor) else list(audio)
         sources: list[Source] = []
@@ -251,9 +263,11 @@ class System:
             except AudioError as error:
                 name = Path(item).stem if isinstance(item, str | Path) else f"array-{i}"
                 transcripts[i] = Transcript(name, "", error=str(error))
+        search = self._search()
+        sources, _ = with_languages(self.parts, search, sources, [None] * len(sources), target_language)
         run = run_batches(
             self.parts,
-            self._search(),
+            search,
             sources,
             batch_seconds=batch_seconds,
             max_seconds=max_seconds,
@@ -290,13 +304,23 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> 
 
 
 def _row(
-    utterance: Utterance, candidates: Sequence[Candidate], seconds: float, listed: SearchConfig | None
+    utterance: Utterance,
+    target: Target,
+    language: str | None,
+    candidates: Sequence[Candidate],
+    seconds: float,
+    listed: SearchConfig | None,
 ) -> HypothesisRow:
-    """`listed`: the search, where the row is to carry its n-best list."""
+    """`language`: what it was written in, where a model was told; `listed`: the search, where the row is to carry its
+    n-best list."""
     best = candidates[0]
-    fields: dict[str, Any] = {
-        name: value for name in ("speaker", "lang", "translation") if (value := getattr(utterance, name)) is not None
-    }
+    kept = ("speaker", "lang", "target_lang", "translation" if target == "text" else "text")
+    found = {name: getattr(utterance, name) for name in kept}
+    if language is not None:
+        found[LANGUAGE_KEYS[target]] = language
+    if target == "translation":
+        found["transcript"] = found.pop("text")
+    fields: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     fields |= utterance.fields
     if listed is not None:
         fields["scales"] = {term: getattr(listed.scales, term) for term in listed.scales.active}
@@ -308,7 +332,7 @@ def _row(
     return HypothesisRow(
         id=utterance.id,
         text=best.text,
-        reference=utterance.text,
+        reference=reference(utterance, target),
         score=best.score,
         terms=best.terms,
         flags=best.flags,

@@ -20,11 +20,12 @@ from duolect.data import Utterance
 from duolect.errors import ConfigError
 from duolect.evaluation import Normaliser
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
-from duolect.systems.components import log_prior
+from duolect.systems.components import log_prior, written
 from duolect.systems.config import TERMS, Scales, SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.first_pass import run_first_pass
 from duolect.systems.grid import GridConfig, GridResult, TermTable, search_grid
+from duolect.systems.languages import with_languages
 from duolect.systems.lists import Entry, NbestLists, spoken_words, term_table
 from duolect.systems.methods import find_method
 from duolect.systems.provenance import TuningRecord, TuningRound, utterance_set_hash
@@ -158,17 +159,20 @@ class _Job:
             return self.found.add(context, own, search)
 
         plan, before = self.plan, self.found.size
+        parts, utterances = plan.system.with_search(plan.search).parts, list(plan.utterances.values())
+        sources = [utterance_source(i, u) for i, u in enumerate(utterances)]
+        sources, speechless = with_languages(parts, plan.search, sources, utterances)
         run = run_batches(
-            plan.system.with_search(plan.search).parts,
+            parts,
             plan.search,
-            [utterance_source(i, u) for i, u in enumerate(plan.utterances.values())],
+            sources,
             batch_seconds=self.batch_seconds,
             max_seconds=self.max_seconds,
             device=plan.system.device,
             progress=self.progress,
             decode=collect,
         )
-        self.skipped = len(run.bad)
+        self.skipped = len(run.bad) + len(speechless)
         best = {name: run.candidates[i][0] for i, name in enumerate(plan.utterances) if i in run.candidates}
         self.used = plan.scored(best)
         # A list of one: its best is what the search said.
@@ -303,6 +307,8 @@ def _plan(
     if len(named) < len(utterances):
         raise ConfigError(f"tuning: of {len(utterances)} utterances only {len(named)} have an id of their own.")
     search = search or system.search_of(name, tuned=False)
+    if written(system.with_search(search).parts, search) == "translation":
+        raise ConfigError(f"tuning: scales are chosen by word errors, but the method {name!r} writes translations.")
     none = dict.fromkeys(without, 0.0)
     search = dataclasses.replace(
         search, inside=dataclasses.replace(search.inside, **none), after=dataclasses.replace(search.after, **none)

@@ -3,7 +3,7 @@
 from duolect.text.build import UnitsConfig, build_units, load_units
 from duolect.text.characters import CharacterUnits
 from duolect.text.huggingface import HuggingFaceUnits
-from duolect.text.normalise import normalise, words
+from duolect.text.normalise import normalise, tidy, words
 from duolect.text.phonemes import PhonemeUnits
 from duolect.text.pieces import SentencePieceUnits, train_sentencepiece
 from duolect.text.prompts import PROMPTS, Prompt, SpelledPrompt, check_prompts, find_prompt, spell_prompts
@@ -32,6 +32,7 @@ __all__ = [
     "retokeniser",
     "spell_prompts",
     "spellings",
+    "tidy",
     "train_sentencepiece",
     "words",
 ]

@@ -29,6 +29,11 @@ def normalise(text: str) -> str:
     return " ".join(_EDGE.sub(" ", text).split())
 
 
+def tidy(text: str) -> str:
+    """Unicode form NFKC with single spaces: text that keeps its case and punctuation, as translations do."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
 def words(text: str) -> list[str]:
     """The words of `text` after `normalise`."""
     return normalise(text).split()

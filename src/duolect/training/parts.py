@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text
+from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, with_targets
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
 from duolect.storage import atomic_folder
 from duolect.systems import component_folder
-from duolect.text import Units, UnitsConfig, build_units, load_units, normalise, spell_prompts
+from duolect.text import Units, UnitsConfig, build_units, load_units, normalise, spell_prompts, tidy
 from duolect.training.task import AcousticTask, LanguageTask, SpeechLLMTask, Task, UnitsFrom
 
 Kind = TypeVar("Kind", bound=Model)
@@ -32,8 +32,25 @@ def load_utterances(manifests: Iterable[str], normalised: bool) -> list[Utteranc
             f"{first[0].audio_filepath}. Paths in a manifest are relative to it."
         )
     if normalised:
-        return [dataclasses.replace(utterance, text=normalise(utterance.text)) for utterance in utterances]
-    return utterances
+        utterances = [dataclasses.replace(utterance, text=normalise(utterance.text)) for utterance in utterances]
+    return [u if u.translation is None else dataclasses.replace(u, translation=tidy(u.translation)) for u in utterances]
+
+
+def trainable_utterances(
+    manifests: Sequence[str], task: AcousticTask | SpeechLLMTask, skipped: SkipLog
+) -> list[Utterance]:
+    """`load_utterances`, without those that lack the task's target or a tag of its model, which are noted in `skipped`.
+
+    Raises TrainingError when none is left.
+    """
+    utterances = load_utterances(manifests, task.normalise)
+    kept, lost = with_targets(utterances, task.target, task.model.tags)
+    if not kept:
+        raise TrainingError(
+            f"{manifests[0]}: none of the {len(utterances)} utterances can be used; {lost[0].id}: {lost[0].reason}"
+        )
+    skipped.extend(lost)
+    return kept
 
 
 def sentences_of(files: Iterable[str], normalised: bool) -> Iterator[str]:
@@ -60,14 +77,14 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
     if folder.exists():
         return
     if isinstance(config, UnitsFrom):
-        units = _units_of(config)
+        units = units_of(config)
     else:
         units = build_units(config, texts)
     with atomic_folder(folder) as partial:
         units.save(partial)
 
 
-def _units_of(config: UnitsFrom) -> Units:
+def units_of(config: UnitsFrom) -> Units:
     try:
         return load_units(_units_folder(component_folder(config.folder, config.component), config.ctc))
     except SystemFolderError:
@@ -84,24 +101,42 @@ def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
 
     Raises SystemFolderError, ModelError or TrainingError where a folder to start from does not fit.
     """
-    config = _filled(task, units, ctc_units)
-    if isinstance(task, SpeechLLMTask):
-        start = task.initialise_encoder
-        model = build_model(config, None if start is None else component_folder(start, "acoustic"))
+    config = filled_config(task, units, ctc_units)
+    if not isinstance(task, SpeechLLMTask) and task.initialise_from is not None:
+        return _started_from(task.initialise_from, task, config, units, ctc_units or units)
+    start = None if isinstance(task, LanguageTask) else task.initialise_encoder
+    model = build_model(config, None if start is None else component_folder(start, "acoustic"))
+    if start is not None:
+        assert not isinstance(model, LanguageModel)
+        heads = _same_units(ctc_units or units, start, "acoustic", ctc=True)
+        model.initialise_encoder(_load(start, "acoustic", AcousticModel), heads=heads)
+    if isinstance(task, SpeechLLMTask) and task.initialise_llm is not None:
         assert isinstance(model, SpeechLLM)
-        if start is not None:
-            model.initialise_encoder(_load(start, "acoustic", AcousticModel))
-        if task.initialise_llm is not None:
-            _require_units(units, task.initialise_llm, "language")
-            model.initialise_llm(_load(task.initialise_llm, "language", LanguageModel))
-        return model
-    if task.initialise_from is None:
-        return build_model(config)
-    _require_units(units, task.initialise_from, task.kind)
-    _require_units(ctc_units or units, task.initialise_from, task.kind, ctc=True)
-    model = build_model(config, component_folder(task.initialise_from, task.kind))
-    other = _load(task.initialise_from, task.kind, type(model))
-    load_base_state(model, merged_state(other), f"{task.initialise_from}: the model to start from")
+        _require_units(units, task.initialise_llm, "language")
+        model.initialise_llm(_load(task.initialise_llm, "language", LanguageModel))
+    return model
+
+
+def _started_from(folder: str, task: AcousticTask | LanguageTask, config: Any, units: Units, ctc_units: Units) -> Model:
+    """The model with all weights of the one in `folder`, but for what belongs to labels where those are to be fresh."""
+    fresh = isinstance(task, AcousticTask) and task.fresh_labels
+    if not fresh:
+        _require_units(units, folder, task.kind)
+        _require_units(ctc_units, folder, task.kind, ctc=True)
+    model = build_model(config, component_folder(folder, task.kind))
+    other = _load(folder, task.kind, type(model))
+    state = merged_state(other)
+    if isinstance(model, AcousticModel) and isinstance(other, AcousticModel):
+        if fresh:
+            heads = not _same_units(ctc_units, folder, task.kind, ctc=True)
+            state = {name: tensor for name, tensor in state.items() if name not in other.label_tensors(heads)}
+            state |= {name: tensor for name, tensor in model.state_dict().items() if name in model.label_tensors(heads)}
+        elif other.config.tags != config.tags:
+            raise TrainingError(
+                f"{folder}: the model to start from has the tags {', '.join(other.config.tags) or 'none'}, this one "
+                f"{', '.join(config.tags) or 'none'}; with fresh_labels it may have others."
+            )
+    load_base_state(model, state, f"{folder}: the model to start from")
     return model
 
 
@@ -113,11 +148,13 @@ def within_hearing(batches: BatchConfig, model: AcousticModel | SpeechLLM, slowe
     return dataclasses.replace(batches, longest=limit)
 
 
-def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
+def filled_config(task: Task, units: Units, ctc_units: Units | None) -> Any:
     ids = {"bos_id": units.bos_id, "eos_id": units.eos_id}
     ctc_vocabulary = None if ctc_units is None else ctc_units.size
     if isinstance(task, AcousticTask):
-        return dataclasses.replace(task.model, vocabulary=units.size, ctc_vocabulary=ctc_vocabulary, **ids)
+        return dataclasses.replace(
+            task.model, vocabulary=units.size, ctc_vocabulary=ctc_vocabulary, target=task.target, **ids
+        )
     llm = dataclasses.replace(task.model.llm, vocabulary=units.size)
     if isinstance(task, LanguageTask):
         return dataclasses.replace(task.model, llm=llm, **ids)
@@ -127,6 +164,7 @@ def _filled(task: Task, units: Units, ctc_units: Units | None) -> Any:
         **ids,
         prompts=spell_prompts(task.prompts, units, "task: prompts"),
         ctc_vocabulary=ctc_vocabulary,
+        target=task.target,
     )
 
 
@@ -137,7 +175,12 @@ def _load(folder: str, component: str, kind: type[Kind]) -> Kind:
     return model
 
 
-def _require_units(units: Units, folder: str, component: str, ctc: bool = False) -> None:
+def _same_units(units: Units, folder: str, component: str, ctc: bool = False) -> bool:
+    """Whether the model in `folder` (or its CTC heads) speaks `units`; taken to be so where it does not tell."""
     other = _units_folder(component_folder(folder, component), ctc)
-    if other.exists() and load_units(other).fingerprint != units.fingerprint:
+    return not other.exists() or load_units(other).fingerprint == units.fingerprint
+
+
+def _require_units(units: Units, folder: str, component: str, ctc: bool = False) -> None:
+    if not _same_units(units, folder, component, ctc):
         raise UnitsError(f"{folder}: the model to start from speaks other units than this run; take its units.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from duolect.configs import to_json
-from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig
+from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig, target_text
 from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, load_units
@@ -23,7 +22,7 @@ from duolect.training.config import LoopConfig
 from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
-from duolect.training.parts import load_utterances, make_model, make_units, sentences_of, spellable, within_hearing
+from duolect.training.parts import make_model, make_units, sentences_of, spellable, trainable_utterances, within_hearing
 from duolect.training.randomness import seed_everything
 from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
 from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
@@ -52,14 +51,14 @@ def train_recipe(
     accelerator.wait_for_everyone()
     if (folder / "system" / "system.json").exists():
         return folder / "system"
-    data = _load(recipe.task)
+    skipped = SkipLog()
+    data = _load(recipe.task, skipped)
     if ranks.rank == 0:
         _make_units(recipe.task, data, folder)
     accelerator.wait_for_everyone()
     units, ctc_units = _read_units(folder)
     seed_everything(recipe.loop.seed)
     model = make_model(recipe.task, units, ctc_units)
-    skipped = SkipLog()
     if isinstance(recipe.task, LanguageTask):
         source, evaluate = _text_sources(recipe.task, recipe.loop, units, skipped, ranks)
     else:
@@ -67,8 +66,6 @@ def train_recipe(
         source, evaluate = _speech_sources(
             recipe.task, recipe.loop, data, model, (units, ctc_units), skipped, accelerator
         )
-    if ranks.rank == 0:
-        console.print(_describe(recipe, model, units, ctc_units), highlight=False, markup=False, soft_wrap=True)
     trainer = Trainer(
         model,
         source,
@@ -81,6 +78,8 @@ def train_recipe(
         accelerator=accelerator,
         console=console,
     )
+    if ranks.rank == 0:
+        console.print(_describe(recipe, model, units, ctc_units), highlight=False, markup=False, soft_wrap=True)
     together = True
     try:
         trainer.run()
@@ -114,21 +113,19 @@ class _Speech:
     dev: list[Utterance]
 
 
-def _load(task: Task) -> _Speech:
+def _load(task: Task, skipped: SkipLog) -> _Speech:
     if isinstance(task, LanguageTask):
         return _Speech([], [])
-    return _Speech(load_utterances(task.train, task.normalise), load_utterances([task.dev], task.normalise))
+    return _Speech(trainable_utterances(task.train, task, skipped), trainable_utterances([task.dev], task, skipped))
 
 
 def _make_units(task: Task, data: _Speech, folder: Path) -> None:
-    def texts() -> Iterator[str]:
-        if isinstance(task, LanguageTask):
-            return sentences_of(task.train, task.normalise)
-        return (utterance.text for utterance in data.train)
-
-    make_units(task.units, texts(), folder / "units")
-    if not isinstance(task, LanguageTask) and task.ctc_units is not None:
-        make_units(task.ctc_units, texts(), folder / "ctc_units")
+    if isinstance(task, LanguageTask):
+        make_units(task.units, sentences_of(task.train, task.normalise), folder / "units")
+        return
+    make_units(task.units, (target_text(utterance, task.target) for utterance in data.train), folder / "units")
+    if task.ctc_units is not None:
+        make_units(task.ctc_units, (utterance.text for utterance in data.train), folder / "ctc_units")
 
 
 def _read_units(folder: Path) -> tuple[Units, Units | None]:
@@ -162,7 +159,16 @@ def _speech_sources(
     ranks, pin = Ranks(accelerator), accelerator.device.type == "cuda"
 
     def loader(batches: SpeechBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
-        return SpeechLoader(batches, *units, augment, workers=loop.workers, skipped=skipped, pin_memory=pin)
+        return SpeechLoader(
+            batches,
+            *units,
+            augment,
+            workers=loop.workers,
+            skipped=skipped,
+            pin_memory=pin,
+            target=task.target,
+            tags=task.model.tags,
+        )
 
     slowest = min((1.0, *task.wave_augment.speed)) if task.wave_augment is not None else 1.0
     train = SpeechBatches(data.train, within_hearing(task.batches, model, slowest), loop.seed, ranks.rank, ranks.size)

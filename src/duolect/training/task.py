@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duolect.configs import from_json
-from duolect.data import BatchConfig, WaveAugmentConfig
+from duolect.data import BatchConfig, Target, WaveAugmentConfig
 from duolect.errors import TrainingError
 from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
 from duolect.storage import read_json
@@ -37,10 +37,16 @@ class UnitsFrom:
 class AcousticTask:
     """Train an acoustic model on manifests.
 
-    `units` are built from the training texts (and kept in the run folder) or taken from another model; `ctc_units` are
-    those of the CTC heads where they differ from the decoder's. Vocabularies, bos_id and eos_id of `model` are filled
-    in from them. `normalise`: lower-case the texts and drop punctuation, as the units and the scoring expect.
-    `initialise_from`: the folder of an acoustic model of the same architecture whose weights to start from.
+    `target`: what the decoder writes, the transcript or its translation; CTC always hears the transcript. `units` are
+    built from the training texts, those of the target (and kept in the run folder), or taken from another model;
+    `ctc_units` are those of the CTC heads where they differ from the decoder's. Vocabularies, bos_id and eos_id of
+    `model`, and its target, are filled in. `normalise`: lower-case the transcripts and drop punctuation, as the units
+    and the scoring expect; translations are written as they are, since that is how they are scored. With tags in
+    `model` an utterance's target_lang (the lang of a transcript) must be one of them; what has none is skipped.
+
+    `initialise_from`: the folder of an acoustic model of the same architecture whose weights to start from; with
+    `fresh_labels` it may speak other units, and all tables of labels, and CTC heads of other units, begin anew.
+    `initialise_encoder`: the folder of one whose encoder alone is taken over, with its CTC heads where they fit.
     `prior_utterances`: how many training utterances the exported CTC label prior is averaged over.
     """
 
@@ -53,12 +59,27 @@ class AcousticTask:
     batches: BatchConfig = field(default_factory=BatchConfig)
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
+    target: Target = "text"
     initialise_from: str | None = None
+    fresh_labels: bool = False
+    initialise_encoder: str | None = None
     prior_utterances: int = 500
 
     def __post_init__(self) -> None:
         _require_sources(self.train, self.dev)
         _require_heads(self)
+        require(
+            self.target == "text" or self.model.decoder is not None,
+            "task: the target 'translation' is what an attention decoder writes, but model.decoder is null.",
+        )
+        require(
+            self.initialise_from is None or self.initialise_encoder is None,
+            "task: initialise_from takes the encoder over too; leave initialise_encoder out.",
+        )
+        require(
+            not self.fresh_labels or self.initialise_from is not None,
+            "task: fresh_labels says how to start from another model; it goes with initialise_from.",
+        )
         require(
             self.ctc_units is None or self.model.decoder is not None,
             "task: ctc_units are for CTC beside an attention decoder of other units; for CTC alone set units.",
@@ -102,6 +123,7 @@ class SpeechLLMTask:
     `initialise_llm` name the folders of the acoustic and the language model to start from. Each folder may be a run's,
     a system's or a component's. `prompts` are spelled in the units, as they are written, and put around the audio: one
     drawn for each utterance in training, the first in recognition; where `model` has tags, each prompt has one of them.
+    `target`, and what it means for units, CTC, normalisation and tags, is as for `AcousticTask`.
     """
 
     kind: Literal["speech_llm"] = "speech_llm"
@@ -113,6 +135,7 @@ class SpeechLLMTask:
     batches: BatchConfig = field(default_factory=BatchConfig)
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
+    target: Target = "text"
     prompts: tuple[Prompt, ...] = ()
     initialise_encoder: str | None = None
     initialise_llm: str | None = None
@@ -159,4 +182,8 @@ def _require_heads(task: AcousticTask | SpeechLLMTask) -> None:
     require(
         task.ctc_units is None or len(task.model.ctc_layers) > 0,
         "task: ctc_units are the units of CTC heads, but model.ctc_layers is empty.",
+    )
+    require(
+        task.target == "text" or task.ctc_units is not None or not task.model.ctc_layers,
+        "task: the CTC heads of a model that translates hear the transcript; give its units as ctc_units.",
     )
