@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from duolect.errors import ConfigError, ModelError
 from duolect.models import DecoderConfig, SpeechLLM
 from duolect.models.attention import attention_map, hear
 from duolect.models.compression import CompressionConfig
 from duolect.models.decoders import TransformerDecoderConfig
-from duolect.models.interfaces import CrossConfig, PrefixConfig
+from duolect.models.interfaces import CrossConfig, MergedConfig, PrefixConfig
 from duolect.nn import ChainConfig, ConcatLinearConfig, CtcCompressionConfig
 from duolect.nn.transformer import CrossAttention
 
@@ -69,6 +70,43 @@ def test_a_prefix_models_map_is_that_of_an_eager_model(audio: str, configs: Any,
     mean = attention_map(model, heard.encoded, LABELS)
     torch.testing.assert_close(mean.weights_LHMK, expected_LHMK.mean(1, keepdim=True), atol=1e-5, rtol=1e-4)
     assert mean.heads == ()
+
+
+def test_a_merged_models_map_is_by_hand_that_of_its_layers(configs: Any, build: Callable, batch: Any) -> None:
+    """Rotary positions 0 … T − 1 for the audio, which is the adapter's output in each layer, and T … for the text."""
+    model = build(dataclasses.replace(configs["speech_llm"], interface=MergedConfig()))
+    heard = hear(model, batch.samples_BN[:1], batch.sample_lengths_B[:1])
+    found = attention_map(model, heard.encoded, LABELS, heads=range(1, 5))
+    positions = int(heard.encoded.positions_B[0])
+    assert [(part.kind, part.size, part.labels) for part in found.parts] == [
+        ("audio", positions, ()),
+        ("prompt", 3, (3, 4, 5)),
+        ("text", 6, (-1, *LABELS)),
+    ]
+    llm = model.llm.model.model
+    audio_1TE = heard.encoded.audio[0]
+    rotary = llm.rotary_emb(audio_1TE, torch.arange(positions + 9)[None])
+    inputs: list[torch.Tensor] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, arguments, keywords: inputs.append(arguments[0]), with_kwargs=True)
+        for layer in llm.layers
+    ]
+    with torch.inference_mode():
+        model.sequence_log_probs(heard.encoded, torch.tensor([LABELS]), torch.tensor([len(LABELS)]))
+        for hook in hooks:
+            hook.remove()
+        for layer, x_1SE, weights_HMK in zip(llm.layers, inputs, found.weights_LHMK, strict=True):
+            both_1KE = layer.input_layernorm(torch.cat((audio_1TE, x_1SE), dim=1))
+            attention = layer.self_attn
+            query, key = (
+                project(both_1KE).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+                for project in (attention.q_proj, attention.k_proj)
+            )
+            query, key = apply_rotary_pos_emb(query, key, *rotary)
+            scores = query[0] @ key[0].repeat_interleave(2, 0).transpose(1, 2) * attention.head_dim**-0.5
+            seen = torch.ones(positions + 9, positions + 9, dtype=torch.bool).tril()
+            expected_HMK = scores.masked_fill(~seen, -torch.inf).softmax(-1)[:, -6:]
+            torch.testing.assert_close(weights_HMK, expected_HMK, atol=1e-5, rtol=1e-4)
 
 
 def _by_hand(modules: list[CrossAttention], run: Callable[[], object]) -> torch.Tensor:

@@ -22,9 +22,11 @@ COMMANDS = {
     "train": "train from a recipe (built in, a Python file) or go on with a run folder",
     "combine": "join trained models and a search into one system folder",
     "recognize": "hypotheses of a system for a manifest",
+    "attend": "draw where a model looks in the audio as it writes",
     "tune": "find a system's scales on a development manifest",
     "study": "one question of the papers, answered with your systems and data",
-    "score": "word error rates with intervals and a paired test",
+    "score": "word error rates, or BLEU and chrF, with intervals and a paired test",
+    "perplexity": "how well language models foretell a text, per token and per word",
 }
 
 

@@ -17,7 +17,7 @@ from duolect.errors import ConfigError, ModelError
 from duolect.models.acoustic import AcousticModel
 from duolect.models.decoders import PrependDecoder
 from duolect.models.encoded import Encoded
-from duolect.models.interfaces import CrossInterface
+from duolect.models.interfaces import CrossInterface, MergedInterface
 from duolect.models.speech_llm import SpeechLLM
 from duolect.nn.adapters import CtcCompression, most_frames
 from duolect.nn.merging import Merge, group_frames
@@ -114,6 +114,9 @@ def _reader(
         prompts.after_BP[0, : prompts.after_lengths_B[0]],
     )
     sides = [tuple(side.tolist()) for side in (before, after[:-1])]  # the last one is BOS
+    if isinstance(model.interface, MergedInterface):
+        prompt = sides[0] + sides[1]
+        return model, (audio, KeyPart("prompt", len(prompt), prompt), text), None, 1
     first, last = (KeyPart("prompt", len(side), side) for side in sides)
     return model, (first, audio, last, text), None, 1
 
@@ -140,7 +143,7 @@ def hear(model: AcousticModel | SpeechLLM, samples_1N: Tensor, lengths_1: Tensor
     hooks = [module.register_forward_hook(note) for module in merging]
     try:
         with torch.inference_mode():
-            encoded = model.encode(samples_1N, lengths_1)
+            encoded = model.encode(samples_1N, lengths_1).select(torch.zeros_like(lengths_1))
     finally:
         for hook in hooks:
             hook.remove()

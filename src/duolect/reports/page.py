@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, on a laptop, a phone, in the dark and on paper.
 
 There is no script in it, and its content security policy forbids to load anything. Every text that comes from outside
-(names, hypotheses, provenance) passes through `_text`.
+(names, hypotheses, provenance) passes through `escape`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -39,6 +39,18 @@ def write_page(comparison: Comparison, path: str | os.PathLike[str], *, utteranc
 
 def page(comparison: Comparison, *, utterances: int = 10) -> str:
     """The report as one HTML document. The same comparison gives the same text."""
+    parts = (
+        *_lead(comparison),
+        *_results(comparison),
+        *_figures(comparison),
+        *_examples(examples(comparison, utterances)),
+        *_making(comparison),
+    )
+    return document(comparison.title, parts, wide=any(system.details for system in comparison.systems))
+
+
+def document(title: str, body: Iterable[str], *, wide: bool = False) -> str:
+    """An HTML document that needs nothing else: `title` above the elements of `body`; `wide` gives tables more room."""
     style = resources.files("duolect.reports").joinpath("page.css").read_text(encoding="utf-8")
     parts = [
         "<!doctype html>",
@@ -47,34 +59,30 @@ def page(comparison: Comparison, *, utterances: int = 10) -> str:
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta name="generator" content="duolect {_text(__version__)}">',
-        f"<title>{_text(comparison.title)} · Duolect</title>",
+        f'<meta name="generator" content="duolect {escape(__version__)}">',
+        f"<title>{escape(title)} · Duolect</title>",
         f"<style>\n{style}</style>",
         "</head>",
-        '<body class="wide">' if any(system.details for system in comparison.systems) else "<body>",
-        f'<header><p class="brand">Duolect report</p><h1>{_text(comparison.title)}</h1></header>',
+        '<body class="wide">' if wide else "<body>",
+        f'<header><p class="brand">Duolect report</p><h1>{escape(title)}</h1></header>',
         "<main>",
-        *_lead(comparison),
-        *_results(comparison),
-        *_figures(comparison),
-        *_examples(examples(comparison, utterances)),
-        *_making(comparison),
+        *body,
         "</main>",
-        f"<footer>Made by Duolect {_text(__version__)}. This file is complete in itself and loads nothing.</footer>",
+        f"<footer>Made by Duolect {escape(__version__)}. This file is complete in itself and loads nothing.</footer>",
         "</body>",
         "</html>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _text(value: Any) -> str:
+def escape(value: Any) -> str:
     """Escaped for element content and for quoted attributes."""
     return html.escape(printable(str(value)), quote=True)
 
 
 def _prose(sentence: str) -> str:
     """Escaped, and without line breaks inside "5.1 %" and "p = 0.2"."""
-    return _text(re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)", "\u00a0", sentence))
+    return escape(re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)", "\u00a0", sentence))
 
 
 def _lead(comparison: Comparison) -> Iterator[str]:
@@ -87,18 +95,18 @@ def _results(comparison: Comparison) -> Iterator[str]:
     bounds = _bounds(comparison)
     yield '<section aria-labelledby="results"><h2 id="results">Results</h2><div class="scroll"><table class="results">'
     yield '<caption class="unsaid">Word error rate, speed and memory of each system</caption>'
-    heads = [f'<th scope="col">{_text(column.title)}</th>' for column in found]
+    heads = [f'<th scope="col">{escape(column.title)}</th>' for column in found]
     if bounds is not None:
         heads.insert(2, '<th scope="col" class="figure" aria-hidden="true"></th>')
     yield f"<thead><tr>{''.join(heads)}</tr></thead><tbody>"
     for n, system in enumerate(comparison.systems):
-        about = f"<small>{_text(system.description)}</small>" if system.description else ""
-        cells = [f'<th scope="row">{_text(found[0].cells[n].text)}{about}</th>']
+        about = f"<small>{escape(system.description)}</small>" if system.description else ""
+        cells = [f'<th scope="row">{escape(found[0].cells[n].text)}{about}</th>']
         for column in found[1:]:
             cell = column.cells[n]
             best = ' class="best"' if cell.best else ""
             said = '<span class="unsaid"> (best)</span>' if cell.best else ""
-            cells.append(f'<td{best} data-title="{_text(column.title)}">{_text(cell.text)}{said}</td>')
+            cells.append(f'<td{best} data-title="{escape(column.title)}">{escape(cell.text)}{said}</td>')
         if bounds is not None:
             cells.insert(2, f'<td class="figure" aria-hidden="true">{_whisker(system, bounds)}</td>')
         yield f"<tr>{''.join(cells)}</tr>"
@@ -157,8 +165,8 @@ def _examples(found: list[Example]) -> Iterator[str]:
     yield f'<ul class="key" aria-label="How errors are marked">{"".join(_key())}</ul>'
     for example in found:
         length = f" · {example.duration:.1f} s" if example.duration is not None else ""
-        yield f"<article><h3>{_text(example.id)}{length}</h3>"
-        yield f'<p class="reference"><span class="unsaid">Reference: </span>{_text(example.reference)}</p>'
+        yield f"<article><h3>{escape(example.id)}{length}</h3>"
+        yield f'<p class="reference"><span class="unsaid">Reference: </span>{escape(example.reference)}</p>'
         yield '<dl class="heard">'
         yield from (_heard(heard) for heard in example.heard)
         yield "</dl></article>"
@@ -173,20 +181,20 @@ def _key() -> Iterator[str]:
 
 def _heard(heard: HeardBy) -> str:
     count = "correct" if not heard.errors else f"{heard.errors} error{'s' if heard.errors > 1 else ''}"
-    flags = "".join(f' <span class="flag">{_text(flag)}</span>' for flag in heard.flags)
+    flags = "".join(f' <span class="flag">{escape(flag)}</span>' for flag in heard.flags)
     if heard.skipped:
         flags = ' <span class="flag">not recognised</span>'
     words = " ".join(_part(part) for part in heard.parts)
     kind = ' class="none"' if not heard.errors else ""
     return (
-        f"<div{kind}><dt>{_text(heard.system)}</dt>"
+        f"<div{kind}><dt>{escape(heard.system)}</dt>"
         f'<dd class="count">{count}</dd><dd class="text">{words}{flags}</dd></div>'
     )
 
 
 def _part(part: Part) -> str:
     """A word; errors carry a mark besides their colour, and words for those who listen."""
-    reference, hypothesis = _text(part.reference), _text(part.hypothesis)
+    reference, hypothesis = escape(part.reference), escape(part.hypothesis)
     if part.kind == "same":
         return hypothesis
     if part.kind == "deleted":
@@ -200,20 +208,20 @@ def _part(part: Part) -> str:
 def _making(comparison: Comparison) -> Iterator[str]:
     yield '<section aria-labelledby="made"><h2 id="made">How these numbers were made</h2>'
     if comparison.notes:
-        yield f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in comparison.notes)}</ul>"
+        yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in comparison.notes)}</ul>"
     if comparison.provenance:
         yield '<dl class="made">'
         for key, value in comparison.provenance.items():
-            yield f"<dt>{_text(_title(key))}</dt><dd>{_value(key, value)}</dd>"
+            yield f"<dt>{escape(_title(key))}</dt><dd>{_value(key, value)}</dd>"
         yield "</dl>"
     keys = list(dict.fromkeys(key for system in comparison.systems for key in system.provenance))
     if keys:
         yield "<details><summary>Settings of each system</summary>"
         yield '<div class="scroll"><table><thead><tr><th scope="col">System</th>'
-        yield "".join(f'<th scope="col">{_text(_title(key))}</th>' for key in keys) + "</tr></thead><tbody>"
+        yield "".join(f'<th scope="col">{escape(_title(key))}</th>' for key in keys) + "</tr></thead><tbody>"
         for system in comparison.systems:
             cells = "".join(f"<td>{_value(key, system.provenance.get(key, '–'))}</td>" for key in keys)
-            yield f'<tr><th scope="row">{_text(system.name)}</th>{cells}</tr>'
+            yield f'<tr><th scope="row">{escape(system.name)}</th>{cells}</tr>'
         yield "</tbody></table></div></details>"
     yield "</section>"
 
@@ -225,8 +233,8 @@ def _title(key: str) -> str:
 def _value(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         if all(isinstance(v, str | int | float | bool) or v is None for v in value.values()):
-            return _text(", ".join(f"{k} {v}" for k, v in value.items()))
-        return f"<code>{_text(json.dumps(value, ensure_ascii=False, default=str))}</code>"
+            return escape(", ".join(f"{k} {v}" for k, v in value.items()))
+        return f"<code>{escape(json.dumps(value, ensure_ascii=False, default=str))}</code>"
     if isinstance(value, list | tuple):
-        return _text(", ".join(map(str, value)))
-    return f"<code>{_text(value)}</code>" if key in ("command", "config", "run") else _text(value)
+        return escape(", ".join(map(str, value)))
+    return f"<code>{escape(value)}</code>" if key in ("command", "config", "run") else escape(value)
