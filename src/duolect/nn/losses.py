@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from duolect.nn.masks import length_mask
+
 
 class LossTerm(NamedTuple):
     """One part of a loss: the sum over labels (nats), how many labels, and its weight in the whole.
@@ -27,6 +29,12 @@ class LossTerm(NamedTuple):
 def label_smoothed_cross_entropy(logits_MV: Tensor, targets_M: Tensor, smoothing: float = 0.0) -> Tensor:
     """Sum over M of the cross-entropy with (1 - smoothing) on the target and the rest spread evenly over V. float32."""
     return functional.cross_entropy(logits_MV.float(), targets_M, reduction="sum", label_smoothing=smoothing)
+
+
+def ctc_frames_needed(labels_BN: Tensor, label_lengths_B: Tensor) -> Tensor:
+    """The fewest frames of which labels have an alignment: one each, and a blank between equal neighbours."""
+    equal_BN = (labels_BN[:, 1:] == labels_BN[:, :-1]) & length_mask(label_lengths_B, labels_BN.shape[1])[:, 1:]
+    return label_lengths_B + equal_BN.sum(1)
 
 
 def ctc_loss(logits_BTW: Tensor, lengths_B: Tensor, labels_BN: Tensor, label_lengths_B: Tensor) -> Tensor:

@@ -49,8 +49,9 @@ class Window:
         for name, count in result.counts.items():
             self.counts[name] = self.counts.get(name, 0.0) + count
 
-    def close(self, ranks: Ranks) -> dict[str, float]:
-        """Mean loss per label of each term, their weighted sum "loss", gradient norm, sizes per second; starts anew.
+    def close(self, ranks: Ranks, meters: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+        """Mean loss per label of each term, their weighted sum "loss", gradient norm, what the model measured of itself
+        (`read_meters`), sizes per second; starts anew.
 
         Every process must call it; the values are those over all processes.
         """
@@ -58,6 +59,8 @@ class Window:
         local |= {f"size/{k}": v for k, v in self.sizes.items()}
         # A term may have been met by other processes only, which then know its weight.
         local |= {f"weight/{k}": v for k, v in self.weights.items()} | {f"met/{k}": 1.0 for k in self.weights}
+        local |= {f"above/{k}": above for k, (above, _) in meters.items()}
+        local |= {f"below/{k}": below for k, (_, below) in meters.items()}
         summed = ranks.sum_values(local)
         seconds = max(time.perf_counter() - self.start, 1e-9)
         means = {k: summed.get(f"loss/{k}", 0.0) / count for k, count in sorted(self.counts.items()) if count}
@@ -66,6 +69,8 @@ class Window:
             values["loss"] = sum(summed[f"weight/{k}"] / summed[f"met/{k}"] * v for k, v in means.items())
             values |= means
             values["gradient_norm"] = self.norm / self.steps
+        measured = sorted(k[6:] for k in summed if k.startswith("below/") and summed[k])
+        values |= {k: summed[f"above/{k}"] / summed[f"below/{k}"] for k in measured}
         values |= {f"{k[5:]}_per_second": summed[k] / seconds for k in sorted(summed) if k.startswith("size/")}
         self._clear()
         return values

@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import nn
 
 from duolect.errors import TrainingError
+from duolect.nn.meters import read_meters
 from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lock
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
@@ -264,7 +265,7 @@ class Trainer:
         self.window.restart_clock()
 
     def _log_losses(self, rate: float, place: dict[str, Any]) -> None:
-        values = self.window.close(self.ranks)
+        values = self.window.close(self.ranks, read_meters(self.wrapped))
         self._clock_in()
         line = {
             "step": self.state.step,
