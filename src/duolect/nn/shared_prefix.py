@@ -86,7 +86,7 @@ def attend(
 ) -> Tensor:
     """softmax(scale · query · keys) · values over prefix and labels together: (P, N, Q, d), of the query's dtype.
 
-    prefix: keys and values (H, B, T, d) of the utterances that `layout` has the P rows in. Statistics are in float32.
+    prefix: keys and values (H, B, T, d) of the utterances that `layout` has the P rows in. Statistics are in float32 at least.
     """
     (keys_HBTd, values_HBTd), (keys_HPXd, values_HPXd, bias_PNX) = prefix, labels
     heads, utterances, positions, width = keys_HBTd.shape
@@ -103,7 +103,8 @@ def attend(
     if bias_PNX is not None:
         own_HPMX.unflatten(2, (-1, count)).add_(bias_PNX[:, None])
 
-    weights = torch.cat((prefix_HPMT, own_HPMX), 3).softmax(3, dtype=torch.float32).to(values_HBTd.dtype)
+    scores = torch.cat((prefix_HPMT, own_HPMX), 3)
+    weights = scores.softmax(3, dtype=torch.promote_types(scores.dtype, torch.float32)).to(values_HBTd.dtype)
     prefix_HPMT, own_HPMX = weights.split((positions, own_HPMX.shape[3]), 3)
     attended = layout.place(prefix_HPMT, 1).reshape(*side, positions) @ values_HBTd.flatten(0, 1)
     attended_HPMd = layout.unplace(attended.reshape(heads, utterances * layout.width, group, -1), 1)
