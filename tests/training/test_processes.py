@@ -17,7 +17,7 @@ from training_toy import ToyModel, run_toy
 
 from duolect.audio import FeatureConfig
 from duolect.errors import TrainingError
-from duolect.models import LLMConfig, LoraSettings, SpeechLLMConfig, build_model
+from duolect.models import CrossConfig, LLMConfig, LoraSettings, SpeechLLMConfig, build_model
 from duolect.storage import load_tensors, read_json
 from duolect.training import LoopConfig, build_accelerator
 from duolect.training.checkpoint import recipe_hash
@@ -143,7 +143,7 @@ def test_sharding_does_not_bind_a_run_and_one_process_has_nothing_to_shard(tmp_p
         assert torch.equal(a, b)
 
 
-def test_the_blocks_of_a_speech_llm_are_the_layers_of_encoder_and_llm() -> None:
+def test_the_blocks_of_a_speech_llm_are_the_layers_of_encoder_llm_and_interface() -> None:
     config = SpeechLLMConfig(
         llm=LLMConfig(vocabulary=11, width=16, layers=3, heads=2),
         bos_id=1,
@@ -151,6 +151,7 @@ def test_the_blocks_of_a_speech_llm_are_the_layers_of_encoder_and_llm() -> None:
         features=FeatureConfig(mels=16),
         encoder=encoder(0.0),
         ctc_layers=(1, 2),
+        interface=CrossConfig(),
         finetune="lora",
         lora=LoraSettings(rank=2, alpha=8),
     )
@@ -159,6 +160,7 @@ def test_the_blocks_of_a_speech_llm_are_the_layers_of_encoder_and_llm() -> None:
     assert [names[block] for block in blocks(model)] == [
         *(f"speech.encoder.layers.{i}" for i in range(2)),
         *(f"llm.model.model.layers.{i}" for i in range(3)),
+        *(f"interface.blocks.{i}" for i in range(3)),
     ]
 
 

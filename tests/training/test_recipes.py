@@ -78,13 +78,21 @@ def test_killed_and_resumed_with_prefetching_workers_equals_uninterrupted(corpus
 
 
 def test_two_processes_equal_one_that_accumulates_with_the_real_models(runs: Path, tmp_path: Path) -> None:
-    """Each with a whole copy, and sharded. SpecAugment and noise are on: seeded by utterance, they do not depend on the
-    process. What one cannot read is noted whichever process meets it, and the second one shows nothing."""
+    """Each with a whole copy, and sharded: the speech LLM's cross-attention is in blocks beside the layers of its LLM.
+
+    SpecAugment and noise are on: seeded by utterance, they do not depend on the process. What one cannot read is noted
+    whichever process meets it, and the second one shows nothing.
+    """
     corpus = make_corpus(tmp_path / "corpus")
     for number in range(4):
         (corpus / f"{number}.wav").write_bytes(b"not audio")
     acoustic = {"dropout": 0.0, "steps": 4}
-    both: dict[str, Any] = {"acoustic": runs / "acoustic", "language": runs / "language", "lora": True}
+    both: dict[str, Any] = {
+        "acoustic": runs / "acoustic",
+        "language": runs / "language",
+        "lora": True,
+        "interface": "cross",
+    }
     _train(acoustic_recipe(corpus, accumulate=2, **acoustic), tmp_path / "one")
     _train(speech_llm_recipe(corpus, **both, accumulate=2, **acoustic), tmp_path / "llm")
     sharded = {"corpus": corpus, "sharding": "fsdp2", **acoustic}

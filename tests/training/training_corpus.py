@@ -18,6 +18,7 @@ from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, LoraSettings, SpeechLLMConfig
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
+from duolect.recipes.interfaces import InterfaceName, interface_config
 from duolect.recipes.pretrained import pretrained_acoustic
 from duolect.text import Prompt, UnitsConfig
 from duolect.training import (
@@ -126,6 +127,7 @@ def speech_llm_recipe(
     dropout: float = 0.1,
     lora: bool = False,
     prompts: tuple[Prompt, ...] = PROMPTS,
+    interface: InterfaceName = "prefix",
     **loop,
 ) -> Recipe:
     """The encoder of one run before the language model of another, which is frozen, or trained by LoRA."""
@@ -136,6 +138,7 @@ def speech_llm_recipe(
                 llm=_llm(),
                 features=FeatureConfig(mels=16),
                 encoder=encoder(dropout),
+                interface=interface_config(interface),
                 ctc_layers=(2,),
                 finetune="lora" if lora else "frozen",
                 lora=LoraSettings(rank=2, alpha=8) if lora else None,

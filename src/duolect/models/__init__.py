@@ -6,7 +6,7 @@ from duolect.models.compression import CompressionConfig
 from duolect.models.decoders import AttentionDecoder, DecoderConfig, PrependDecoder, TransformerDecoderConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, HuggingFaceEncoderConfig, PretrainedSource, inspect_source
-from duolect.models.interfaces import PrefixConfig
+from duolect.models.interfaces import CrossConfig, InterfaceConfig, MergedConfig, PrefixConfig
 from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
@@ -21,14 +21,17 @@ __all__ = [
     "AttentionDecoder",
     "Autoregressive",
     "CompressionConfig",
+    "CrossConfig",
     "DecoderConfig",
     "Encoded",
     "EncoderConfig",
     "HuggingFaceEncoderConfig",
+    "InterfaceConfig",
     "LLMConfig",
     "LanguageConfig",
     "LanguageModel",
     "LoraSettings",
+    "MergedConfig",
     "Model",
     "PrefixConfig",
     "PrependDecoder",

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from duolect.data import BatchConfig, SpecAugmentConfig
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
-from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.nn import ConformerConfig, FrontEndConfig
+from duolect.recipes.adapters import AdapterName, adapter_config
+from duolect.recipes.interfaces import InterfaceName, interface_config
 from duolect.text import UnitsConfig
 from duolect.training import (
     FROM_UNITS,
@@ -81,16 +83,26 @@ def demo_language(*, text: tuple[Path, ...], dev: Path, units: Path, steps: int 
 
 
 def demo_speech_llm(
-    *, train: Path, dev: Path, acoustic: Path, language: Path, steps: int = 500, seed: int = 1
+    *,
+    train: Path,
+    dev: Path,
+    acoustic: Path,
+    language: Path,
+    interface: InterfaceName = "prefix",
+    adapter: AdapterName = "concat",
+    concatenate: int | None = None,
+    steps: int = 500,
+    seed: int = 1,
 ) -> Recipe:
-    """A prefix speech LLM: the acoustic model's encoder, two frames to a vector, the language model; all trained."""
+    """A speech LLM: the acoustic model's encoder, two frames to a position, the language model; all trained."""
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
                 **FROM_UNITS,
                 llm=LLM,
                 encoder=ENCODER,
-                adapter=ConcatLinearConfig(factor=2),
+                adapter=adapter_config(adapter, concatenate),
+                interface=interface_config(interface),
                 ctc_layers=(3, 5),
                 ctc_weight=0.5,
                 spec_augment=SpecAugmentConfig(steps=(0, 0, 100_000), time_width=10),
