@@ -26,6 +26,8 @@ class Combine:
     """Where the acoustic model comes from."""
     language: PathOption = None
     """Where the language model comes from."""
+    llm: NameOption = None
+    """Instead: an LLM of Hugging Face as it is, by folder or hub name, in its own units."""
     speech_llm: PathOption = None
     """Where the speech LLM comes from."""
     method: NameOption = None
@@ -43,12 +45,15 @@ def run(arguments: list[str]) -> int:
     """Run the command; see `Combine`."""
     rest, settings = search_options(arguments)
     asked = parse("combine", Combine, rest)
-    if asked.acoustic is asked.language is asked.speech_llm is None:
-        raise ConfigError("no model is given; name at least one of --acoustic, --language and --speech-llm.")
+    if asked.acoustic is asked.language is asked.speech_llm is asked.llm is None:
+        raise ConfigError("no model is given; name at least one of --acoustic, --language, --llm and --speech-llm.")
+    if asked.language is not None and asked.llm is not None:
+        raise ConfigError("--language and --llm both name the language model; a system has one.")
     require_writable(asked.out, folder=True)
-    from duolect.systems import add_counted_priors, combine, make_system
+    from duolect.systems import add_counted_priors, combine, make_system, pretrained_language
 
-    system = combine(acoustic=asked.acoustic, language=asked.language, speech_llm=asked.speech_llm, search=asked.method)
+    language = asked.language if asked.llm is None else pretrained_language(asked.llm)
+    system = combine(acoustic=asked.acoustic, language=language, speech_llm=asked.speech_llm, search=asked.method)
     if asked.prior_text:
         parts, left_out = add_counted_priors(system.parts, asked.prior_text)
         system = make_system(parts, asked.method)
@@ -57,5 +62,6 @@ def run(arguments: list[str]) -> int:
                 say(f"{count} sentences cannot be spelled in the units of {name}; its prior does without them.")
     system = override_search(system, settings)
     system.save(asked.out)
-    print(f"{asked.out}: {', '.join(system.parts)}; method {system.method}; able to run {', '.join(system.methods())}")
+    able = f"method {system.method}; able to run {', '.join(system.methods())}" if system.methods() else "no search"
+    print(f"{asked.out}: {', '.join(system.parts)}; {able}")
     return 0

@@ -61,11 +61,12 @@ def read_text(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     Raises ManifestError naming the file that cannot be read, or file and line of what is not UTF-8.
     """
     for file in files:
-        for _, sentence in _lines(Path(file)):
+        for _, sentence in numbered_text(Path(file)):
             yield sentence
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_text(path: Path) -> Iterator[tuple[int, str]]:
+    """Line (from 1) and sentence of one file; as `read_text`."""
     if path.suffix == ".jsonl":
         yield from ((u.line, text) for u in read_manifest(path) if (text := u.text.strip()))
         return
@@ -150,7 +151,7 @@ class TextBatches(BatchStream[TextBatch]):
             if isinstance(each, Path):
                 self._files.append(str(each))
                 file = len(self._files) - 1
-                for line, sentence in _lines(each):
+                for line, sentence in numbered_text(each):
                     yield file, line, sentence
             else:
                 number += 1

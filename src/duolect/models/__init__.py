@@ -10,12 +10,13 @@ from duolect.models.interfaces import CrossConfig, InterfaceConfig, MergedConfig
 from duolect.models.io import Model, build_model, count_parameters, load_model, save_model
 from duolect.models.language import LanguageConfig, LanguageModel
 from duolect.models.llm import LLMConfig
-from duolect.models.lora import LoraSettings
-from duolect.models.perplexity import TextLogProb, label_log_probs, text_log_prob
+from duolect.models.lora import LORA_PRESETS, LoraSettings
+from duolect.models.perplexity import TextLogProb, label_log_probs, sentence_log_probs, text_log_prob
 from duolect.models.speech_llm import SpeechLLM, SpeechLLMConfig
 from duolect.nn.slots import key_value_bytes
 
 __all__ = [
+    "LORA_PRESETS",
     "AcousticConfig",
     "AcousticModel",
     "AttentionDecoder",
@@ -47,5 +48,6 @@ __all__ = [
     "label_log_probs",
     "load_model",
     "save_model",
+    "sentence_log_probs",
     "text_log_prob",
 ]

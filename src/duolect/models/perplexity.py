@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,35 +60,45 @@ def label_log_probs(
 def text_log_prob(
     model: torch.nn.Module, sentences: Iterable[str], units: Units, *, batch_tokens: int = 4096
 ) -> TextLogProb:
-    """The log-probability of `sentences` under a language model that speaks `units`.
+    """The log-probability of `sentences` under a language model that speaks `units`; see `sentence_log_probs`.
 
-    Evaluated in batches of at most `batch_tokens` labels with padding. The model is left in the mode it came in.
     Raises UnitsError for a character the units cannot spell.
     """
-    encoded = sorted(
-        ((units.encode(sentence), len(words(sentence))) for sentence in sentences), key=lambda s: len(s[0])
-    )
-    training, result = model.training, TextLogProb()
+    given = list(sentences)
+    labels = [units.encode(sentence) for sentence in given]
+    log_prob = math.fsum(sentence_log_probs(model, labels, batch_tokens=batch_tokens))
+    return TextLogProb(log_prob, sum(len(each) + 1 for each in labels), sum(map(len, map(words, given))), len(given))
+
+
+def sentence_log_probs(
+    model: torch.nn.Module, labels: Sequence[Sequence[int]], *, batch_tokens: int = 4096
+) -> list[float]:
+    """Natural log-probability of each label sequence and its EOS under a language model, in the order given.
+
+    Evaluated in batches of at most `batch_tokens` labels with padding. The model is left in the mode it came in.
+    """
+    order = sorted(range(len(labels)), key=lambda place: len(labels[place]))
+    training, scores = model.training, [0.0] * len(labels)
     model.eval()
     try:
         start = 0
-        while start < len(encoded):
+        while start < len(order):
             end = start + 1
-            while end < len(encoded) and (len(encoded[end][0]) + 1) * (end + 1 - start) <= batch_tokens:
+            while end < len(order) and (len(labels[order[end]]) + 1) * (end + 1 - start) <= batch_tokens:
                 end += 1
-            result += _batch_log_prob(model, encoded[start:end])
+            batch = order[start:end]
+            for place, score in zip(batch, _batch_log_probs(model, [labels[i] for i in batch]), strict=True):
+                scores[place] = score
             start = end
     finally:
         model.train(training)
-    return result
+    return scores
 
 
-def _batch_log_prob(model: torch.nn.Module, batch: list[tuple[list[int], int]]) -> TextLogProb:
+def _batch_log_probs(model: torch.nn.Module, batch: Sequence[Sequence[int]]) -> list[float]:
     device = next(model.parameters()).device
-    lengths_B = torch.tensor([len(labels) for labels, _ in batch], device=device)
-    labels_BN = pad_sequence([torch.tensor(labels, dtype=torch.long) for labels, _ in batch], batch_first=True)
+    lengths_B = torch.tensor([len(labels) for labels in batch], device=device)
+    labels_BN = pad_sequence([torch.tensor(labels, dtype=torch.long) for labels in batch], batch_first=True)
     assert isinstance(model, Autoregressive)
-    scores_BM, mask_BM = label_log_probs(model, None, labels_BN.to(device), lengths_B)
-    return TextLogProb(
-        float(scores_BM.double().sum()), int(mask_BM.sum()), sum(words for _, words in batch), len(batch)
-    )
+    scores_BM, _ = label_log_probs(model, None, labels_BN.to(device), lengths_B)
+    return scores_BM.double().sum(1).tolist()

@@ -1,6 +1,6 @@
 """Systems: trained models with their units and a search, from audio to text; saved, loaded, combined and tuned."""
 
-from duolect.systems.combination import combine, default_method, make_system, write_single
+from duolect.systems.combination import combine, default_method, make_system, pretrained_language, write_single
 from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.explanation import Explanation, HypothesisVotes, explain
@@ -44,6 +44,7 @@ __all__ = [
     "find_method",
     "load",
     "make_system",
+    "pretrained_language",
     "read_lists",
     "recognize_manifest",
     "run_record",
