@@ -5,17 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 import torch
 
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError
-from duolect.models import AcousticConfig, LanguageConfig, LLMConfig, build_model, count_parameters, save_model
+from duolect.models import (
+    AcousticConfig,
+    LanguageConfig,
+    LLMConfig,
+    build_model,
+    count_parameters,
+    load_model,
+    save_model,
+)
+from duolect.nn.adapters import build_adapter
 from duolect.recipes import RECIPES, find_recipe
-from duolect.text import CharacterUnits
-from duolect.training import AcousticTask, LanguageTask, Recipe, SpeechLLMTask
+from duolect.recipes.adapters import AdapterName, adapter_config
+from duolect.text import CharacterUnits, UnitsConfig, load_units
+from duolect.training import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, UnitsFrom
 from duolect.training.parts import make_model
 
 DATA = {"train": (Path("train.jsonl"),), "dev": Path("dev.jsonl")}
@@ -140,6 +150,29 @@ def test_the_small_acoustic_model_has_ten_million_parameters() -> None:
     assert millions(find_recipe("small-acoustic")(**DATA), Units(500))["total"][0] == pytest.approx(10, abs=0.5)
 
 
+def test_the_small_acoustic_models_ctc_may_speak_phonemes() -> None:
+    recipe = find_recipe("small-acoustic")(**DATA, ctc_phonemes="en-gb")
+    assert isinstance(recipe.task, AcousticTask)
+    assert recipe.task.units.kind == "sentencepiece"
+    assert recipe.task.ctc_units == UnitsConfig(kind="phonemes", language="en-gb")
+    task = find_recipe("small-acoustic")(**DATA).task
+    assert isinstance(task, AcousticTask)
+    assert task.ctc_units is None
+
+
+def test_the_small_speech_llm_keeps_the_heads_of_the_acoustic_model_with_their_units(trained: dict[str, Path]) -> None:
+    task = find_recipe("small-speech-llm")(**DATA, **trained, ctc="acoustic").task
+    assert isinstance(task, SpeechLLMTask)
+    assert task.ctc_units == UnitsFrom(folder=str(trained["acoustic"]), ctc=True)
+    llm, heads = CharacterUnits("abcdef "), load_units(trained["acoustic"] / "units")
+    model, theirs = make_model(task, llm, heads), load_model(trained["acoustic"])
+    for name, head in model.speech.ctc_heads.items():
+        assert torch.equal(head.weight, theirs.speech.ctc_heads[name].weight)
+    other = make_model(dataclasses.replace(task, ctc_units=None), CharacterUnits("abcdef "), CharacterUnits("fedcbx "))
+    for name, head in other.speech.ctc_heads.items():
+        assert not torch.equal(head.weight, theirs.speech.ctc_heads[name].weight)
+
+
 def test_the_small_language_model_starts_from_nothing_or_from_an_llm(qwen: str) -> None:
     recipe = find_recipe("small-language")
     assert millions(recipe(**TEXT, units=Path("am")), Units(500))["total"][0] == pytest.approx(5.2, abs=0.1)
@@ -164,6 +197,31 @@ def test_the_small_speech_llm_takes_the_sizes_of_its_parts(trained: dict[str, Pa
     assert make_model(recipe.task, CharacterUnits("abcdef "), None)  # the weights of both fit
     with pytest.raises(ConfigError, match="is not the config of a model of kind 'acoustic'"):
         find_recipe("small-speech-llm")(**DATA, acoustic=trained["language"], language=trained["language"])
+
+
+@pytest.mark.parametrize("name", get_args(AdapterName))
+def test_adapters_have_names(name: AdapterName, trained: dict[str, Path]) -> None:
+    """Each makes one position of so many frames, CTC compression at most."""
+    frames = torch.tensor([64])
+    for factor in (1, 2, 4, 8):
+        adapter = build_adapter(adapter_config(name, factor), 8, 6)
+        assert int(adapter.output_lengths(frames)[0]) == 64 // factor
+    default = int(build_adapter(adapter_config(name), 8, 6).output_lengths(frames)[0])
+    assert default == (64 if name == "ctc" else 32)
+    small = find_recipe("small-speech-llm")(**DATA, **trained, adapter=name).task
+    demo = find_recipe("demo-speech-llm")(train=Path("t"), dev=Path("d"), **trained, adapter=name).task
+    assert isinstance(small, SpeechLLMTask)
+    assert isinstance(demo, SpeechLLMTask)
+    assert small.model.adapter == demo.model.adapter == adapter_config(name)
+    assert make_model(small, CharacterUnits("abcdef "), None)
+
+
+def test_an_adapter_or_a_number_of_frames_that_there_is_not() -> None:
+    with pytest.raises(ConfigError, match="adapter must be one of concat, conv, qformer, ctc, not 'cnn'"):
+        adapter_config("cnn")  # ty: ignore[invalid-argument-type]
+    for name in get_args(AdapterName):
+        with pytest.raises(ConfigError, match="at least 1"):
+            adapter_config(name, 0)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("demo")])

@@ -10,30 +10,26 @@ that is read before training begins. With `--random` it has the same architectur
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Literal
 
-from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
+from duolect.data import WaveAugmentConfig
 from duolect.models import (
     AcousticConfig,
     DecoderConfig,
     HuggingFaceEncoderConfig,
     LLMConfig,
-    PretrainedSource,
     SpeechLLMConfig,
     inspect_source,
 )
-from duolect.nn import ConcatLinearConfig
-from duolect.recipes.small import LORA
+from duolect.recipes.adapters import AdapterName, adapter_config
+from duolect.recipes.settings import SpeechFinetuning, adapter_first, batches, finetuning, run, spec_augment
 from duolect.text import UnitsConfig
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
-    LoopConfig,
-    OptimiserConfig,
     Recipe,
     SpeechLLMTask,
-    WarmupCosine,
 )
 
 LLM_FRAME_SECONDS = 0.12  # what one position of the LLM stands for by default, as in arXiv 2603.15045
@@ -87,17 +83,15 @@ def pretrained_acoustic(
                 freeze_encoder=not train_encoder,
                 ctc_layers=(source.layers,),
                 decoder=DecoderConfig(width=256, layers=4, heads=4, dropout=0.1) if decoder else None,
-                spec_augment=_spec_augment(steps),
+                spec_augment=spec_augment(steps),
             ),
             units=UnitsConfig(kind="sentencepiece", size=units),
             train=tuple(map(str, train)),
             dev=str(dev),
-            batches=_batches(max_seconds, source),
+            batches=batches(max_seconds, source.longest_seconds or math.inf),
             wave_augment=_SPEED,
         ),
-        optimiser=OptimiserConfig(lr=lr, betas=(0.9, 0.98), weight_decay=0.01),
-        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
-        loop=_loop(steps, seed),
+        **run(steps, seed, lr),
     )
 
 
@@ -109,7 +103,9 @@ def pretrained_speech_llm(
     llm: str,
     random: bool = False,
     train_encoder: bool = True,
-    finetune: Literal["full", "frozen", "lora"] = "lora",
+    finetune: SpeechFinetuning = "lora",
+    adapter_steps: int = 0,
+    adapter: AdapterName = "concat",
     concatenate: int | None = None,
     ctc: bool = True,
     steps: int = 6000,
@@ -130,8 +126,13 @@ def pretrained_speech_llm(
         llm: Hub name or folder of a decoder-only LLM.
         random: Random weights for the encoder instead of the pre-trained ones, as a control.
         train_encoder: Train the encoder too; its first convolutions stay as they are.
-        finetune: What of the LLM is trained: all, nothing, or low-rank additions.
-        concatenate: Encoder states to a position of the LLM (default: as many as make about 120 ms).
+        finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
+            (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
+        adapter_steps: In so many first steps only the adapter and the CTC head are trained.
+        adapter: What makes positions of the LLM from frames: putting them side by side (concat), a strided convolution
+            (conv), a window-level Q-Former (qformer), or merging those of which CTC says the same (ctc).
+        concatenate: Frames, after ctc what it leaves of them, to a position of the LLM (default: as many as make about
+            120 ms, after ctc 1).
         ctc: Have a CTC head. Over a large LLM's vocabulary it has many weights.
         steps: Optimiser steps.
         lr: Peak learning rate.
@@ -139,7 +140,8 @@ def pretrained_speech_llm(
         seed: Of new weights, order and augmentation.
     """
     source = inspect_source(encoder)
-    factor = max(1, round(LLM_FRAME_SECONDS / source.seconds_per_frame)) if concatenate is None else concatenate
+    if concatenate is None and adapter != "ctc":
+        concatenate = max(1, round(LLM_FRAME_SECONDS / source.seconds_per_frame))
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
@@ -148,34 +150,22 @@ def pretrained_speech_llm(
                 features=source.features,
                 encoder=HuggingFaceEncoderConfig(source=encoder, pretrained=not random, train_front_end=random),
                 freeze_encoder=not train_encoder,
-                adapter=ConcatLinearConfig(factor=factor),
+                adapter=adapter_config(adapter, concatenate),
                 ctc_layers=(source.layers,) if ctc else (),
                 ctc_weight=0.5,
-                spec_augment=_spec_augment(steps),
-                finetune=finetune,
-                lora=LORA if finetune == "lora" else None,
+                spec_augment=spec_augment(steps),
+                **finetuning(finetune),
             ),
             units=UnitsConfig(kind="huggingface", source=llm),
             train=tuple(map(str, train)),
             dev=str(dev),
-            batches=_batches(max_seconds, source),
+            batches=batches(max_seconds, source.longest_seconds or math.inf),
             wave_augment=_SPEED,
         ),
-        optimiser=OptimiserConfig(lr=lr, betas=(0.9, 0.98), weight_decay=0.01),
-        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
-        loop=_loop(steps, seed),
+        **run(
+            steps,
+            seed,
+            lr,
+            freeze_until=adapter_first(adapter_steps, llm=finetune != "frozen", encoder=train_encoder),
+        ),
     )
-
-
-def _spec_augment(steps: int) -> SpecAugmentConfig:
-    return SpecAugmentConfig(steps=(steps // 20, steps // 7, steps // 4))
-
-
-def _batches(max_seconds: float, source: PretrainedSource) -> BatchConfig:
-    longest = 20.0 if source.longest_seconds is None else min(20.0, source.longest_seconds)
-    return BatchConfig(max_seconds=max_seconds, max_utterances=64, buckets=15, longest=longest)
-
-
-def _loop(steps: int, seed: int) -> LoopConfig:
-    between = max(1, steps // 10)
-    return LoopConfig(steps=steps, evaluate_every=between, checkpoint_every=between, log_every=25, seed=seed)

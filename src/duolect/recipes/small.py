@@ -14,17 +14,27 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from duolect.configs import from_json
-from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
+from duolect.data import SpecAugmentConfig, WaveAugmentConfig
 from duolect.errors import ConfigError
 from duolect.models import (
     AcousticConfig,
     DecoderConfig,
     LanguageConfig,
     LLMConfig,
-    LoraSettings,
     SpeechLLMConfig,
 )
-from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.nn import ConformerConfig, FrontEndConfig
+from duolect.recipes.adapters import AdapterName, adapter_config
+from duolect.recipes.interfaces import InterfaceName, interface_config
+from duolect.recipes.settings import (
+    LanguageFinetuning,
+    SpeechFinetuning,
+    adapter_first,
+    batches,
+    finetuning,
+    run,
+    spec_augment,
+)
 from duolect.storage import read_json
 from duolect.systems import component_folder
 from duolect.text import UnitsConfig, load_units
@@ -32,12 +42,9 @@ from duolect.training import (
     FROM_UNITS,
     AcousticTask,
     LanguageTask,
-    LoopConfig,
-    OptimiserConfig,
     Recipe,
     SpeechLLMTask,
     UnitsFrom,
-    WarmupCosine,
 )
 
 Config = TypeVar("Config")
@@ -51,7 +58,6 @@ ENCODER = ConformerConfig(
     dropout=0.1,
     front_end=FrontEndConfig(channels=(16, 24, 32), time_strides=(1, 3, 2), frequency_strides=(1, 2, 2)),
 )
-LORA = LoraSettings(rank=32, alpha=32.0, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj"))
 _WAVES = WaveAugmentConfig(speed=(0.9, 1.0, 1.1), noise_snr=(5.0, 30.0), noise_probability=0.3)
 
 
@@ -61,6 +67,7 @@ def small_acoustic(
     dev: Path,
     steps: int = 6000,
     units: int = 500,
+    ctc_phonemes: str | None = None,
     max_seconds: float = 120.0,
     seed: int = 1,
 ) -> Recipe:
@@ -75,6 +82,8 @@ def small_acoustic(
         dev: Manifest to measure on; the best checkpoint on it is kept.
         steps: Optimiser steps.
         units: Pieces of the label units; a few hundred for an hour of speech, a few thousand for hundreds.
+        ctc_phonemes: Language in whose phonemes the CTC heads speak, an espeak-ng voice such as en-gb; without it they
+            speak the pieces. Their hypotheses then need a language model, which tells words that sound alike apart.
         max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
         seed: Of weights, order and augmentation.
     """
@@ -86,17 +95,16 @@ def small_acoustic(
                 encoder=ENCODER,
                 ctc_layers=(4, 8),
                 decoder=DecoderConfig(width=192, layers=4, heads=4, dropout=0.1, auxiliary_layer=2),
-                spec_augment=_spec_augment(steps),
+                spec_augment=spec_augment(steps),
             ),
             units=UnitsConfig(kind="sentencepiece", size=units),
+            ctc_units=None if ctc_phonemes is None else UnitsConfig(kind="phonemes", language=ctc_phonemes),
             train=tuple(map(str, train)),
             dev=str(dev),
-            batches=_batches(max_seconds),
+            batches=batches(max_seconds),
             wave_augment=_WAVES,
         ),
-        optimiser=OptimiserConfig(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01),
-        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
-        loop=_loop(steps, seed, every=10),
+        **run(steps, seed, lr=1.5e-3),
     )
 
 
@@ -107,7 +115,7 @@ def small_language(
     units: Path | None = None,
     llm: str | None = None,
     replace_embeddings: bool = False,
-    finetune: Literal["full", "lora"] = "full",
+    finetune: LanguageFinetuning = "full",
     steps: int = 4000,
     lr: float | None = None,
     seed: int = 1,
@@ -124,7 +132,8 @@ def small_language(
         units: Run or system folder whose label units to speak, usually the acoustic model's.
         llm: Folder or hub name of a Hugging Face causal LM to start from.
         replace_embeddings: Give LLM new embeddings for UNITS.
-        finetune: What of LLM is trained: all of it, or low-rank additions.
+        finetune: What of LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), or low-rank
+            additions: lora (rank 32), lora-language (the paper's for 7B), lora-speech-llm (the paper's for speech).
         steps: Optimiser steps.
         lr: Peak learning rate (default: 2e-3 from scratch, 1e-4 with new embeddings or low-rank additions, 2e-5 else).
         seed: Of weights, order and dropout.
@@ -147,20 +156,16 @@ def small_language(
         )
     else:
         network = LLMConfig(vocabulary=1, source=llm, replace_embeddings=replace_embeddings)
-    gentle = 1e-4 if replace_embeddings or finetune == "lora" else 2e-5
+    gentle = 1e-4 if replace_embeddings or finetune.startswith("lora") else 2e-5
     return Recipe(
         task=LanguageTask(
-            model=LanguageConfig(
-                **FROM_UNITS, llm=network, finetune=finetune, lora=LORA if finetune == "lora" else None
-            ),
+            model=LanguageConfig(**FROM_UNITS, llm=network, **finetuning(finetune)),
             units=UnitsConfig(kind="huggingface", source=llm) if units is None else UnitsFrom(folder=str(units)),
             train=tuple(map(str, text)),
             dev=str(dev),
             max_tokens=4000 if llm is None else 2000,
         ),
-        optimiser=OptimiserConfig(lr=lr or (2e-3 if llm is None else gentle), betas=(0.9, 0.98), weight_decay=0.05),
-        schedule=WarmupCosine(warmup=0.05, minimum=0.02),
-        loop=_loop(steps, seed, every=10),
+        **run(steps, seed, lr=lr or (2e-3 if llm is None else gentle), warmup=0.05, weight_decay=0.05),
     )
 
 
@@ -170,25 +175,39 @@ def small_speech_llm(
     dev: Path,
     acoustic: Path,
     language: Path,
-    finetune: Literal["full", "frozen", "lora"] = "full",
-    concatenate: int = 2,
+    finetune: SpeechFinetuning = "full",
+    freeze_encoder: bool = False,
+    adapter_steps: int = 0,
+    interface: InterfaceName = "prefix",
+    ctc: Literal["llm", "acoustic"] = "llm",
+    adapter: AdapterName = "concat",
+    concatenate: int | None = None,
     steps: int = 4000,
     lr: float = 5e-4,
     max_seconds: float = 120.0,
     seed: int = 1,
 ) -> Recipe:
-    """A prefix speech LLM from a trained acoustic model's encoder and a trained language model.
+    """A speech LLM from a trained acoustic model's encoder and a trained language model.
 
-    Encoder, features and LLM are as in those two, whatever their sizes. The CTC heads speak the LLM's units, so that
-    both can search together; where those are the acoustic model's too, its heads are taken over.
+    Encoder, features and LLM are as in those two, whatever their sizes. The acoustic model's CTC heads are taken over
+    where they speak the same units.
 
     Args:
         train: Manifests to train on.
         dev: Manifest to measure on; the best checkpoint on it is kept.
         acoustic: Run or system folder of the acoustic model.
         language: Run or system folder of the language model.
-        finetune: What of the LLM is trained: all, nothing, or low-rank additions. The encoder is always trained.
-        concatenate: Encoder frames that are put side by side for one position of the LLM.
+        finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
+            (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
+        freeze_encoder: Leave the encoder as it is.
+        adapter_steps: In so many first steps only the adapter and the CTC heads are trained.
+        interface: How the audio gets into the LLM: before the text in its input, causal (prefix) or bidirectional,
+            beside the text in each layer's attention (merged), or by cross-attention in front of each layer (cross).
+        ctc: Units of the CTC heads: the LLM's, so that both can search together (llm), or those of the acoustic model's
+            heads, so that these need not be learnt anew and the LLM's labels may be many (acoustic).
+        adapter: What makes positions of the LLM from frames: putting them side by side (concat), a strided convolution
+            (conv), a window-level Q-Former (qformer), or merging those of which CTC says the same (ctc).
+        concatenate: Frames, after ctc what it leaves of them, to a position of the LLM (default: 2, after ctc 1).
         steps: Optimiser steps.
         lr: Peak learning rate.
         max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
@@ -204,24 +223,30 @@ def small_speech_llm(
                 llm=dataclasses.replace(network.llm, vocabulary=units.size),
                 features=sound.features,
                 encoder=sound.encoder,
-                adapter=ConcatLinearConfig(factor=concatenate),
+                compression=sound.compression,
+                adapter=adapter_config(adapter, concatenate),
+                interface=interface_config(interface),
                 ctc_layers=sound.ctc_layers,
                 ctc_weight=0.5,
                 spec_augment=SpecAugmentConfig(steps=(0, 0, 0)),
-                finetune=finetune,
-                lora=LORA if finetune == "lora" else None,
+                freeze_encoder=freeze_encoder,
+                **finetuning(finetune),
             ),
             units=UnitsFrom(folder=str(language), component="language"),
+            ctc_units=UnitsFrom(folder=str(acoustic), ctc=True) if ctc == "acoustic" else None,
             train=tuple(map(str, train)),
             dev=str(dev),
-            batches=_batches(max_seconds),
+            batches=batches(max_seconds),
             wave_augment=_WAVES,
             initialise_encoder=str(acoustic),
             initialise_llm=str(language),
         ),
-        optimiser=OptimiserConfig(lr=lr, betas=(0.9, 0.98), weight_decay=0.01),
-        schedule=WarmupCosine(warmup=0.1, minimum=0.02),
-        loop=_loop(steps, seed, every=10),
+        **run(
+            steps,
+            seed,
+            lr,
+            freeze_until=adapter_first(adapter_steps, llm=finetune != "frozen", encoder=not freeze_encoder),
+        ),
     )
 
 
@@ -231,18 +256,3 @@ def _stored(folder: Path, component: str, kind: type[Config]) -> Config:
     if not isinstance(stored, dict) or stored.get("kind") != component:
         raise ConfigError(f"{file}: is not the config of a model of kind {component!r}.")
     return from_json(kind, stored.get("config"), str(file))
-
-
-def _spec_augment(steps: int) -> SpecAugmentConfig:
-    """The paper's three switches, at the same places of a shorter run."""
-    return SpecAugmentConfig(steps=(steps // 20, steps // 7, steps // 4))
-
-
-def _batches(max_seconds: float) -> BatchConfig:
-    return BatchConfig(max_seconds=max_seconds, max_utterances=64, buckets=15, longest=20.0)
-
-
-def _loop(steps: int, seed: int, *, every: int) -> LoopConfig:
-    """`every`: so many evaluations and checkpoints over the run."""
-    between = max(1, steps // every)
-    return LoopConfig(steps=steps, evaluate_every=between, checkpoint_every=between, log_every=25, seed=seed)

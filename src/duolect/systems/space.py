@@ -69,10 +69,10 @@ def search_space(context: Context) -> SearchSpace:
         # Pruned first, on the frames as they are: what comes after is then cheap, however large the vocabulary.
         log_probs_BTX = log_probs_BTX if kept is None else kept.posteriors(log_probs_BTX)
         counts = [vocabulary] * len(frames_B) if kept is None else kept.counts_B.tolist()
-        context.reduced.count_labels(len(counts) * vocabulary, sum(counts))
+        context.reduced().count_labels(len(counts) * vocabulary, sum(counts))
     if search.collapse is not None:
         shorter = soft_collapse(log_probs_BTX, frames_B, search.collapse, how=search.collapse_how, ids=context.ids)
-        context.reduced.count_frames(int(frames_B.sum()), int(shorter.lengths_B.sum()))
+        context.reduced().count_frames(int(frames_B.sum()), int(shorter.lengths_B.sum()))
         log_probs_BTX, frames_B = shorter.log_probs_BSW, shorter.lengths_B
     if kept is None:
         return SearchSpace(units.eos_id, forbidden_ids, (log_probs_BTX, frames_B))

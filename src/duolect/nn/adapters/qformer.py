@@ -56,8 +56,9 @@ class QFormer(nn.Module):
                 f"adapter: heads must divide the width of the states that it reads ({width}), {config.heads} do not."
             )
         self.config, self.width = config, llm_width
-        self.queries = nn.Parameter(torch.randn(config.queries, width) * 0.02)
-        self.places = nn.Parameter(torch.randn(config.window, width) * 0.02)
+        self.queries, self.places = nn.Embedding(config.queries, width), nn.Embedding(config.window, width)
+        for table in (self.queries, self.places):
+            nn.init.normal_(table.weight, std=0.02)
         inner = config.feed_forward or 4 * width
         self.layers = nn.ModuleList(
             TransformerLayer(width, config.heads, inner, config.dropout, style=GATED, encoder_width=width)
@@ -75,13 +76,13 @@ class QFormer(nn.Module):
         """See `Adapter`."""
         padded_BTD = functional.pad(states_BTD, (0, 0, 0, -states_BTD.shape[1] % self.config.window))
         mask_BT = length_mask(lengths_B, padded_BTD.shape[1])
-        windows_BNwD = padded_BTD.unflatten(1, (-1, self.config.window)) + self.places
+        windows_BNwD = padded_BTD.unflatten(1, (-1, self.config.window)) + self.places.weight
         # Windows are rows of their own; those outside an utterance would attend to nothing, and are left out.
         mask_BNw = mask_BT.unflatten(1, (-1, self.config.window))
         used_BN = mask_BNw.any(-1)
         bias = key_bias(mask_BNw[used_BN], states_BTD.dtype)[:, None, None, :]
         everything = masked(torch.zeros(1, 1, 1, 1, dtype=states_BTD.dtype, device=states_BTD.device))
-        x_RqD = self.queries.expand(len(bias), -1, -1)
+        x_RqD = self.queries.weight.expand(len(bias), -1, -1)
         heard = Heard(windows_BNwD[used_BN], bias)
         for layer in self.layers:
             x_RqD = layer(x_RqD, everything, heard)
