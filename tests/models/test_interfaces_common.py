@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tiny_interfaces import ARCHITECTURES, INTERFACES, VOCABULARY, Heard, Speaker, make_speaker, random_heard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from duolect.configs import from_json, to_json
 from duolect.models import Autoregressive, SpeechLLMConfig, count_parameters, load_model, save_model
 from duolect.models.interfaces import Audio
 from duolect.search import AutoregressiveScorer, CTCPrefixScorer, Weighted, label_synchronous
+from duolect.training.sharding import blocks, whole
 
 NAMES = list(INTERFACES)
 WEIGHTS = {"speech_llm": 0.7, "ctc": 0.3}
@@ -179,6 +183,35 @@ def test_gradients_reach_the_audio_and_every_weight(name: str, speakers: Any) ->
             gradient = parameter.grad
             assert gradient is not None, f"{name}: {parameter_name}"
             assert gradient.isfinite().all(), f"{name}: {parameter_name}"
+
+
+@pytest.fixture
+def mesh() -> Iterator[DeviceMesh]:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+class _Trained(torch.nn.Module):
+    def __init__(self, speaker: Speaker) -> None:
+        super().__init__()
+        self.llm, self.interface = speaker
+
+    def forward(self, heard: Heard) -> torch.Tensor:
+        return Speaker(self.llm, self.interface).hidden(*heard).square().sum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_may_be_sharded_over_processes(name: str, mesh: DeviceMesh) -> None:
+    """A layer's weights are whole only within its own forward, and its gradients are complete after its backward."""
+    plain, heard = _Trained(make_speaker(INTERFACES[name])), random_heard(4)
+    sharded = copy.deepcopy(plain)
+    for module in [*blocks(sharded), sharded]:
+        fully_shard(module, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False))
+    for model in (plain, sharded):
+        model(heard).backward()
+    for (parameter_name, mine), theirs in zip(plain.named_parameters(), sharded.parameters(), strict=True):
+        torch.testing.assert_close(whole(theirs.grad), mine.grad, msg=f"{name}: {parameter_name}")
 
 
 # The interface inside a speech LLM.
