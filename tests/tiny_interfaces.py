@@ -62,6 +62,21 @@ def make_speaker(interface: Any, architecture: str = "qwen3", *, disturbed: bool
     return speaker
 
 
+def make_exact(speaker: Speaker, monkeypatch: Any) -> Speaker:
+    """The same in float64 throughout: norms of transformers and log-probabilities would be computed in float32."""
+    for module in speaker:
+        module.double()
+        for part in module.modules():
+            if "RMSNorm" in type(part).__name__ and hasattr(part, "variance_epsilon"):
+                monkeypatch.setattr(type(part), "forward", _exact_norm)
+    speaker.llm.log_probs = lambda states: speaker.llm.logits(states).log_softmax(-1)  # ty: ignore
+    return speaker
+
+
+def _exact_norm(self: Any, states: Tensor) -> Tensor:
+    return self.weight * states * (states.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+
 class Heard(NamedTuple):
     """A batch: what lies outside a row is rubbish."""
 

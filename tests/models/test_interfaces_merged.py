@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_interfaces import ARCHITECTURES, VOCABULARY, WIDTH, Heard, Speaker, make_speaker, random_heard
+from tiny_interfaces import ARCHITECTURES, VOCABULARY, WIDTH, Heard, Speaker, make_exact, make_speaker, random_heard
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -22,18 +22,7 @@ from duolect.models.lora import load_base_state, merged_state, prepare_finetunin
 
 @pytest.fixture(params=ARCHITECTURES)
 def exact(request: Any, monkeypatch: Any) -> Speaker:
-    """In float64 throughout: the norms of transformers would compute in float32."""
-    speaker = make_speaker(MergedConfig(), request.param)
-    speaker.llm.double()
-    for module in speaker.llm.modules():
-        if "RMSNorm" in type(module).__name__:
-            monkeypatch.setattr(type(module), "forward", _exact_norm)
-    speaker.llm.log_probs = lambda states: speaker.llm.logits(states).log_softmax(-1)  # ty: ignore
-    return speaker
-
-
-def _exact_norm(self: Any, states: Tensor) -> Tensor:
-    return self.weight * states * (states.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+    return make_exact(make_speaker(MergedConfig(), request.param), monkeypatch)
 
 
 def plain_copy(llm: CausalLLM) -> Any:
