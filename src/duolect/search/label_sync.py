@@ -22,6 +22,7 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.search.checks import check_count, check_limits, check_scores, special_labels, utterance_names
+from duolect.search.repeats import repeats
 from duolect.search.result import Hypothesis, ranked
 from duolect.search.scorer import Weighted, check_vocabularies
 
@@ -42,6 +43,7 @@ class _Task:
     length_exponent: float
     stop: Stop
     candidates: int | None
+    no_repeat_ngram: int | None
     ids: Sequence[str]
 
 
@@ -75,6 +77,7 @@ def label_synchronous(
     length_exponent: float = 0.0,
     stop: Stop = "exact",
     candidates: int | None = None,
+    no_repeat_ngram: int | None = None,
     forbidden_ids: Iterable[int] = (),
     ids: Sequence[str] | None = None,
 ) -> list[list[Hypothesis]]:
@@ -88,12 +91,13 @@ def label_synchronous(
         "heuristic": when none would enter it with its present score and number of labels.
     candidates: scorers that cost by candidate (CTC) see only the best C labels of the others, and EOS; None, or
         C ≥ V, is exact.
+    no_repeat_ngram: the search space is the sequences in which no so many labels in a row occur twice; None: all.
     forbidden_ids: labels that never occur (BOS, padding, unknown).
     Raises SearchError for impossible settings, and for NaN or +inf from a model (utterance and scorer named).
     """
     limits = [int(n) for n in limits_B]
     names = utterance_names(ids, len(limits))
-    _check_settings(scorers, beam, nbest, length_exponent, stop, candidates)
+    _check_settings(scorers, beam, nbest, length_exponent, stop, candidates, no_repeat_ngram)
     check_limits(limits, names)
     if not limits:
         return []
@@ -116,6 +120,7 @@ def label_synchronous(
             length_exponent=length_exponent,
             stop=stop,
             candidates=candidates if candidates is not None and candidates < vocabulary else None,
+            no_repeat_ngram=no_repeat_ngram,
             ids=names,
         )
         rows: _Rows | None = _Rows(
@@ -185,11 +190,12 @@ def _step(task: _Task, rows: _Rows, finished: _Finished) -> _Rows | None:
 def _scores(task: _Task, rows: _Rows) -> tuple[Tensor, Tensor, list[Tensor], list[Any]]:
     """Weighted totals and labels of each row's continuations (R, C or V), each scorer's own logs, and what it computed.
 
-    EOS is always among the continuations; forbidden labels are, at −inf.
+    EOS is always among the continuations; labels that are forbidden, or would repeat an n-gram, may be, at −inf.
     """
     labels_RC: Tensor | None = None
+    row_P, label_P = repeats(rows.labels_RN, task.no_repeat_ngram)
     if task.candidates is not None:
-        labels_RC = _candidates(task, rows, task.candidates)
+        labels_RC = _candidates(task, rows, task.candidates, row_P, label_P)
     parts, pending = [], []
     total: Tensor | None = None
     for weighted, state in zip(task.scorers, rows.states, strict=True):
@@ -208,17 +214,23 @@ def _scores(task: _Task, rows: _Rows) -> tuple[Tensor, Tensor, list[Tensor], lis
     if labels_RC is None:
         labels_RC = torch.arange(totals_RC.shape[1], device=totals_RC.device).expand(len(totals_RC), -1)
         totals_RC.masked_fill_(task.forbidden_V, -torch.inf)
+        totals_RC[row_P, label_P] = -torch.inf
     else:
         void_RC = task.forbidden_V[labels_RC]
         void_RC[:, :-1] |= (
             labels_RC[:, :-1] == task.eos_id
         )  # chosen for want of other labels; its own column is the last
+        pair_H, column_H = (labels_RC[row_P] == label_P[:, None]).nonzero(as_tuple=True)
+        void_RC[row_P[pair_H], column_H] = True
         totals_RC = totals_RC.masked_fill(void_RC, -torch.inf)
     return totals_RC, labels_RC, parts, pending
 
 
-def _candidates(task: _Task, rows: _Rows, count: int) -> Tensor:
-    """Each row's `count` best labels by the scorers that cost nothing per candidate, and EOS in the last column."""
+def _candidates(task: _Task, rows: _Rows, count: int, row_P: Tensor, label_P: Tensor) -> Tensor:
+    """Each row's `count` best labels by the scorers that cost nothing per candidate, and EOS in the last column.
+
+    The pairs of row_P and label_P are not wanted.
+    """
     total: Tensor | None = None
     for weighted, state in zip(task.scorers, rows.states, strict=True):
         if not weighted.scorer.by_candidate and weighted.factor:
@@ -227,6 +239,7 @@ def _candidates(task: _Task, rows: _Rows, count: int) -> Tensor:
     assert total is not None
     total = total.masked_fill(task.forbidden_V, -torch.inf)
     total[:, task.eos_id] = -torch.inf
+    total[row_P, label_P] = -torch.inf
     best_RC = total.topk(count, 1).indices
     ends_R1 = torch.full_like(best_RC[:, :1], task.eos_id)
     return torch.cat([best_RC, ends_R1], 1)
@@ -305,6 +318,7 @@ def _check_settings(
     length_exponent: float,
     stop: str,
     candidates: int | None,
+    no_repeat_ngram: int | None,
 ) -> None:
     names = [w.name for w in scorers]
     if not any(w.factor for w in scorers) or len(set(names)) != len(names):
@@ -315,6 +329,8 @@ def _check_settings(
         raise SearchError(f"length_exponent: {length_exponent} is not a finite number ≥ 0.")
     if stop not in ("exact", "heuristic"):
         raise SearchError(f"stop: {stop!r} is neither 'exact' nor 'heuristic'.")
+    if no_repeat_ngram is not None:
+        check_count("no_repeat_ngram", no_repeat_ngram)
     if candidates is not None:
         check_count("candidates", candidates)
         if all(w.scorer.by_candidate or w.factor <= 0.0 for w in scorers):  # a prior alone says nothing of the audio

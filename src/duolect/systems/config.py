@@ -86,6 +86,8 @@ class SearchConfig:
     * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
       may still reach by its score at the present length.
     * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
+    * `no_repeat_ngram`: a search over labels finds only hypotheses in which no so many labels in a row occur twice, as
+      arXiv 2501.02370 has it with 5 (None: all).
     * `collapse`: neighbouring CTC frames of one best class, both at least this probable, become one (None: none do);
       `collapse_how`: their "mean", or their "max" renormalised.
     * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "max" or
@@ -122,6 +124,7 @@ class SearchConfig:
     length_exponent: float = 0.0
     stop: Literal["exact", "heuristic"] = "exact"
     candidates: int | None = None
+    no_repeat_ngram: int | None = None
     collapse: float | None = None
     collapse_how: Literal["mean", "max"] = "mean"
     keep_labels: int | None = None
@@ -139,7 +142,7 @@ class SearchConfig:
     draft_gate_by: EntropyOf = "max"
 
     def __post_init__(self) -> None:
-        for name in ("beam", "nbest", "spellings", "candidates", "keep_labels", "labels_per_frame"):
+        for name in ("beam", "nbest", "spellings", "candidates", "no_repeat_ngram", "keep_labels", "labels_per_frame"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"search: {name} must be at least 1, not {value}.")
@@ -175,8 +178,9 @@ class SearchConfig:
             raise ConfigError(f"search: the term {both[0]!r} has a scale in both `inside` and `after`; keep one.")
         if self.first_pass == "greedy" and (self.beam, self.nbest) != (1, 1):
             raise ConfigError(f"search: a greedy first pass has one hypothesis, but beam is {self.beam}.")
-        if self.length_exponent and self.first_pass != "labels":
-            raise ConfigError("search: length_exponent applies to a search over labels only.")
+        for name in ("length_exponent", "no_repeat_ngram"):
+            if getattr(self, name) and self.first_pass != "labels":
+                raise ConfigError(f"search: {name} applies to a search over labels only.")
         if self.exact_ctc and (self.first_pass != "frames" or self.merge != "sum"):
             raise ConfigError("search: exact_ctc applies to a search over frames that sums alignments (merge 'sum').")
 

@@ -135,6 +135,8 @@ def _pruning(search: SearchConfig) -> str:
         f"{'all' if search.labels_per_frame is None else search.labels_per_frame} labels a frame",
         f"{'all' if search.candidates is None else search.candidates} candidates for CTC",
     ]
+    if search.no_repeat_ngram is not None:
+        parts.append(f"no {search.no_repeat_ngram} labels in a row twice")
     if search.keep_labels is not None:
         parts.append(f"{search.keep_labels} labels an utterance, by the {search.keep_labels_by} of CTC")
     if search.collapse is not None:

@@ -99,6 +99,7 @@ def _labels(context: Context, space: SearchSpace) -> Lists:
         stop=search.stop,
         # Only by the distributions of a model can CTC's candidates be chosen.
         candidates=search.candidates if OWNERS.keys() & search.inside.active else None,
+        no_repeat_ngram=search.no_repeat_ngram,
         eos_id=space.eos_id,
         forbidden_ids=space.forbidden_ids,
         ids=context.ids,
