@@ -5,7 +5,7 @@ Tensor names: B utterances, N samples or labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,9 @@ from duolect.errors import AudioError, DuolectError, ManifestError, UnitsError
 
 if TYPE_CHECKING:
     from duolect.text import Units
+
+Misfit = Callable[[float, int], str | None]
+"""Seconds and labels of an utterance to the reason why it cannot be used, None where it can."""
 
 # Less sound than this gives no encoder state at the lowest frame rates in use.
 SHORTEST_SECONDS = 0.1
@@ -101,13 +104,14 @@ def collate(
     seed: int = 0,
     epoch: int = 0,
     augment: WaveAugmentConfig | None = None,
+    misfit: Misfit | None = None,
 ) -> SpeechBatch:
     """Read, augment, spell and pad utterances; those of which that fails are left out and listed in `skipped`.
 
     `units` None: no labels (recognition, where the reference need not be spelled). They spell the `target`, the labels
     of `ctc_units` always the transcript. `tags`: the languages a model can be told to write, of which each utterance
     must name one; none: it is told nothing. `augment`: for training only; drawn from (seed, epoch, id), as `seeds_B`
-    are. The batch may come out empty (B = 0).
+    are. `misfit`: what a model cannot take. The batch may come out empty (B = 0).
     """
     kept: list[_Ready] = []
     skipped = []
@@ -119,12 +123,16 @@ def collate(
             samples_N = read_samples(utterance)
             if augment is not None:
                 samples_N = augment_wave(samples_N, stable_seed("wave", seed, epoch, utterance.id), augment)
+            reason = None if misfit is None else misfit(len(samples_N) / SAMPLE_RATE, len(labels))
         except (AudioError, ManifestError, UnitsError) as error:
             skipped.append(_skip(utterance, str(error)))
         except (OSError, ValueError, RuntimeError, MemoryError) as error:  # from the decoders below us
             skipped.append(_skip(utterance, f"{utterance.audio_filepath}: {type(error).__name__}: {error}"))
         else:
-            kept.append(_Ready(utterance, samples_N, labels, ctc_labels, tag))
+            if reason is None:
+                kept.append(_Ready(utterance, samples_N, labels, ctc_labels, tag))
+            else:
+                skipped.append(_skip(utterance, reason))
     samples_BN, sample_lengths_B = _pad([ready.samples_N for ready in kept], np.float32)
     labels_BN, label_lengths_B = _pad([ready.labels for ready in kept], np.int64)
     ctc = _pad([ready.ctc_labels for ready in kept], np.int64) if ctc_units is not None else (None, None)
@@ -170,8 +178,8 @@ class SpeechLoader:
 
     Iterating goes on from where the loader stands: `state_dict` counts the batches that were delivered, not those that
     a worker has already prepared. Utterances that cannot be used are noted in `skipped`; a batch that lost all of its
-    utterances is passed over (on several ranks its own rank is then a step ahead in the data of the others). `target`
-    and `tags` are as for `collate`.
+    utterances is passed over (on several ranks its own rank is then a step ahead in the data of the others). `target`,
+    `tags` and `misfit` are as for `collate`.
     Raises DuolectError when a whole epoch went by without a batch.
     """
 
@@ -186,12 +194,19 @@ class SpeechLoader:
         pin_memory: bool = False,
         target: Target = "text",
         tags: Sequence[str] = (),
+        misfit: Misfit | None = None,
     ) -> None:
         self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
         self.skipped = SkipLog() if skipped is None else skipped
         self.skipped.add_misfits(batches.left_out)
         self._preparation = _Preparation(
-            units=units, ctc_units=ctc_units, target=target, tags=tuple(tags), seed=batches.seed, augment=augment
+            units=units,
+            ctc_units=ctc_units,
+            target=target,
+            tags=tuple(tags),
+            seed=batches.seed,
+            augment=augment,
+            misfit=misfit,
         )
 
     def __iter__(self) -> Iterator[SpeechBatch]:

@@ -103,6 +103,11 @@ class AcousticModel(nn.Module):
         """Duration one encoder state stands for."""
         return self.speech.seconds_per_frame
 
+    @property
+    def longest_seconds(self) -> float:
+        """The longest audio the encoder has positions for; infinite for most."""
+        return self.speech.longest_seconds
+
     def encode(self, samples_BN: Tensor, lengths_B: Tensor) -> Encoded:
         """Encoder states of waveforms at the features' sampling rate; `lengths_B` in samples."""
         return self.speech(samples_BN, lengths_B)

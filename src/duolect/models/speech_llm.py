@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -36,6 +37,7 @@ from duolect.models.lora import (
     prepare_finetuning,
 )
 from duolect.models.prompts import PromptTable
+from duolect.models.room import Room
 from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
@@ -154,6 +156,20 @@ class SpeechLLM(nn.Module):
     def seconds_per_frame(self) -> float:
         """Duration one encoder state (before the adapter) stands for."""
         return self.speech.seconds_per_frame
+
+    @property
+    def room(self) -> Room | None:
+        """The positions of the LLM, and how many of them audio takes; None where it has any number."""
+        positions, prompt = self.llm.positions, self.prompts.longest + 1
+        if positions is None:
+            return None
+        return Room.of(positions, prompt, self.adapter, self.interface.audio_positions, self.seconds_per_frame)
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest audio that encoder and LLM have positions for, before any label; infinite where both have."""
+        room = self.room
+        return min(self.speech.longest_seconds, math.inf if room is None else room.longest_seconds())
 
     def encode(self, samples_BN: Tensor, lengths_B: Tensor) -> Encoded:
         """States of waveforms at the features' sampling rate, and what the LLM reads; `lengths_B` in samples."""

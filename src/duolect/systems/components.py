@@ -19,7 +19,6 @@ from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsErro
 from duolect.models import AcousticModel, LanguageModel, SpeechLLM
 from duolect.models.io import stored_config
 from duolect.models.lora import merged_state
-from duolect.nn.adapters import most_frames
 from duolect.systems.config import OWNERS, SearchConfig
 from duolect.text import Prompt, Units, require_same_units, spell_prompts
 
@@ -108,13 +107,9 @@ class Component:
 
         A quarter of the LLM's positions is left to the labels.
         """
-        speech = getattr(self.model, "speech", None)
-        heard = math.inf if speech is None else speech.longest_seconds
-        if not isinstance(self.model, SpeechLLM):
-            return heard
-        model = self.model
-        positions = self.positions - model.prompts.longest - 1
-        return min(heard, most_frames(model.adapter, 0.75 * positions) * model.seconds_per_frame)
+        heard = getattr(self.model, "longest_seconds", math.inf)
+        room = self.model.room if isinstance(self.model, SpeechLLM) else None
+        return heard if room is None else min(heard, room.longest_seconds(labels=room.positions / 4))
 
     @property
     def merges_frames(self) -> bool:

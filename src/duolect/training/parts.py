@@ -141,8 +141,8 @@ def _started_from(folder: str, task: AcousticTask | LanguageTask, config: Any, u
 
 
 def within_hearing(batches: BatchConfig, model: AcousticModel | SpeechLLM, slowest: float = 1.0) -> BatchConfig:
-    """`batches` without utterances that, slowed down by the factor `slowest`, are too long for the model's encoder."""
-    limit = model.speech.longest_seconds * slowest
+    """`batches` without utterances that, slowed down by the factor `slowest`, are too long for encoder or LLM."""
+    limit = model.longest_seconds * slowest
     if math.isinf(limit) or (batches.longest is not None and batches.longest <= limit):
         return batches
     return dataclasses.replace(batches, longest=limit)

@@ -157,6 +157,7 @@ def _speech_sources(
     accelerator: Accelerator,
 ) -> tuple[Batches, Evaluate]:
     ranks, pin = Ranks(accelerator), accelerator.device.type == "cuda"
+    room = model.room if isinstance(model, SpeechLLM) else None
 
     def loader(batches: SpeechBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
         return SpeechLoader(
@@ -168,6 +169,7 @@ def _speech_sources(
             pin_memory=pin,
             target=task.target,
             tags=task.model.tags,
+            misfit=None if room is None else room.misfit,
         )
 
     slowest = min((1.0, *task.wave_augment.speed)) if task.wave_augment is not None else 1.0
