@@ -44,7 +44,7 @@ def _eager(model: SpeechLLM, encoded: Any, bidirectional: bool) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("audio", ["causal", "bidirectional"])
-def test_a_prefix_models_map_is_that_of_an_eager_model(audio: str, configs: Any, build: Callable, batch: Any) -> None:
+def test_a_prefix_models_map_is_that_of_an_eager_model(audio: Any, configs: Any, build: Callable, batch: Any) -> None:
     config = dataclasses.replace(configs["speech_llm"], interface=PrefixConfig(audio=audio))
     model = build(config)
     with torch.no_grad():
@@ -84,6 +84,7 @@ def test_a_merged_models_map_is_by_hand_that_of_its_layers(configs: Any, build: 
         ("text", 6, (-1, *LABELS)),
     ]
     llm = model.llm.model.model
+    assert heard.encoded.audio is not None
     audio_1TE = heard.encoded.audio[0]
     rotary = llm.rotary_emb(audio_1TE, torch.arange(positions + 9)[None])
     inputs: list[torch.Tensor] = []

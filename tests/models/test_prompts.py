@@ -71,6 +71,8 @@ def test_a_tag_has_its_own_prompts() -> None:
     assert [prompt.tag for prompt in table.first] == ["de", "fr"]
     with pytest.raises(ModelError, match="'de', 'fr', but it was not said which"):
         table.choose(None, lengths_B)
+    with pytest.raises(ModelError, match="was built without any"):
+        PromptTable(VARIOUS, (), 1).choose(tags_B, lengths_B)
     with pytest.raises(ConfigError, match="no prompt for the tag 'it'"):
         PromptTable(TAGGED, ("de", "fr", "it"), 1)
 
@@ -121,7 +123,7 @@ def test_tags_mixed_in_a_search_are_as_alone(configs: Any, build: Callable, batc
         encoded = dataclasses.replace(model.encode(batch.samples_BN, batch.sample_lengths_B), tags_B=tags_B)
         firsts_BV, state = model.start(encoded, 3)
         seconds_BNV, _ = model.step(state, batch.labels_BN)
-        whole_BMV = model.sequence_log_probs(encoded, batch.labels_BN, batch.label_lengths_B)
+        whole_BMV = model.sequence_log_probs(encoded, batch.labels_BN, torch.full((3,), batch.labels_BN.shape[1]))
         for b in range(3):
             one = encoded.select(torch.tensor([b]))
             log_probs_1V, state = model.start(one, 1)

@@ -38,16 +38,17 @@ class PromptTable:
     def choose(self, tags_B: Tensor | None, lengths_B: Tensor, seeds_B: Tensor | None = None) -> Prompts:
         """The prompt of each utterance: the first of its tag, or with `seeds_B` one that is drawn by its seed alone.
 
-        `lengths_B` only says how many utterances there are, and on which device. Raises ModelError where the prompts
-        have tags and the utterances have not.
+        `lengths_B` only says how many utterances there are, and on which device. Raises ModelError where only one of
+        the model and the utterances has tags.
         """
         device = lengths_B.device
-        if not self.tags:
-            tags_B = torch.zeros_like(lengths_B)
-        elif tags_B is None:
+        if self.tags and tags_B is None:
             raise ModelError(
                 f"The speech LLM writes {', '.join(map(repr, self.tags))}, but it was not said which of them is wanted."
             )
+        if tags_B is not None and not self.tags:
+            raise ModelError("The utterances have tags, but the speech LLM was built without any.")
+        tags_B = torch.zeros_like(lengths_B) if tags_B is None else tags_B
         index_B = torch.tensor(self._starts, device=device)[tags_B]
         if seeds_B is not None and max(self._counts) > 1:
             drawn = [stable_seed("prompt", seed) for seed in seeds_B.tolist()]

@@ -29,7 +29,7 @@ COLOURS = ("#ffffff", "#d3e6f3", "#8cc0e0", "#3a93c8", "#0072b2", "#014876", "#0
 _CELL = 13.0  # points: the height of a row, and the width of a label's column
 _TICKS_APART = 11.0
 _TITLE, _ABOVE = 30.0, 66.0  # above the first panel, the waveform among it
-_MARGINS = {"left": 92.0, "right": 84.0, "bottom": 40.0, "between": 44.0, "gap": 6.0}
+_MARGINS = {"left": 92.0, "right": 84.0, "bottom": 40.0, "between": 44.0, "gap": 9.0}
 
 
 def attention_svg(attention: Attention) -> str:
@@ -58,7 +58,8 @@ def attention_page(attention: Attention) -> str:
     body = (
         f'<div class="lead"><p>{escape(attention.text or "(no words)")}</p></div>',
         '<section aria-labelledby="maps"><h2 id="maps">Attention</h2>',
-        f'<figure class="scroll">{attention_svg(attention)}',
+        # On a phone the figure is scrolled, not shrunk until nothing can be read.
+        f'<figure><div class="scroll"><div style="min-width: 640px">{attention_svg(attention)}</div></div>',
         f"<figcaption>{escape(caption(attention))}</figcaption></figure>",
         f"<p>The text is the one that was {said}.</p></section>",
     )

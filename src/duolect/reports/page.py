@@ -63,7 +63,7 @@ def document(title: str, body: Iterable[str], *, wide: bool = False) -> str:
         f"<title>{escape(title)} · Duolect</title>",
         f"<style>\n{style}</style>",
         "</head>",
-        '<body class="wide">' if wide else "<body>",
+        '<body class="roomy">' if wide else "<body>",
         f'<header><p class="brand">Duolect report</p><h1>{escape(title)}</h1></header>',
         "<main>",
         *body,

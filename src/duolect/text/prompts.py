@@ -78,6 +78,7 @@ class SpelledPrompt:
 def spell_prompts(prompts: Sequence[Prompt], units: Units, where: str = "prompts") -> tuple[SpelledPrompt, ...]:
     """The prompts in `units`, as they are written: units that lower-case what is spoken leave a prompt alone.
 
+    (SentencePiece units have no label for a space at the end, nor for the lack of one at the beginning.)
     Raises UnitsError that names the field (`where`, its place, before or after) and the character that has no label.
     """
     spelled = []
