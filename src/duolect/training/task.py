@@ -67,11 +67,11 @@ class AcousticTask:
 
     def __post_init__(self) -> None:
         _require_sources(self.train, self.dev)
-        _require_heads(self)
         require(
             self.target == "text" or self.model.decoder is not None,
             "task: the target 'translation' is what an attention decoder writes, but model.decoder is null.",
         )
+        _require_heads(self)
         require(
             self.initialise_from is None or self.initialise_encoder is None,
             "task: initialise_from takes the encoder over too; leave initialise_encoder out.",
