@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,10 +15,13 @@ from training_corpus import acoustic_recipe, language_recipe, make_corpus, speec
 from transformers import AutoModelForCausalLM
 
 from duolect.data import load_manifest
-from duolect.models import LLMConfig, LoraSettings
+from duolect.models import LORA_PRESETS, LLMConfig, LoraSettings
+from duolect.recipes.small import small_language
+from duolect.storage import load_tensors
 from duolect.systems import Scales, SearchConfig, System, combine
-from duolect.text import UnitsConfig
-from duolect.training import train_recipe
+from duolect.systems.perplexity import measure_perplexity
+from duolect.text import CharacterUnits, UnitsConfig
+from duolect.training import LoopConfig, train_recipe
 
 STEPS = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
 
@@ -61,6 +65,45 @@ def test_its_embedding_may_have_more_rows_than_its_tokeniser(corpus: Path, llm: 
         following = torch.tensor([*ids[1:], units.eos_id])
         expected = logits_NV.log_softmax(-1).gather(1, following[:, None]).sum()
         assert entry["terms"]["lm"] == pytest.approx(float(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("finetune", "replaced"),
+    [("full", False), ("full", True), ("lora", False), ("lora", True), ("frozen-embeddings", False)],
+)
+def test_it_is_fine_tuned_on_transcripts_in_its_own_units_or_in_others(
+    finetune: str, replaced: bool, corpus: Path, llm: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "llm"
+    shutil.copytree(llm, source)
+    CharacterUnits("abcdefghijklmnopqrstuvwxyz ").save(tmp_path / "characters")
+    units: dict[str, Any] = {"units": tmp_path / "characters", "replace_embeddings": True} if replaced else {}
+    text: dict[str, Any] = {"text": (corpus / "lm.txt",), "dev": corpus / "lm.txt"}
+    recipe = small_language(**text, llm=str(source), finetune=cast(Any, finetune), lr=0.01, **units)
+    recipe = dataclasses.replace(recipe, loop=LoopConfig(**STEPS, tensorboard=False, threads=1))
+    system = System.load(train_recipe(recipe, tmp_path / "run", device="cpu"))
+    shutil.rmtree(source)  # what was trained needs it no more
+    saved = load_tensors(tmp_path / "run" / "checkpoints" / "step-00000002" / "model.safetensors")
+    before = AutoModelForCausalLM.from_pretrained(llm).state_dict()
+    assert system.language is not None
+    after = system.language.model.llm.model.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    tables = {name for name in before if "embed_tokens" in name or "lm_head" in name}
+    low_rank = {name for name in before if any(f".{target}." in name for target in LORA_PRESETS["lora"].targets)}
+    expected = {
+        "full": set(before),
+        "lora": low_rank | (tables if replaced else set()),
+        "frozen-embeddings": set(before) - tables,
+    }[finetune]
+    assert changed == expected
+    assert any("lora_" in name for name in saved) == (finetune == "lora")
+    if finetune != "lora":
+        assert {name.removeprefix("llm.model.") for name in saved} == expected
+    report = measure_perplexity({"it": system}, [corpus / "lm.txt"])
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()][-1]
+    assert report.rows[0].sums.per_word == pytest.approx(log["dev_perplexity_word"], rel=1e-4)  # merged as unmerged
+    assert report.rows[0].sums.per_token == pytest.approx(log["dev_perplexity_token"], rel=1e-4)
 
 
 def test_it_reads_audio_with_lora_and_ctc_in_its_units(corpus: Path, llm: Path, tmp_path: Path) -> None:

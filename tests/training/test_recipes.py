@@ -22,7 +22,7 @@ from duolect.configs import from_json, to_json
 from duolect.data import SpecAugmentConfig
 from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
-from duolect.storage import load_tensors, read_json
+from duolect.storage import load_tensors, read_json, save_tensors
 from duolect.systems import System
 from duolect.training import Recipe, UnitsFrom, read_recipe, train_recipe
 
@@ -164,6 +164,20 @@ def test_a_speech_llm_starts_from_both_and_keeps_the_frozen_llm(corpus: Path, ru
     train_recipe(read_recipe(tmp_path / "run"), tmp_path / "run", device="cpu")
     for a, b in zip(load_model(system / "speech_llm").parameters(), model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_frozen_llm_that_has_changed_meanwhile_is_refused(corpus: Path, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "language", tmp_path / "language")
+    recipe = speech_llm_recipe(corpus, runs / "acoustic", tmp_path / "language", steps=2)
+    train_recipe(recipe, tmp_path / "run", device="cpu")
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "system" / "system.json").unlink()
+    weights = tmp_path / "language" / "system" / "language" / "model.safetensors"
+    tensors = load_tensors(weights)
+    name = next(name for name in tensors if name.endswith("up_proj.weight"))
+    save_tensors(weights, tensors | {name: tensors[name].nextafter(torch.ones(()))})
+    with pytest.raises(TrainingError, match=rf"the frozen weight {name} is not what this run began with"):
+        train_recipe(recipe, tmp_path / "run", device="cpu")
 
 
 def test_a_finished_run_is_not_trained_again(runs: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

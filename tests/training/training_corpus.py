@@ -130,7 +130,10 @@ def speech_llm_recipe(
     interface: InterfaceName = "prefix",
     **loop,
 ) -> Recipe:
-    """The encoder of one run before the language model of another, which is frozen, or trained by LoRA."""
+    """The encoder of one run before the language model of another, which is frozen, or trained by LoRA.
+
+    With LoRA, this and the encoder wait for two steps.
+    """
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
@@ -151,7 +154,11 @@ def speech_llm_recipe(
             initialise_encoder=str(acoustic),
             initialise_llm=str(language / "system"),
         ),
-        optimiser=OptimiserConfig(lr=0.003, learning_rate_scales={"^speech": 0.5}),
+        optimiser=OptimiserConfig(
+            lr=0.003,
+            learning_rate_scales={"^speech": 0.5},
+            freeze_until={"lora_": 2, r"^speech\.encoder\.": 2} if lora else {},
+        ),
         loop=_loop(**loop),
     )
 
