@@ -132,7 +132,7 @@ def test_the_papers_language_model(qwen: str) -> None:
     replaced = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, units=Path("runs/am")))
     fresh = millions(replaced, Units(10_240))["total"]
     assert fresh == pytest.approx((367.1, 367.1), rel=0.01)  # 151,936 rows of 896 less, 10,240 more
-    low = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, lora=True))
+    low = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, finetune="lora-language"))
     total, trained = millions(low, Units(151_646, 151_643))["total"]
     assert trained < 0.08 * total
 

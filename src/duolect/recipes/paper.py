@@ -8,7 +8,6 @@ are lower-cased here where the recipes have upper case for the acoustic model, w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from duolect.data import BatchConfig, SpecAugmentConfig, WaveAugmentConfig
 from duolect.models import (
@@ -16,10 +15,10 @@ from duolect.models import (
     DecoderConfig,
     LanguageConfig,
     LLMConfig,
-    LoraSettings,
     SpeechLLMConfig,
 )
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.recipes.settings import LanguageFinetuning, SpeechFinetuning, finetuning
 from duolect.text import UnitsConfig, find_prompt
 from duolect.training import (
     FROM_UNITS,
@@ -36,7 +35,6 @@ from duolect.training import (
 
 LONGEST = 19.5
 LIBRISPEECH_HOURS, LOQUACIOUS_HOURS = 960.0, 25_000.0
-ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def encoder(layers: int = 16) -> ConformerConfig:
@@ -112,7 +110,7 @@ def qwen_language(
     dev: Path,
     llm: str = "Qwen/Qwen2-0.5B",
     units: Path | None = None,
-    lora: bool = False,
+    finetune: LanguageFinetuning = "full",
     steps: int = 280_000,
     seed: int = 1,
 ) -> Recipe:
@@ -120,28 +118,29 @@ def qwen_language(
 
     duolect train paper-language --text train.jsonl --dev dev.jsonl --units runs/loquacious-am --out runs/qwen-spm
 
-    With UNITS the embeddings are replaced by new ones for those labels, as label-wise fusion needs. LORA is the
-    setting of the 7B model: rank 64, alpha 128, dropout 0.1, rank-stabilised, all projections. Batches of 1,800
-    labels, warm-up over 2.5 % of the run, cosine, peak 1e-5. Perplexity on Loquacious test, per token and word (from
-    recipe comments): 0.5B lower-case in its own units 43.38 and 59.54, with SentencePiece labels 35.59 and 60.26.
+    With UNITS the embeddings are replaced by new ones for those labels, as label-wise fusion needs. The 7B model was
+    trained with `--finetune lora-language`: rank 64, alpha 128, dropout 0.1, rank-stabilised, all projections. Batches
+    of 1,800 labels, warm-up over 2.5 % of the run, cosine, peak 1e-5. Perplexity on Loquacious test, per token and word
+    (from recipe comments): 0.5B lower-case in its own units 43.38 and 59.54, with SentencePiece labels 35.59 and 60.26;
+    upper-case in its own units 14.39 and 65.40, with frozen embeddings 14.68 and 67.44. `duolect perplexity` measures
+    them.
 
     Args:
         text: Text files or manifests (.jsonl), whose texts are taken.
         dev: Text file or manifest to measure perplexity on.
         llm: Hub name or folder: Qwen/Qwen2-0.5B, -1.5B, -7B.
         units: Run or system folder of the acoustic model whose labels to speak; without it the LLM keeps its own.
-        lora: Train low-rank additions only.
+        finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), or low-rank
+            additions (lora-language).
         steps: Optimiser steps; the recipes have two epochs, about 280,000 steps for all Loquacious transcripts.
         seed: Of new weights and order.
     """
-    settings = LoraSettings(rank=64, alpha=128.0, dropout=0.1, targets=ALL_PROJECTIONS, rank_stabilised=True)
     return Recipe(
         task=LanguageTask(
             model=LanguageConfig(
                 **FROM_UNITS,
                 llm=LLMConfig(vocabulary=1, source=llm, replace_embeddings=units is not None),
-                finetune="lora" if lora else "full",
-                lora=settings if lora else None,
+                **finetuning(finetune),
             ),
             units=UnitsConfig(kind="huggingface", source=llm) if units is None else UnitsFrom(folder=str(units)),
             train=tuple(map(str, text)),
@@ -160,7 +159,7 @@ def qwen_speech_llm(
     dev: Path,
     acoustic: Path,
     llm: str = "Qwen/Qwen2-0.5B",
-    finetune: Literal["full", "frozen", "lora"] = "lora",
+    finetune: SpeechFinetuning = "lora-speech-llm",
     layers: int = 18,
     concatenate: int = 2,
     prompts: tuple[str, ...] = ("role-tagged",),
@@ -185,7 +184,8 @@ def qwen_speech_llm(
         dev: Manifest to measure on.
         acoustic: Run or system folder of the acoustic model whose encoder to start from.
         llm: Hub name or folder: Qwen/Qwen2-0.5B, -1.5B, -7B.
-        finetune: What of the LLM is trained: all, nothing, or low-rank additions.
+        finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
+            (frozen), or low-rank additions (lora-speech-llm, as published).
         layers: Encoder layers; those beyond the acoustic model's are new.
         concatenate: Encoder frames to a position of the LLM: 2 (120 ms) or 1 (60 ms).
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
@@ -196,7 +196,6 @@ def qwen_speech_llm(
         accumulate: Micro-batches a step; each then holds that much less sound.
         seed: Of new weights, order and augmentation.
     """
-    lora = LoraSettings(rank=320, alpha=16.0, dropout=0.1, targets=("q_proj", "v_proj"), rank_stabilised=True)
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
@@ -206,8 +205,7 @@ def qwen_speech_llm(
                 adapter=ConcatLinearConfig(factor=concatenate),
                 ctc_layers=(layers,),
                 spec_augment=SpecAugmentConfig(),
-                finetune=finetune,
-                lora=lora if finetune == "lora" else None,
+                **finetuning(finetune),
             ),
             units=UnitsConfig(kind="huggingface", source=llm),
             train=tuple(map(str, train)),
