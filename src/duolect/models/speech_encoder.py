@@ -20,6 +20,7 @@ from duolect.errors import ConfigError, ModelError
 from duolect.models.compression import Compression, CompressionConfig
 from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
+from duolect.models.encoders.checks import missing_settings
 from duolect.models.targets import ctc_count, ctc_labels
 from duolect.nn.losses import LossTerm, ctc_frames_needed, ctc_loss
 from duolect.nn.masks import Frames, length_mask
@@ -136,17 +137,19 @@ class SpeechEncoder(nn.Module):
     def ctc_terms(self, encoded: Encoded, batch: SpeechBatch, weight: float, count: float) -> dict[str, LossTerm]:
         """A loss term "ctc<layer>" for each head.
 
-        Where compression leaves fewer frames than an utterance's labels need, the heads beyond it learn nothing from
-        that; the share of such utterances is shown as "ctc_too_short".
+        An utterance with fewer frames than its labels need teaches nothing, and counts as if its labels were guessed:
+        without an alignment no model is to look better than with one. Where compression leaves so few, the share of
+        such utterances is shown as "ctc_too_short".
         """
         labels_BN, label_lengths_B = ctc_labels(batch)
         needed_B = ctc_frames_needed(labels_BN, label_lengths_B)
         terms = {}
         for layer in self.ctc_layers:
             logits_BTW, lengths_B = self.ctc_logits(encoded, layer)
-            total = ctc_loss(logits_BTW, lengths_B, labels_BN, label_lengths_B)
+            short_B = lengths_B < needed_B
+            guessed = (label_lengths_B * short_B).sum() * math.log(logits_BTW.shape[-1])
+            total = ctc_loss(logits_BTW, lengths_B, labels_BN, label_lengths_B) + guessed
             if self.compression is not None and layer > self.compression.layer:
-                short_B = lengths_B < needed_B
                 self.unaligned.add(short_B.sum(), torch.full_like(short_B, True).sum())
             terms[f"ctc{layer}"] = LossTerm(total, count, weight)
         return terms
@@ -164,8 +167,8 @@ class SpeechEncoder(nn.Module):
         """
         if self.feature_config != other.feature_config:
             raise ModelError(
-                f"The encoder hears other features than the one it is to start from: {self.feature_config} against "
-                f"{other.feature_config}."
+                "The encoder hears other features than the one it is to start from; they must have "
+                f"{missing_settings(self.feature_config, other.feature_config)}."
             )
         _check_alike(self.encoder, other.encoder)
         state = self.state_dict()
