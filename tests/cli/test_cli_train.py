@@ -74,6 +74,14 @@ def test_a_field_that_does_not_fit_is_one_sentence(call: Call, given: str, sente
 SPEECH_LLM = ["demo-speech-llm", "--train", "a", "--dev", "b", "--acoustic", "c", "--language", "d"]
 
 
+def test_a_recipe_takes_its_interface_by_name(call: Call) -> None:
+    assert 'task.model.interface.audio = "causal"' in call("train", *SPEECH_LLM, "--show").out
+    assert 'task.model.interface.kind = "cross"' in call("train", *SPEECH_LLM, "--interface", "cross", "--show").out
+    refused = call("train", *SPEECH_LLM, "--interface", "crossed", "--show")
+    assert refused.status == 2
+    assert "cross" in refused.err
+
+
 def test_a_part_of_another_kind_has_its_defaults_and_its_fields(call: Call) -> None:
     given = "--task.model.interface.every 2 --task.model.interface.kind cross --task.model.encoder.kind huggingface"
     source = "--task.model.encoder.source openai/whisper-tiny"

@@ -23,8 +23,9 @@ from duolect.models import (
     inspect_source,
 )
 from duolect.recipes.adapters import AdapterName, adapter_config
+from duolect.recipes.interfaces import InterfaceName, interface_config
 from duolect.recipes.settings import SpeechFinetuning, adapter_first, batches, finetuning, run, spec_augment
-from duolect.text import UnitsConfig
+from duolect.text import UnitsConfig, find_prompt
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
@@ -105,6 +106,8 @@ def pretrained_speech_llm(
     train_encoder: bool = True,
     finetune: SpeechFinetuning = "lora",
     adapter_steps: int = 0,
+    interface: InterfaceName = "prefix",
+    prompts: tuple[str, ...] = ("none",),
     adapter: AdapterName = "concat",
     concatenate: int | None = None,
     ctc: bool = True,
@@ -113,11 +116,11 @@ def pretrained_speech_llm(
     max_seconds: float = 60.0,
     seed: int = 1,
 ) -> Recipe:
-    """A prefix speech LLM from a pre-trained encoder and a pre-trained LLM, without a model of one's own before.
+    """A speech LLM from a pre-trained encoder and a pre-trained LLM, without a model of one's own before.
 
-    The audio stands before the text; neighbouring states of the encoder are put side by side for one position of the
-    LLM. CTC on the encoder's last layer speaks the LLM's units, so that both can search together. With
-    `--no-train-encoder --finetune frozen` the adapter alone is trained, and CTC.
+    The audio stands before the text unless INTERFACE says otherwise; neighbouring states of the encoder are put side by
+    side for one position of the LLM. CTC on the encoder's last layer speaks the LLM's units, so that both can search
+    together. With `--no-train-encoder --finetune frozen` only what stands between the two is trained, and CTC.
 
     Args:
         train: Manifests to train on.
@@ -129,6 +132,10 @@ def pretrained_speech_llm(
         finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
             (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
         adapter_steps: In so many first steps only the adapter and the CTC head are trained.
+        interface: How the audio gets into the LLM: before the text in its input, causal (prefix) or bidirectional,
+            beside the text in each layer's attention (merged), or by cross-attention in front of each layer (cross).
+        prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
+            drawn for each utterance, and recognition takes the first.
         adapter: What makes positions of the LLM from frames: putting them side by side (concat), a strided convolution
             (conv), a window-level Q-Former (qformer), or merging those of which CTC says the same (ctc).
         concatenate: Frames, after ctc what it leaves of them, to a position of the LLM (default: as many as make about
@@ -151,6 +158,7 @@ def pretrained_speech_llm(
                 encoder=HuggingFaceEncoderConfig(source=encoder, pretrained=not random, train_front_end=random),
                 freeze_encoder=not train_encoder,
                 adapter=adapter_config(adapter, concatenate),
+                interface=interface_config(interface),
                 ctc_layers=(source.layers,) if ctc else (),
                 ctc_weight=0.5,
                 spec_augment=spec_augment(steps),
@@ -159,6 +167,7 @@ def pretrained_speech_llm(
             units=UnitsConfig(kind="huggingface", source=llm),
             train=tuple(map(str, train)),
             dev=str(dev),
+            prompts=tuple(map(find_prompt, prompts)),
             batches=batches(max_seconds, source.longest_seconds or math.inf),
             wave_augment=_SPEED,
         ),
