@@ -18,6 +18,7 @@ from duolect.models import (
     SpeechLLMConfig,
 )
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.recipes.interfaces import InterfaceName, interface_config
 from duolect.recipes.settings import LanguageFinetuning, SpeechFinetuning, finetuning
 from duolect.text import UnitsConfig, find_prompt
 from duolect.training import (
@@ -161,6 +162,7 @@ def qwen_speech_llm(
     llm: str = "Qwen/Qwen2-0.5B",
     finetune: SpeechFinetuning = "lora-speech-llm",
     layers: int = 18,
+    interface: InterfaceName = "prefix",
     concatenate: int = 2,
     prompts: tuple[str, ...] = ("role-tagged",),
     lr: float = 1e-4,
@@ -169,7 +171,7 @@ def qwen_speech_llm(
     accumulate: int = 1,
     seed: int = 1,
 ) -> Recipe:
-    """The prefix speech LLM on Qwen2: encoder of the AED, two frames to a vector, LLM with LoRA, CTC in its units.
+    """The speech LLM on Qwen2: encoder of the AED, two frames to a vector, LLM with LoRA, CTC in its units.
 
     duolect train paper-speech-llm --train train.jsonl --dev dev.jsonl --acoustic runs/loquacious-am --out runs/sllm
 
@@ -187,6 +189,9 @@ def qwen_speech_llm(
         finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
             (frozen), or low-rank additions (lora-speech-llm, as published).
         layers: Encoder layers; those beyond the acoustic model's are new.
+        interface: How the audio gets into the LLM: before the text in its input, causal (prefix, as published) or
+            bidirectional, beside the text in each layer's attention (merged), or by cross-attention in front of each
+            layer (cross). The paper compares prefix with merged; its cross-attention is the AED model's.
         concatenate: Encoder frames to a position of the LLM: 2 (120 ms) or 1 (60 ms).
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
             drawn for each utterance, and recognition takes the first.
@@ -203,6 +208,7 @@ def qwen_speech_llm(
                 llm=LLMConfig(vocabulary=1, source=llm),
                 encoder=encoder(layers),
                 adapter=ConcatLinearConfig(factor=concatenate),
+                interface=interface_config(interface),
                 ctc_layers=(layers,),
                 spec_augment=SpecAugmentConfig(),
                 **finetuning(finetune),
