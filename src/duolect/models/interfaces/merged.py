@@ -5,8 +5,9 @@ states X and the audio H, with the layer's own input norm and projections, and w
 
     Q = X W_q,   K = [H ; X] W_k,   V = [H ; X] W_v,   O = softmax(Q Kᵀ / √d + M) V W_o
 
-M: all of the audio, and the text up to the query. H is the adapter's output in every layer: the audio has no queries
-and no feed-forward, and no layer changes it. Rotary positions are 0 … T−1 for the audio and go on from T with the text.
+M: all of the audio, and the text up to the query. H is the adapter's output in every layer: the audio attends to
+nothing and has no feed-forward, and no layer changes it. Rotary positions are 0 … T−1 for the audio, from T on for the
+text.
 
 B utterances · T audio positions · S text positions · N labels · M = N + 1 · R rows · H heads of keys and values ·
 d width of a head · E LLM width.
@@ -180,7 +181,10 @@ class _Recorder(nn.Module):
 
 
 def _layer_calls(llm: CausalLLM, states_BTE: Tensor) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """What the decoder hands each of its layers, were none of them to change `states_BTE`: rotary positions and all."""
+    """What the decoder would hand each of its layers if none changed `states_BTE`: rotary positions and all else.
+
+    The layers themselves are not called, nor are hooks of theirs, such as those that gather sharded weights.
+    """
     decoder = getattr(llm.model, llm.model.base_model_prefix)
     layers, calls = find_layers(llm, "merged"), []
     recorders = nn.ModuleList([_Recorder(layer, calls, layer is layers[-1]) for layer in layers])
@@ -225,9 +229,9 @@ def _check(llm: CausalLLM) -> None:
     model: Any = llm.model
     embedded = torch.zeros(1, 3, llm.width, dtype=llm.dtype, device=model.device)
     lengths_1 = torch.tensor([2], device=model.device)
-    merging = _Merging(llm, Audio(embedded[:, :2], lengths_1), keep=True)
     layout = Layout(embedded[:, 2:], lengths_1 - 1, lengths_1 * 0, lengths_1 * 0)
     try:
+        merging = _Merging(llm, Audio(embedded[:, :2], lengths_1), keep=True)
         _, read = llm.run_cached(layout.embedded_BSE, **merging.arguments(layout))
         merging.check(llm)
         for pair, own in zip(merging.kept, read, strict=True):
