@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,16 @@ def test_what_is_frozen_as_a_whole_rests_in_evaluation_mode() -> None:
     assert resting == {"frozen", *layers, "layers.1.norm", "layers.1.frozen"}
 
 
+@pytest.mark.parametrize("changes", [{"freeze_encoder": True, "ctc_layers": ()}, {}])
+def test_a_frozen_encoder_rests_with_its_features_but_they_are_still_augmented(changes: dict[str, Any]) -> None:
+    model: Any = build_model(dataclasses.replace(CONFIG, **changes))
+    Stages(model, OptimiserConfig(freeze=() if changes else ("^speech",)), 9)
+    rest_frozen(model.train())
+    assert [model.training, model.llm.training, model.adapter.training, model.speech.training] == [True] * 4
+    assert not model.speech.encoder.training
+    assert not model.speech.feature_norm.training
+
+
 def test_batch_norms_of_what_is_frozen_keep_their_statistics(tmp_path: Path) -> None:
     run_toy(tmp_path, **RUN, freeze=[r"^layers\.0"])
     tensors = _tensors(tmp_path, STEPS)
@@ -149,7 +160,7 @@ def test_frozen_weights_that_have_changed_meanwhile_are_refused_by_name(finished
 
 def test_a_frozen_llm_takes_no_room_in_a_checkpoint() -> None:
     def size(**changes: Any) -> int:
-        model = build_model(CONFIG.__class__(**{**vars(CONFIG), **changes}))
+        model = build_model(dataclasses.replace(CONFIG, **changes))
         trained = Stages(model, OptimiserConfig(), 9).trained
         return sum(tensor.nbytes for tensor in model_tensors(model, trained).values())
 

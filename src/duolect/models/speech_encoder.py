@@ -39,8 +39,11 @@ class SpeechEncoder(nn.Module):
     A pre-trained encoder hears its features as they are, without the batch norm; one of waveforms hides its own states
     instead of features. With `compression` the frames are merged after a layer by what its CTC head says; the heads up
     to that layer speak of all frames, later ones of what is left. With `frozen` only the heads are trained, the rest
-    stays in evaluation mode. `stored` is the architecture of a saved pre-trained encoder (see `build_encoder`).
+    stays in evaluation mode, but for SpecAugment. `stored` is the architecture of a saved pre-trained encoder (see
+    `build_encoder`).
     """
+
+    augments = True  # in training mode, whether or not it is trained itself
 
     def __init__(
         self,
@@ -58,7 +61,6 @@ class SpeechEncoder(nn.Module):
         self.feature_config, self.augment, self.ctc_vocabulary = features, augment, ctc_vocabulary
         self.compression = None if compression is None else Compression(compression)
         self.unaligned = Meter("ctc_too_short")
-        self.frozen = frozen
         self.features = build_input(features)
         self.encoder = build_encoder(encoder, features, stored)
         self.feature_norm: MaskedBatchNorm | None = None
@@ -77,7 +79,7 @@ class SpeechEncoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`, but what is frozen stays in evaluation mode (dropout, batch statistics)."""
         super().train(mode)
-        if self.frozen:
+        if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
             self.encoder.eval()
             if self.feature_norm is not None:
                 self.feature_norm.eval()

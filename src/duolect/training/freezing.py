@@ -83,10 +83,12 @@ def _fits(pattern: str, names: Collection[str]) -> bool:
 def rest_frozen(model: nn.Module) -> None:
     """Put the parts of a model in training that are frozen as a whole into evaluation mode.
 
-    They have no dropout then, and their batch norms keep and use their statistics.
+    They have no dropout then, and their batch norms keep and use their statistics. A module with a true attribute
+    `augments` stays in training mode itself: it changes its input there.
     """
     parameters = list(model.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
+    frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+    if frozen and not getattr(model, "augments", False):
         model.eval()
         return
     for child in model.children():

@@ -31,6 +31,11 @@ def check_inputs(source: str, given: InputConfig, wanted: InputConfig, exactly: 
 
     if given == wanted or (not exactly and summary(given) == summary(wanted)):
         return
-    names = [name for name, value in to_json(wanted).items() if to_json(given).get(name) != value]
-    right = ", ".join(f"{name} {to_json(wanted)[name]!r}" for name in names)
+    right = missing_settings(given, wanted)
     raise ModelError(f"encoder: {source!r} was trained on other features; they must have {right}.")
+
+
+def missing_settings(given: InputConfig, wanted: InputConfig) -> str:
+    """The settings of `wanted` that `given` does not have: "kind 'whisper', fft 400"."""
+    there = to_json(given)
+    return ", ".join(f"{name} {value!r}" for name, value in to_json(wanted).items() if there.get(name) != value)
