@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from duolect.configs import from_json, to_json
-from duolect.errors import ConfigError
+from duolect.errors import ConfigError, UnitsError
 from duolect.models import (
     AcousticConfig,
     LanguageConfig,
     LLMConfig,
+    SpeechLLM,
     build_model,
     count_parameters,
     load_model,
@@ -24,7 +25,7 @@ from duolect.models import (
 from duolect.nn.adapters import build_adapter
 from duolect.recipes import RECIPES, find_recipe
 from duolect.recipes.adapters import AdapterName, adapter_config
-from duolect.text import CharacterUnits, UnitsConfig, load_units
+from duolect.text import CharacterUnits, Prompt, UnitsConfig, load_units
 from duolect.training import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, UnitsFrom
 from duolect.training.parts import make_model
 
@@ -197,6 +198,23 @@ def test_the_small_speech_llm_takes_the_sizes_of_its_parts(trained: dict[str, Pa
     assert make_model(recipe.task, CharacterUnits("abcdef "), None)  # the weights of both fit
     with pytest.raises(ConfigError, match="is not the config of a model of kind 'acoustic'"):
         find_recipe("small-speech-llm")(**DATA, acoustic=trained["language"], language=trained["language"])
+
+
+def test_prompts_are_named_or_written_out(trained: dict[str, Path], qwen: str) -> None:
+    task = find_recipe("small-speech-llm")(**DATA, **trained, prompts=("none", "a <audio>b")).task
+    assert isinstance(task, SpeechLLMTask)
+    assert task.prompts == (Prompt(), Prompt("a ", "b"))
+    model = make_model(task, CharacterUnits("abcdef "), None)
+    assert isinstance(model, SpeechLLM)
+    assert [(prompt.before, prompt.after) for prompt in model.config.prompts] == [((), ()), ((3, 2), (4,))]
+    with pytest.raises(ConfigError, match=r"'role_tagged' is not the name of a prompt.*did you mean 'role-tagged'"):
+        find_recipe("small-speech-llm")(**DATA, **trained, prompts=("role_tagged",))
+    spoken = find_recipe("small-speech-llm")(**DATA, **trained, prompts=("none", "role-tagged")).task
+    with pytest.raises(UnitsError, match=r"task: prompts\[1\]\.before: The character 'U'"):
+        make_model(spoken, CharacterUnits("abcdef "), None)
+    paper = find_recipe("paper-speech-llm")(**DATA, acoustic=Path("runs/am"), llm=qwen).task
+    assert isinstance(paper, SpeechLLMTask)
+    assert str(paper.prompts[0]) == "USER: <audio>Transcribe speech to text. ASSISTANT: "
 
 
 @pytest.mark.parametrize("name", get_args(AdapterName))

@@ -37,7 +37,7 @@ from duolect.recipes.settings import (
 )
 from duolect.storage import read_json
 from duolect.systems import component_folder
-from duolect.text import UnitsConfig, load_units
+from duolect.text import UnitsConfig, find_prompt, load_units
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
@@ -179,6 +179,7 @@ def small_speech_llm(
     freeze_encoder: bool = False,
     adapter_steps: int = 0,
     interface: InterfaceName = "prefix",
+    prompts: tuple[str, ...] = ("none",),
     ctc: Literal["llm", "acoustic"] = "llm",
     adapter: AdapterName = "concat",
     concatenate: int | None = None,
@@ -203,6 +204,8 @@ def small_speech_llm(
         adapter_steps: In so many first steps only the adapter and the CTC heads are trained.
         interface: How the audio gets into the LLM: before the text in its input, causal (prefix) or bidirectional,
             beside the text in each layer's attention (merged), or by cross-attention in front of each layer (cross).
+        prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
+            drawn for each utterance, and recognition takes the first.
         ctc: Units of the CTC heads: the LLM's, so that both can search together (llm), or those of the acoustic model's
             heads, so that these need not be learnt anew and the LLM's labels may be many (acoustic).
         adapter: What makes positions of the LLM from frames: putting them side by side (concat), a strided convolution
@@ -236,6 +239,7 @@ def small_speech_llm(
             ctc_units=UnitsFrom(folder=str(acoustic), ctc=True) if ctc == "acoustic" else None,
             train=tuple(map(str, train)),
             dev=str(dev),
+            prompts=tuple(map(find_prompt, prompts)),
             batches=batches(max_seconds),
             wave_augment=_WAVES,
             initialise_encoder=str(acoustic),
