@@ -52,8 +52,8 @@ def run(arguments: list[str]) -> int:
     if asked.out.suffix.lower() not in (".png", ".html", ".htm"):
         raise ConfigError(f"--out: {asked.out} must end in .png or .html.")
     require_writable(asked.out)
-    from duolect.reports.attention import save_attention
-    from duolect.systems.attention import attend
+    from duolect.reports import save_attention
+    from duolect.systems import attend
 
     system = load_system(asked.system, asked.device, asked.method)
     if asked.prompt is not None:

@@ -1,5 +1,6 @@
 """Result tables, figures and one self-contained HTML page."""
 
+from duolect.reports.attention import save_attention
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
 from duolect.reports.page import page, write_page
 from duolect.reports.plots import curves_svg, save_png, speed_svg
@@ -22,6 +23,7 @@ __all__ = [
     "page",
     "print_table",
     "read_curve",
+    "save_attention",
     "save_png",
     "speed_svg",
     "system_result",

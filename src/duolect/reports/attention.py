@@ -1,6 +1,6 @@
 """Attention maps as figures: labels in rows, what they look at in columns, audio over time in seconds.
 
-As Figure 1 of Lam et al. (arXiv 2501.02370): one row of panels for each layer (and head), in it a panel for each part
+After Figure 1 of Lam et al. (arXiv 2501.02370). One row of panels for each layer (and head), in it a panel for each part
 of the keys, which all have one scale of colours.
 """
 

@@ -1,5 +1,6 @@
 """Systems: trained models with their units and a search, from audio to text; saved, loaded, combined and tuned."""
 
+from duolect.systems.attention import Attention, attend
 from duolect.systems.combination import combine, default_method, make_system, pretrained_language, write_single
 from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
@@ -20,6 +21,7 @@ __all__ = [
     "METHODS",
     "NBEST",
     "ROUNDS",
+    "Attention",
     "Candidate",
     "Component",
     "Explanation",
@@ -34,6 +36,7 @@ __all__ = [
     "Tuned",
     "TuningRecord",
     "add_counted_priors",
+    "attend",
     "combine",
     "component_folder",
     "counted_prior",
