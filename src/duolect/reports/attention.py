@@ -1,7 +1,7 @@
 """Attention maps as figures: labels in rows, what they look at in columns, audio over time in seconds.
 
-After Figure 1 of Lam et al. (arXiv 2501.02370). One row of panels for each layer (and head), in it a panel for each part
-of the keys, which all have one scale of colours.
+After Figure 1 of Lam et al. (arXiv 2501.02370). One row of panels for each layer (and head), in it a panel for each
+part of the keys, which all have one scale of colours.
 """
 
 from __future__ import annotations
