@@ -21,7 +21,8 @@ from duolect.errors import ConfigError, DuolectError
 if TYPE_CHECKING:
     from duolect.training import Recipe
 
-USAGE = """usage: duolect train RECIPE [--out RUN] [--device D] [--show] [arguments of the recipe] [--field value ...]
+USAGE = """usage: duolect train RECIPE [--out RUN] [--device D] [--show | --dry-run] [arguments of the recipe]
+                              [--field value ...]
        duolect train RUN                 go on with an interrupted run (a finished one is left as it is)
        duolect train --list              the built-in recipes
 
@@ -30,6 +31,7 @@ returns a duolect.training.Recipe), or a run folder.
 
   duolect train RECIPE --help            the recipe, and its arguments
   duolect train RECIPE ... --show        every field of the config with its value; nothing is trained
+  duolect train RECIPE ... --dry-run     parameters by part, memory and operations of a step, what is missing
 
 Any field can be set by its dotted name: --loop.steps 100 --optimiser.lr 1e-3 --task.batches.max-seconds 80
 Many processes: torchrun --nproc-per-node 8 -m duolect train RECIPE ...  (--loop.sharding fsdp2 divides the model)"""
@@ -45,6 +47,8 @@ class Train:
     """Where to compute; auto takes a GPU where there is one."""
     show: bool = False
     """Print every field of the config with its value, and train nothing."""
+    dry_run: bool = False
+    """Print parameters, memory and operations of a step, data and disk, and train nothing; data need not exist yet."""
 
 
 _OWN = tuple(field.name for field in dataclasses.fields(Train))
@@ -66,6 +70,12 @@ def run(arguments: list[str]) -> int:
         from duolect.configs import to_json
 
         print("\n".join(f"{field} = {_shown(value)}" for field, value in flat(to_json(recipe))))
+        return 0
+    if asked.dry_run:
+        from duolect.cli.dry_run import lines
+        from duolect.training import plan_training
+
+        print("\n".join(lines(plan_training(recipe))))
         return 0
     return _train(recipe, out, asked.device)
 

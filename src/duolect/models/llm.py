@@ -13,6 +13,7 @@ from duolect.models.pretrained import quiet, reason
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError)  # what transformers raises for a source that is none
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -73,6 +74,29 @@ def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreT
     return llm.eval()
 
 
+def llm_architecture(config: LLMConfig) -> PreTrainedConfig:
+    """The architecture of the LLM that `config` asks for, no weights loaded; its tables are those of the source.
+
+    Raises ModelError where the source cannot be read.
+    """
+    from transformers import AutoConfig
+
+    if config.source is None:
+        return _own_architecture(config)
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(config.source)
+    except _UNREADABLE as error:
+        raise _unreadable(config.source, error) from error
+
+
+def _unreadable(source: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"llm: {source!r} is neither a folder nor a hub name from which a causal language model can be loaded as "
+        f"safetensors ({reason(error)})."
+    )
+
+
 def _own_architecture(config: LLMConfig) -> PreTrainedConfig:
     from transformers import AutoConfig
 
@@ -95,7 +119,7 @@ def _own_architecture(config: LLMConfig) -> PreTrainedConfig:
 
 
 def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrainedModel:
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     try:
         if config.pretrained:
@@ -103,13 +127,10 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
                 source, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
             )
         else:
-            architecture = AutoConfig.from_pretrained(source)
+            architecture = llm_architecture(config)
             llm = AutoModelForCausalLM.from_config(architecture, dtype=dtype, attn_implementation="sdpa")
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"llm: {source!r} is neither a folder nor a hub name from which a causal language model can be loaded as "
-            f"safetensors ({reason(error)})."
-        ) from error
+    except _UNREADABLE as error:
+        raise _unreadable(source, error) from error
     if config.replace_embeddings:
         _replace_embeddings(llm, config.vocabulary)
     return llm

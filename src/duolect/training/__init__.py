@@ -5,6 +5,7 @@ from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system
 from duolect.training.final import TrainingSummary
+from duolect.training.plan import Plan, plan_training
 from duolect.training.run import train_recipe
 from duolect.training.schedule import InverseSquareRoot, PiecewiseLinear, Schedule, WarmupCosine
 from duolect.training.task import (
@@ -28,6 +29,7 @@ __all__ = [
     "LoopConfig",
     "OptimiserConfig",
     "PiecewiseLinear",
+    "Plan",
     "Ranks",
     "Recipe",
     "Schedule",
@@ -39,6 +41,7 @@ __all__ = [
     "WarmupCosine",
     "build_accelerator",
     "export_system",
+    "plan_training",
     "read_recipe",
     "train_recipe",
 ]

@@ -85,6 +85,7 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
 
 
 def units_of(config: UnitsFrom) -> Units:
+    """The units of another model. Raises a DuolectError where there are none in its folder."""
     try:
         return load_units(_units_folder(component_folder(config.folder, config.component), config.ctc))
     except SystemFolderError:
@@ -149,6 +150,7 @@ def within_hearing(batches: BatchConfig, model: AcousticModel | SpeechLLM, slowe
 
 
 def filled_config(task: Task, units: Units, ctc_units: Units | None) -> Any:
+    """The task's model config with what only the units know: numbers of labels, BOS, EOS, and spelled prompts."""
     ids = {"bos_id": units.bos_id, "eos_id": units.eos_id}
     ctc_vocabulary = None if ctc_units is None else ctc_units.size
     if isinstance(task, AcousticTask):
