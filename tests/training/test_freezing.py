@@ -19,8 +19,8 @@ from duolect.training import OptimiserConfig
 from duolect.training.freezing import Stages, rest_frozen
 from duolect.training.state import model_tensors
 
-STEPS, SWITCH = 10, 4
-RUN: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 2, "keep": 9, "accumulate": 2}
+STEPS, SWITCH = 8, 4
+RUN: dict[str, Any] = {"steps": STEPS, "checkpoint_every": 2, "keep": 9, "evaluate_every": STEPS}
 FIRST = (r"^layers\.1\.", "^head", "hidden.bias")  # the output table is the embedding's
 
 
@@ -63,9 +63,15 @@ def test_the_first_stage_is_a_run_with_the_same_frozen_for_good(staged: Path, tm
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_stopped_in_any_stage_and_resumed_equals_uninterrupted(kind: str, tmp_path: Path) -> None:
-    settings = {**RUN, "kind": kind, "freeze": ["norm.weight"], "freeze_until": dict.fromkeys(FIRST, SWITCH)}
+    settings = {
+        **RUN,
+        "checkpoint_every": STEPS,
+        "kind": kind,
+        "freeze": ["norm.weight"],
+        "freeze_until": dict.fromkeys(FIRST, SWITCH),
+    }
     run_toy(tmp_path / "whole", **settings)
-    stops = sorted(random.sample(range(1, STEPS), 3))
+    stops = [random.randint(1, SWITCH), random.randint(SWITCH + 1, STEPS - 1)]
     for stop in [*stops, None]:
         run_toy(tmp_path / "parts", **settings, stop=stop)
     for file in ("model", "optimiser", "random"):
@@ -77,9 +83,7 @@ def test_stopped_in_any_stage_and_resumed_equals_uninterrupted(kind: str, tmp_pa
 
 def test_the_best_checkpoint_may_be_of_the_first_stage(tmp_path: Path) -> None:
     """Then the final model has what was frozen there as it was."""
-    trainer = run_toy(tmp_path, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH), stop=SWITCH)
-    best = read_json(tmp_path / "best.json")
-    write_json(tmp_path / "best.json", {**best, "value": -1.0})
+    run_toy(tmp_path, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH), stop=SWITCH)
     state = tmp_path / f"checkpoints/step-{SWITCH:08d}/state.json"
     write_json(state, {**read_json(state), "best": {"name": "loss", "value": -1.0, "step": SWITCH}})
     trainer = run_toy(tmp_path, **RUN, freeze_until=dict.fromkeys(FIRST, SWITCH))
@@ -126,8 +130,8 @@ def test_what_is_frozen_as_a_whole_rests_in_evaluation_mode() -> None:
     Stages(model, OptimiserConfig(freeze=(r"^layers\.0", "layers.1.norm")), 9)
     rest_frozen(model)
     resting = {name for name, module in model.named_modules() if not module.training}
-    layers = {f"layers.0{name}" for name in ("", ".norm", ".frozen", ".trained", ".contract")}
-    assert resting == {"frozen", *layers, "layers.1.norm", "layers.1.frozen"}
+    inside = {name for name, _ in model.named_modules() if name.startswith("layers.0")}
+    assert resting == {"frozen", *inside, "layers.1.norm", "layers.1.frozen"}
 
 
 @pytest.mark.parametrize("changes", [{"freeze_encoder": True, "ctc_layers": ()}, {}])
