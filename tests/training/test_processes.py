@@ -70,6 +70,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("one", "two"), [("adamw", "adamw2"), ("muon", "muon2"), ("accumulated", "accumulated2")])
 def test_two_sharded_processes_equal_one(runs: Path, one: str, two: str) -> None:
     assert_same_run(runs / one, runs / two, STEPS)
+    lines = [json.loads(line) for line in (runs / two / "log.jsonl").read_text().splitlines()]
+    assert all("padded" in line for line in lines if "loss" in line)  # what a meter measured on both
 
 
 @pytest.mark.parametrize("two", ["staged2", "staged-whole2", "half-staged2"])

@@ -30,7 +30,7 @@ def assert_same_run(one: Path, two: Path, steps: int) -> None:
     lines = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (one, two)]
     assert len(lines[0]) == len(lines[1]) == steps + len([1 for line in lines[0] if "dev_loss" in line])
     for a, b in zip(*lines, strict=True):
-        for key in set(a) & {"loss", "labels", "first", "gradient_norm", "dev_loss"}:
+        for key in set(a) & {"loss", "labels", "first", "gradient_norm", "padded", "dev_loss"}:
             torch.testing.assert_close(b[key], a[key], rtol=1e-5, atol=0, msg=f"{key} of step {a['step']}")
     for file in ("model", "optimiser"):
         first, second = (

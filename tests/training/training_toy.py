@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from duolect.errors import TrainingError
 from duolect.nn.losses import LossTerm
+from duolect.nn.meters import Meter
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.training import (
     LoopConfig,
@@ -76,16 +77,17 @@ class ToyBatches:
 
 
 class ToyLayer(nn.Module):
-    """A block with batch norm, frozen and trained matrices, and a number of rows that two does not divide."""
+    """A block with batch norm, a meter, frozen and trained matrices, and a number of rows that two does not divide."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm = MaskedBatchNorm(8)
+        self.norm, self.meter = MaskedBatchNorm(8), Meter("padded")
         self.frozen = nn.Linear(8, 7).requires_grad_(False)
         self.trained = nn.Linear(8, 7, bias=False)
         self.contract = nn.Linear(7, 8)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        self.meter.add((~mask_BT).sum(), mask_BT.sum())
         x = self.norm(x_BTD, mask_BT)
         return x_BTD + self.contract(torch.tanh(self.frozen(x) + self.trained(x)))
 
