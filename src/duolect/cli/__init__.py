@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "make a corpus, train, tune, recognise and compare: the whole way from sound to report",
     "transcribe": "text of audio files",
     "train": "train from a recipe (built in, a Python file) or go on with a run folder",
+    "distill": "translate a manifest's transcripts, to train speech translation on",
     "combine": "join trained models and a search into one system folder",
     "recognize": "hypotheses of a system for a manifest",
     "attend": "draw where a model looks in the audio as it writes",
