@@ -21,7 +21,9 @@ from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""Takes queries, keys and values (R, H, N, d) of what goes through a layer, and a rate of dropout; gives the output."""
+"""Takes queries, keys and values (R, H, N, d) of what goes through a layer, and a rate of dropout; gives what is seen,
+(R, H, N, d). Where it gives fewer than N positions, these are the last ones, and the layer is done with the others.
+"""
 
 Exchange = Callable[[Tensor, Tensor], KeysValues]
 """Takes the keys and values (R, H, N, d) of new labels, gives those (H, R, X, d) of all labels of each row."""
@@ -33,10 +35,11 @@ def causal(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
 
 
 def masked(bias: Tensor) -> Attend:
-    """`Attend`: all see all but for what the additive mask `bias`, which broadcasts to (R, H, N, N), hides."""
+    """`Attend`: each sees all keys but those that the additive mask `bias`, which broadcasts to (R, H, N, X), hides."""
 
     def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+        mask = bias.to(query.dtype)
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
     return attend
 
@@ -66,14 +69,6 @@ class SelfAttention(nn.Module):
         query, key, value = self.project(x_RND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = attend(query, key, value, self.dropout if self.training else 0.0)
         return self.output(attended.transpose(1, 2).flatten(2))
-
-    def keys_values(self, x_RND: Tensor) -> KeysValues:
-        """The keys and values (R, H, N, d) alone."""
-        width = x_RND.shape[-1]
-        bias = None if self.project.bias is None else self.project.bias[width:]
-        both = functional.linear(x_RND, self.project.weight[width:], bias)
-        key, value = both.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return key, value
 
 
 class CrossAttention(nn.Module):
@@ -207,7 +202,8 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x_RND: Tensor, attend: Attend, heard: Heard | None = None) -> Tensor:
         """Next layer's x_RND; `heard` is for layers with cross-attention."""
-        x = x_RND + self.dropout(self.self_attention(self.self_norm(x_RND), attend))
+        attended = self.dropout(self.self_attention(self.self_norm(x_RND), attend))
+        x = x_RND[:, x_RND.shape[1] - attended.shape[1] :] + attended
         if self.cross_norm is not None and self.cross_attention is not None and heard is not None:
             states, bias_B11T, layout = heard
             keys_values = self.cross_attention.keys_values(states) if isinstance(states, Tensor) else states

@@ -103,7 +103,10 @@ class Decoder(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def _training_layers(self, encoded: Encoded, positions: int) -> Layers:
-        """The layers over so many labels of each utterance from the first on, without a cache."""
+        """The layers over so many labels of each utterance from the first on, without a cache.
+
+        What goes through them may have other positions before those of the labels.
+        """
 
     def head(self, labels_BC: Tensor) -> LabelHead:
         """See `Autoregressive.head`."""
@@ -154,7 +157,8 @@ class Decoder(nn.Module, ABC, Generic[State]):
         labels_BM = torch.cat((self.starts.ids(encoded)[:, None], labels_BN), dim=1)
         positions = labels_BM.shape[1]
         x = self._embed(labels_BM, torch.arange(positions, device=labels_BM.device))
-        return self._run(x, self._training_layers(encoded, positions))
+        last, auxiliary = self._run(x, self._training_layers(encoded, positions))
+        return last, None if auxiliary is None else auxiliary[:, auxiliary.shape[1] - positions :]
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., V) of last-layer states (..., D)."""

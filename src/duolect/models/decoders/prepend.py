@@ -1,9 +1,9 @@
 """The decoder whose self-attention serves audio and labels alike: audio stands before labels (arXiv 2501.02370).
 
 The labels never change what stands before them: the audio is seen with a causal mask (M_ij = 0 for j ≤ i) or whole
-(M_ij = 0 for j ≤ i or j < T), and in both no frame sees a label. So audio and labels go through the layers as two
-streams, of which the labels' sees the keys and values of both. No mask over T + M positions is made, the audio's last
-layer ends with its keys and values, and a search computes and keeps these once per utterance.
+(M_ij = 0 for j ≤ i or j < T), and in both no frame sees a label. So within a layer the audio attends to itself, and the
+labels to both, without a mask over all (T + M)² pairs; the last layer does no more for the audio than its keys and
+values; and a search computes these once per utterance, and keeps them so.
 
 B utterances · T frames · M labels · R rows · P rows of a forward · N labels of each · X labels of a row, earlier ones
 included · H heads · d head width.
@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from duolect.errors import ConfigError
 from duolect.models.decoders.base import Decoder, DecoderState, Layers
@@ -28,7 +27,7 @@ from duolect.nn.masks import key_bias, length_mask
 from duolect.nn.rows import RowLayout
 from duolect.nn.shared_prefix import OwnLabels, SharedPrefix, attend
 from duolect.nn.slots import Growth, KeysValues, KeyValuePool, LabelSlots
-from duolect.nn.transformer import Attend, TransformerLayer, causal, masked
+from duolect.nn.transformer import Attend, causal, masked
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class PrependDecoder(Decoder[PrependState]):
         self.causal_prefix = config.causal_prefix
 
     def _listen(self, encoded: Encoded) -> PrependState:
-        prefix = SharedPrefix.of(list(self._audio(encoded)), encoded.lengths_B)
+        prefix = SharedPrefix.of(self._audio(encoded), encoded.lengths_B)
         rows = len(encoded)
         layout = RowLayout.of(torch.arange(rows, device=encoded.lengths_B.device), rows)
         return PrependState(layout, LabelSlots.none(KeyValuePool.like(prefix.layers), rows), prefix)
@@ -86,53 +85,59 @@ class PrependDecoder(Decoder[PrependState]):
             yield partial(layer, attend=_shared(audio, prefix.bias_BT, bias_PNX, layout, growth, number))
 
     def _training_layers(self, encoded: Encoded, positions: int) -> Layers:
-        mask_BT = length_mask(encoded.lengths_B, encoded.states_BTD.shape[1])
+        audio_BTD = encoded.states_BTD
+        mask_BT = length_mask(encoded.lengths_B, audio_BTD.shape[1])
         causal_MM = torch.ones(positions, positions, dtype=torch.bool, device=mask_BT.device).tril()
-        seen_BMX = torch.cat(
-            (
-                mask_BT[:, None, :].expand(-1, positions, -1),
-                causal_MM.expand(len(mask_BT), -1, -1),
-            ),
-            dim=2,
-        )
-        bias_B1MX = key_bias(seen_BMX, encoded.states_BTD.dtype)[:, None]
-        for layer, audio in zip(self.layers, self._audio(encoded), strict=True):
-            yield partial(layer, attend=_after(audio, bias_B1MX))
+        before_BMT = mask_BT[:, None, :].expand(-1, positions, -1)
+        seen_BMX = torch.cat((before_BMT, causal_MM.expand(len(mask_BT), -1, -1)), dim=2)
+        labels = masked(key_bias(seen_BMX, audio_BTD.dtype)[:, None])
+        audio = self._among_audio(mask_BT, audio_BTD.dtype)
+        for number, layer in enumerate(self.layers, start=1):
+            attend = _both(audio if number < len(self.layers) else None, labels, positions)
 
-    def _audio(self, encoded: Encoded) -> Iterator[KeysValues]:
-        """Keys and values (B, H, T, d) of the audio in each layer; the layers run as they are asked for."""
+            def apply(
+                x: Tensor, layer: nn.Module = layer, attend: Attend = attend, first: bool = number == 1
+            ) -> Tensor:
+                return layer(torch.cat((audio_BTD, x), dim=1) if first else x, attend)
+
+            yield apply
+
+    def _audio(self, encoded: Encoded) -> list[KeysValues]:
+        """Keys and values (B, H, T, d) of the audio in each layer."""
         x_BTD = encoded.states_BTD
+        mask_BT = length_mask(encoded.lengths_B, x_BTD.shape[1])
+        see = self._among_audio(mask_BT, x_BTD.dtype)
+        held: list[KeysValues] = []
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+            held.append((key, value))
+            last = len(held) == len(self.layers)
+            return query[:, :, :0] if last else see(query, key, value, dropout)
+
+        for layer in self.layers:
+            x_BTD = layer(x_BTD, attend)
+        return held
+
+    def _among_audio(self, mask_BT: Tensor, dtype: torch.dtype) -> Attend:
+        """What the audio's states see of one another."""
         if self.causal_prefix:
-            see = causal  # what pads an utterance stands after it
-        else:
-            mask_BT = length_mask(encoded.lengths_B, x_BTD.shape[1])
-            see = masked(key_bias(mask_BT, x_BTD.dtype)[:, None, None, :])
-        layers: list[Any] = list(self.layers)
-        for layer in layers[:-1]:
-            x_BTD, keys_values = _through(layer, x_BTD, see)
-            yield keys_values
-        yield layers[-1].self_attention.keys_values(layers[-1].self_norm(x_BTD))
+            return causal  # what pads an utterance stands after it
+        return masked(key_bias(mask_BT, dtype)[:, None, None, :])
 
 
-def _through(layer: TransformerLayer, x_BTD: Tensor, see: Attend) -> tuple[Tensor, KeysValues]:
-    """What comes out of a layer, and the keys and values that were in it."""
-    held: list[KeysValues] = []
+def _both(audio: Attend | None, labels: Attend, positions: int) -> Attend:
+    """Audio and so many labels after it: the audio sees itself alone, labels see all that `labels` lets them.
+
+    Without `audio`, as in the last layer, only what the labels see is given.
+    """
 
     def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        held.append((key, value))
-        return see(query, key, value, dropout)
-
-    return layer(x_BTD, attend), held[0]
-
-
-def _after(audio: KeysValues, bias_B1MX: Tensor) -> Attend:
-    """Labels that see the audio and those before them; X = T + M."""
-
-    def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        keys, values = torch.cat((audio[0], key), dim=2), torch.cat((audio[1], value), dim=2)
-        return functional.scaled_dot_product_attention(
-            query, keys, values, attn_mask=bias_B1MX.to(query.dtype), dropout_p=dropout
-        )
+        frames = query.shape[2] - positions
+        seen = labels(query[:, :, frames:], key, value, dropout)
+        if audio is None:
+            return seen
+        before = audio(query[:, :, :frames], key[:, :, :frames], value[:, :, :frames], dropout)
+        return torch.cat((before, seen), dim=2)
 
     return attend
 
