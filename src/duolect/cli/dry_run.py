@@ -27,14 +27,14 @@ def lines(plan: Plan) -> list[str]:
     if plan.cost is not None:
         step += f"; {_operations(plan.cost.flops)} floating-point operations forward and backward"
         memory["activations"] = plan.cost.activations
+    parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in memory.items())
     hours = f", {plan.hours:,.0f} h of audio with repetitions" if plan.seconds else ""
     work = f", {plan.cost.flops * plan.steps:.2g} operations" if plan.cost is not None else ""
     return [
         *table,
         f"labels: {plan.vocabulary:,}",
         step,
-        f"memory of a step, about: {_gigabytes(plan.memory)} "
-        f"({', '.join(f'{name} {_gigabytes(size)}' for name, size in memory.items())})",
+        f"memory of a step, about: {_gigabytes(plan.memory)} ({parts})",
         f"the run: {plan.steps:,} steps{hours}{work}; a checkpoint takes {_gigabytes(plan.checkpoint)}",
         *(f"note: {note}" for note in plan.notes),
     ]
@@ -45,7 +45,9 @@ def _millions(count: int) -> str:
 
 
 def _operations(count: float | None) -> str:
-    return "" if count is None else f"{count / 1e12:,.3f} T"
+    if count is None:
+        return ""
+    return f"{count / 1e12:,.2f} T" if count >= 1e11 else f"{count / 1e9:,.2f} G"
 
 
 def _gigabytes(count: float) -> str:

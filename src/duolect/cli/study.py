@@ -31,6 +31,26 @@ class Search:
     """Processes that tune side by side; each holds the models and uses one core."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Integration:
+    """Every way to put speech into an LLM: interfaces, adapters and fine-tuning, each trained, recognised and scored.
+
+    Takes corpus, acoustic model and language model from the demo's folder and makes what is missing there. Writes
+    report.md and report.html; what stands from an earlier or interrupted call is used again.
+    """
+
+    out: Path = Path("runs/integration")
+    """Folder of trained speech LLMs, hypotheses and report."""
+    demo: Path = Path("runs/demo")
+    """Folder of `duolect demo`."""
+    steps: int = 500
+    """Optimiser steps of each speech LLM."""
+    only: tuple[str, ...] = ()
+    """Names of the variants wanted (default: all)."""
+    seed: int = 1
+    """Of everything that is random."""
+
+
 def run(arguments: list[str]) -> int:
     """Run the command: `duolect study NAME …`."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -61,4 +81,21 @@ def _search(arguments: list[str]) -> int:
     return 0
 
 
-_STUDIES: dict[str, Callable[[list[str]], int]] = {"search": _search}
+def _integration(arguments: list[str]) -> int:
+    asked = parse("study integration", Integration, arguments)
+    require_writable(asked.out / "report.md")
+    from duolect.studies.integration import run_integration_study
+
+    run_integration_study(
+        asked.out,
+        demo=asked.demo,
+        only=asked.only,
+        steps=asked.steps,
+        seed=asked.seed,
+        console=console(),
+        command=command_line("study integration", arguments),
+    )
+    return 0
+
+
+_STUDIES: dict[str, Callable[[list[str]], int]] = {"search": _search, "integration": _integration}

@@ -24,7 +24,7 @@ from duolect.studies.comparison import Line, publish, results
 from duolect.studies.progress import StageBar
 from duolect.studies.tuning import tuned_system
 from duolect.systems import METHODS, combine
-from duolect.training import Recipe, train_recipe
+from duolect.training import train_recipe
 
 TUNING = {"rounds": 2, "nbest": 32}  # more of either takes off less than a point here
 
@@ -53,33 +53,21 @@ def run_demo(
     """
     folder, steps = Path(folder), steps or DemoSteps()
     console = console or Console(stderr=True)
-    clock = _Clock(console)
-
-    with clock("corpus"):
-        corpus = _corpus(folder / "corpus", size, seed, console)
-        dev_text = _dev_text(corpus, folder / "dev.txt")
-    acoustic, language, speech_llm = runs = [folder / name for name in ("acoustic", "language", "speech_llm")]
-
-    def train(run: Path, recipe: Recipe) -> None:
-        with clock(f"training: {run.name.replace('_', ' ')}"):
-            train_recipe(recipe, run, device="cpu", console=console)
-
-    train(acoustic, demo_acoustic(train=corpus.train, dev=corpus.dev, steps=steps.acoustic, seed=seed))
-    train(
-        language,
-        demo_language(text=(corpus.lm_text,), dev=dev_text, units=acoustic, steps=steps.language, seed=seed),
+    clock = Clock(console)
+    corpus, acoustic, language = train_demo_parts(
+        folder, size=size, seed=seed, steps=steps, console=console, clock=clock
     )
-    train(
-        speech_llm,
-        demo_speech_llm(
-            train=corpus.train,
-            dev=corpus.dev,
-            acoustic=acoustic,
-            language=language,
-            steps=steps.speech_llm,
-            seed=seed,
-        ),
+    speech_llm = folder / "speech_llm"
+    recipe = demo_speech_llm(
+        train=corpus.train,
+        dev=corpus.dev,
+        acoustic=acoustic,
+        language=language,
+        steps=steps.speech_llm,
+        seed=seed,
     )
+    with clock("training: speech llm"):
+        train_recipe(recipe, speech_llm, device="cpu", console=console)
     system = combine(acoustic=acoustic / "system", language=language / "system", speech_llm=speech_llm / "system")
     methods = tuple(METHODS)
     with clock("tuning on dev"):
@@ -92,7 +80,7 @@ def run_demo(
         title="Duolect demo: integration and combination on a synthetic corpus",
         systems=found,
         baseline=found[0].name,
-        curves=[read_curve(run / "log.jsonl", run.name.replace("_", " ")) for run in runs],
+        curves=[read_curve(run / "log.jsonl", run.name.replace("_", " ")) for run in (acoustic, language, speech_llm)],
         notes=_notes(corpus, clock),
         provenance={
             "command": command,
@@ -108,6 +96,35 @@ def run_demo(
     return comparison
 
 
+def train_demo_parts(
+    folder: str | Path,
+    *,
+    size: Size,
+    seed: int,
+    steps: DemoSteps | None,
+    console: Console,
+    clock: Clock | None = None,
+) -> tuple[Corpus, Path, Path]:
+    """(corpus, run folder of the acoustic model, run folder of the language model) of the demo in `folder`.
+
+    What stands there is reused, what is missing is made.
+    """
+    folder, steps = Path(folder), steps or DemoSteps()
+    clock = clock or Clock(console)
+    with clock("corpus"):
+        corpus = _corpus(folder / "corpus", size, seed, console)
+        dev_text = _dev_text(corpus, folder / "dev.txt")
+    acoustic, language = folder / "acoustic", folder / "language"
+    with clock("training: acoustic"):
+        recipe = demo_acoustic(train=corpus.train, dev=corpus.dev, steps=steps.acoustic, seed=seed)
+        train_recipe(recipe, acoustic, device="cpu", console=console)
+    with clock("training: language"):
+        text = (corpus.lm_text,)
+        recipe = demo_language(text=text, dev=dev_text, units=acoustic, steps=steps.language, seed=seed)
+        train_recipe(recipe, language, device="cpu", console=console)
+    return corpus, acoustic, language
+
+
 def _corpus(folder: Path, size: Size, seed: int, console: Console) -> Corpus:
     with StageBar(console, "speaking the corpus") as advance:
         return make_corpus(folder, size, seed=seed, progress=advance)
@@ -121,7 +138,7 @@ def _dev_text(corpus: Corpus, path: Path) -> Path:
     return path
 
 
-def _notes(corpus: Corpus, clock: _Clock) -> list[str]:
+def _notes(corpus: Corpus, clock: Clock) -> list[str]:
     test = load_manifest(corpus.test)
     heard = {u.text for u in load_manifest(corpus.train)} | set(corpus.lm_text.read_text("utf-8").splitlines())
     shared = sum(u.text in heard for u in test)
@@ -134,14 +151,14 @@ def _notes(corpus: Corpus, clock: _Clock) -> list[str]:
     return [fair, f"Time of this call: {times}."]
 
 
-class _Clock:
+class Clock:
     """Announces each stage and remembers how long it took."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.name = console, ""
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str) -> _Clock:
+    def __call__(self, name: str) -> Clock:
         self.name = name
         return self
 
