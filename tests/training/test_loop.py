@@ -97,11 +97,9 @@ def test_a_checkpoint_holds_only_what_was_trained(tmp_path: Path) -> None:
     assert {"embedding.weight", "norm.running_var"} <= names
     assert "head.weight" not in names
     with pytest.raises(TrainingError, match=r"'hidden\.bias' of the model is missing"):
-        load_model_tensors(
-            trainer.model,
-            {k: v for k, v in model_tensors(trainer.model, trainer.stages.trained).items() if k != "hidden.bias"},
-            "x",
-        )
+        trained = trainer.stages.trained
+        tensors = model_tensors(trainer.model, trained)
+        load_model_tensors(trainer.model, trained, {k: v for k, v in tensors.items() if k != "hidden.bias"}, "x")
 
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ class Stages:
         """The names of all parameters that are trained at some step, a tied one's first name."""
         return self.first.keys()
 
+    @property
+    def switches(self) -> frozenset[int]:
+        """The steps from which on more is trained than before."""
+        return frozenset(self.first.values()) - {0}
+
     def enter(self, model: nn.Module, step: int) -> bool:
         """Let the parameters of `model` ask for gradients if step `step` trains them; whether any has changed."""
         changed = False

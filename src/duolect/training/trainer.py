@@ -184,7 +184,7 @@ class Trainer:
 
     def _loop(self) -> None:
         self._training_mode()
-        self.window = Window()
+        self.window, switches = Window(), self.stages.switches
         with StopRequest() as stop:
             source = iter(self.batches)
             place = self.batches.state_dict()
@@ -195,7 +195,7 @@ class Trainer:
                     self._interrupted(place)
                 rate = self.optimiser_config.lr * self.schedule.factor(self.state.step, self.loop.steps)
                 set_learning_rate(self.optimiser, rate)
-                if self._enter(self.state.step):
+                if self.state.step in switches and self._enter(self.state.step):
                     self.reporter.say(f"step {self.state.step}: {self.stages.summary(self.model, self.state.step)}")
                 result = optimiser_step(
                     self.accelerator,
