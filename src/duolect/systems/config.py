@@ -81,7 +81,8 @@ class SearchConfig:
       its heads (None: the last).
     * `beam` hypotheses are kept, the best `nbest` (≤ beam) of them are handed on.
     * `spellings`: where labels can be read in several ways (phonemes: words that sound alike), each hypothesis is
-      handed on with that many texts, the most frequent words first, for terms `after` the first pass to choose from.
+      handed on with that many texts, the most frequent words first, for terms `after` the first pass to choose from;
+      a delayed LM inside it hears only the first.
     * `length_exponent` α ranks by score/N^α in a search over labels (normal without CTC: 1, with it: 0).
     * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
       may still reach by its score at the present length.
