@@ -96,10 +96,10 @@ def test_a_checkpoint_holds_only_what_was_trained(tmp_path: Path) -> None:
     assert {n for n in names if "frozen" in n} == set()
     assert {"embedding.weight", "norm.running_var"} <= names
     assert "head.weight" not in names
+    trained = trainer.stages.trained
+    tensors = {k: v for k, v in model_tensors(trainer.model, trained).items() if k != "hidden.bias"}
     with pytest.raises(TrainingError, match=r"'hidden\.bias' of the model is missing"):
-        trained = trainer.stages.trained
-        tensors = model_tensors(trainer.model, trained)
-        load_model_tensors(trainer.model, trained, {k: v for k, v in tensors.items() if k != "hidden.bias"}, "x")
+        load_model_tensors(trainer.model, trained, tensors, "x")
 
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:

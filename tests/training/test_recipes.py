@@ -24,7 +24,7 @@ from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json, save_tensors
 from duolect.systems import System
-from duolect.training import Recipe, UnitsFrom, read_recipe, train_recipe
+from duolect.training import Recipe, SpeechLLMTask, UnitsFrom, read_recipe, train_recipe
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,8 @@ def test_starting_from_a_model_of_other_units_is_refused(corpus: Path, runs: Pat
         (other / name).write_text((other / name).read_text().replace("so", "xu"))
     train_recipe(acoustic_recipe(other, steps=1), tmp_path / "xu", device="cpu")
     recipe = speech_llm_recipe(corpus, tmp_path / "xu", runs / "language")
+    assert isinstance(recipe.task, SpeechLLMTask)
+    recipe = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, prompts=()))
     with pytest.raises(UnitsError, match="speaks other units"):
         train_recipe(recipe, tmp_path / "run", device="cpu")
 
