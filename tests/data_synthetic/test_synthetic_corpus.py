@@ -41,7 +41,7 @@ def test_manifests_are_complete(corpus, splits):
             assert utterance.duration == info.frames / 16_000
             assert 4 <= len(utterance.text.split()) <= 14
             assert utterance.translation
-            assert utterance.lang == "en"
+            assert (utterance.lang, utterance.target_lang) == ("en", "de")
             assert utterance.speaker
             assert {"domain", "template", "seen_template", "voice", "rate", "pitch", "snr", "room"} <= set(
                 utterance.fields

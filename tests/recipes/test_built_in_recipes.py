@@ -248,6 +248,7 @@ def test_the_demos_models_build(name: str, trained: dict[str, Path]) -> None:
         "demo-acoustic": {"train": Path("t"), "dev": Path("d")},
         "demo-language": {**TEXT, "units": trained["acoustic"]},
         "demo-speech-llm": {"train": Path("t"), "dev": Path("d"), **trained},
+        "demo-translation": {"train": Path("t"), "dev": Path("d"), "languages": ("de", "fr")},
     }[name]
     recipe = find_recipe(name)(**given)
     if isinstance(recipe.task, SpeechLLMTask):

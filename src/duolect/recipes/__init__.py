@@ -21,6 +21,7 @@ from duolect.recipes.fbk import (
 from duolect.recipes.paper import librispeech_acoustic, loquacious_acoustic, qwen_language, qwen_speech_llm
 from duolect.recipes.pretrained import pretrained_acoustic, pretrained_speech_llm
 from duolect.recipes.small import small_acoustic, small_language, small_speech_llm
+from duolect.recipes.translation import demo_translation
 from duolect.training import Recipe
 
 __all__ = ["RECIPES", "find_recipe"]
@@ -29,6 +30,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "demo-acoustic": demo_acoustic,
     "demo-language": demo_language,
     "demo-speech-llm": demo_speech_llm,
+    "demo-translation": demo_translation,
     "small-acoustic": small_acoustic,
     "small-language": small_language,
     "small-speech-llm": small_speech_llm,

@@ -58,7 +58,7 @@ class SyntheticConfig:
     babble_tracks: int = 6
     babble_seconds: float = 12.0
     sound: SoundConfig = field(default_factory=SoundConfig)
-    version: int = 4
+    version: int = 5
 
     def __post_init__(self) -> None:
         for name in ("train", "dev", "test", "lm_sentences", "babble_tracks"):

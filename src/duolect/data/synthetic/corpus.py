@@ -129,6 +129,7 @@ def _utterances(
             speaker=recording.speaker,
             lang="en",
             translation=sentence.translation,
+            target_lang="de",
             id=Path(recording.file).stem,
             fields={
                 "domain": sentence.domain,
