@@ -13,10 +13,12 @@ from test_state import CONFIG
 from training_toy import ToyModel, run_toy
 
 from duolect.errors import ConfigError, TrainingError
-from duolect.models import build_model
+from duolect.models import LanguageConfig, build_model
 from duolect.storage import load_tensors, read_json, write_json
-from duolect.training import OptimiserConfig
+from duolect.text import UnitsConfig
+from duolect.training import FROM_UNITS, LanguageTask, LoopConfig, OptimiserConfig, Recipe
 from duolect.training.freezing import Stages, rest_frozen
+from duolect.training.plan import Plan, plan_training
 from duolect.training.state import model_tensors
 
 STEPS, SWITCH = 8, 4
@@ -170,3 +172,25 @@ def test_a_frozen_llm_takes_no_room_in_a_checkpoint() -> None:
 
     llm = sum(parameter.nbytes for parameter in build_model(CONFIG).llm.parameters())  # ty: ignore[unresolved-attribute]
     assert size() - size(finetune="frozen") == llm > 0
+
+
+def test_a_plan_counts_what_the_patterns_leave_and_refuses_those_that_fit_nothing() -> None:
+    task = LanguageTask(
+        model=LanguageConfig(**FROM_UNITS, llm=CONFIG.llm),
+        units=UnitsConfig(kind="characters"),
+        train=("a.txt",),
+        dev="b.txt",
+    )
+
+    def plan(**settings: Any) -> Plan:
+        recipe = Recipe(task=task, optimiser=OptimiserConfig(**settings), loop=LoopConfig(steps=9))
+        return plan_training(recipe)
+
+    whole, part = plan(), plan(freeze=("mlp",), freeze_until={"norm": 4})
+    assert whole.parts["total"][0] == whole.parts["total"][1] == part.parts["total"][0]
+    mlp = sum(p.numel() for name, p in build_model(CONFIG).named_parameters() if "mlp" in name)
+    assert part.parts["total"][1] == whole.parts["total"][1] - mlp
+    assert part.checkpoint == whole.checkpoint - 3 * 4 * mlp
+    assert any("steps from 4 on" in note for note in part.notes)
+    with pytest.raises(TrainingError, match="freeze: the pattern 'mpl' fits no parameter"):
+        plan(freeze=("mpl",))

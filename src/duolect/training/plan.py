@@ -22,6 +22,7 @@ from duolect.models import count_parameters
 from duolect.models.sizing import build_unweighted, published_vocabulary
 from duolect.text import UnitsConfig, build_units
 from duolect.training.cost import StepCost, step_cost
+from duolect.training.freezing import Stages
 from duolect.training.optimiser import parameter_groups
 from duolect.training.parts import filled_config, units_of
 from duolect.training.task import LanguageTask, Recipe, UnitsFrom
@@ -75,6 +76,9 @@ def plan_training(recipe: Recipe) -> Plan:
     task = recipe.task
     config = _config(task, notes)
     model = build_unweighted(config)
+    later = Stages(model, recipe.optimiser, recipe.loop.steps).switches
+    if later:
+        notes.append(f"the figures are of steps from {max(later)} on, when all is trained that ever is")
     parts, groups = count_parameters(model), parameter_groups(model, recipe.optimiser)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
