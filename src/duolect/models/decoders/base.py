@@ -103,10 +103,11 @@ class Decoder(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def _training_layers(self, encoded: Encoded, positions: int) -> Layers:
-        """The layers over so many labels of each utterance from the first on, without a cache.
+        """The layers over so many labels of each utterance from the first on, without a cache."""
 
-        What goes through them may have other positions before those of the labels.
-        """
+    def _before_layers(self, encoded: Encoded, x_BMD: Tensor) -> Tensor:
+        """What the layers without a cache begin with: the labels' embeddings x_BMD, perhaps with positions before."""
+        return x_BMD
 
     def head(self, labels_BC: Tensor) -> LabelHead:
         """See `Autoregressive.head`."""
@@ -156,7 +157,7 @@ class Decoder(nn.Module, ABC, Generic[State]):
         auxiliary one."""
         labels_BM = torch.cat((self.starts.ids(encoded)[:, None], labels_BN), dim=1)
         positions = labels_BM.shape[1]
-        x = self._embed(labels_BM, torch.arange(positions, device=labels_BM.device))
+        x = self._before_layers(encoded, self._embed(labels_BM, torch.arange(positions, device=labels_BM.device)))
         last, auxiliary = self._run(x, self._training_layers(encoded, positions))
         return last, None if auxiliary is None else auxiliary[:, auxiliary.shape[1] - positions :]
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from duolect.errors import ConfigError
 from duolect.models.decoders.base import Decoder, DecoderState, Layers
@@ -84,23 +84,19 @@ class PrependDecoder(Decoder[PrependState]):
         for number, (layer, audio) in enumerate(zip(self.layers, prefix.layers, strict=True)):
             yield partial(layer, attend=_shared(audio, prefix.bias_BT, bias_PNX, layout, growth, number))
 
+    def _before_layers(self, encoded: Encoded, x_BMD: Tensor) -> Tensor:
+        return torch.cat((encoded.states_BTD, x_BMD), dim=1)
+
     def _training_layers(self, encoded: Encoded, positions: int) -> Layers:
-        audio_BTD = encoded.states_BTD
-        mask_BT = length_mask(encoded.lengths_B, audio_BTD.shape[1])
+        dtype = encoded.states_BTD.dtype
+        mask_BT = length_mask(encoded.lengths_B, encoded.states_BTD.shape[1])
         causal_MM = torch.ones(positions, positions, dtype=torch.bool, device=mask_BT.device).tril()
         before_BMT = mask_BT[:, None, :].expand(-1, positions, -1)
         seen_BMX = torch.cat((before_BMT, causal_MM.expand(len(mask_BT), -1, -1)), dim=2)
-        labels = masked(key_bias(seen_BMX, audio_BTD.dtype)[:, None])
-        audio = self._among_audio(mask_BT, audio_BTD.dtype)
+        labels = masked(key_bias(seen_BMX, dtype)[:, None])
+        audio = self._among_audio(mask_BT, dtype)
         for number, layer in enumerate(self.layers, start=1):
-            attend = _both(audio if number < len(self.layers) else None, labels, positions)
-
-            def apply(
-                x: Tensor, layer: nn.Module = layer, attend: Attend = attend, first: bool = number == 1
-            ) -> Tensor:
-                return layer(torch.cat((audio_BTD, x), dim=1) if first else x, attend)
-
-            yield apply
+            yield partial(layer, attend=_both(audio if number < len(self.layers) else None, labels, positions))
 
     def _audio(self, encoded: Encoded) -> list[KeysValues]:
         """Keys and values (B, H, T, d) of the audio in each layer."""
