@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -136,6 +137,14 @@ def test_the_papers_language_model(qwen: str) -> None:
     low = without_weights(find_recipe("paper-language")(**TEXT, llm=qwen, finetune="lora-language"))
     total, trained = millions(low, Units(151_646, 151_643))["total"]
     assert trained < 0.08 * total
+
+
+def test_the_papers_own_language_model() -> None:
+    recipe = find_recipe("paper-transformer-lm")(**TEXT, units=Path("runs/am"), accumulate=4)
+    assert isinstance(recipe.task, LanguageTask)
+    assert recipe.task.max_tokens * recipe.loop.accumulate == 20_000
+    layer = 4 * 1024 * 1024 + 3 * 1024 * 2816 + 2 * 1024
+    assert millions(recipe, Units(10_240))["total"][0] == pytest.approx((32 * layer + 10_241 * 1024) / 1e6, rel=1e-6)
 
 
 def test_the_papers_speech_llm(qwen: str) -> None:
@@ -288,10 +297,11 @@ def test_the_pretrained_recipes_take_everything_from_the_encoder(whisper: str, q
 
 def test_every_recipe_survives_json(trained: dict[str, Path], qwen: str, whisper: str) -> None:
     for name, function in RECIPES.items():
-        given = dict(TEXT if name.endswith("language") else DATA)
+        taken = inspect.signature(function).parameters
+        given = dict(TEXT if "text" in taken else DATA)
         if name.startswith("demo") and "train" in given:
             given["train"] = Path("t")
-        if name == "small-language" or name == "demo-language":
+        if "units" in taken and "text" in taken and name != "paper-language":
             given["units"] = Path("am")
         elif name.startswith("pretrained"):
             given |= {"encoder": whisper} | ({"llm": qwen} if name.endswith("llm") else {})

@@ -18,7 +18,13 @@ from duolect.recipes.fbk import (
     prepend_conformer,
     prepend_transformer,
 )
-from duolect.recipes.paper import librispeech_acoustic, loquacious_acoustic, qwen_language, qwen_speech_llm
+from duolect.recipes.paper import (
+    librispeech_acoustic,
+    loquacious_acoustic,
+    qwen_language,
+    qwen_speech_llm,
+    transformer_language,
+)
 from duolect.recipes.pretrained import pretrained_acoustic, pretrained_speech_llm
 from duolect.recipes.small import small_acoustic, small_language, small_speech_llm
 from duolect.recipes.translation import demo_translation
@@ -43,6 +49,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "paper-fbk-decoder-only": decoder_only,
     "paper-fbk-cross-conformer": cross_conformer,
     "paper-fbk-prepend-conformer": prepend_conformer,
+    "paper-transformer-lm": transformer_language,
     "paper-language": qwen_language,
     "paper-speech-llm": qwen_speech_llm,
 }
