@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 class SpeechEncoder(nn.Module):
     """Input, masked batch norm over it, SpecAugment in training, encoder, and CTC heads at chosen layers.
 
-    A pre-trained encoder hears its features as they are, without the batch norm; one of waveforms hides its own states
-    instead of features. With `compression` the frames are merged after a layer by what its CTC head says; the heads up
-    to that layer speak of all frames, later ones of what is left. With `frozen` only the heads are trained, the rest
-    stays in evaluation mode, but for SpecAugment. `stored` is the architecture of a saved pre-trained encoder (see
-    `build_encoder`).
+    An encoder that does not want it (a pre-trained one, or one over gated convolutions) hears its features without the
+    batch norm; one of waveforms hides its own states instead of features. With `compression` the frames are merged
+    after a layer by what its CTC head says; the heads up to that layer speak of all frames, later ones of what is left.
+    With `frozen` only the heads are trained, the rest stays in evaluation mode, but for SpecAugment. `stored` is the
+    architecture of a saved pre-trained encoder (see `build_encoder`).
     """
 
     augments = True  # in training mode, whether or not it is trained itself
