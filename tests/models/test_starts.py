@@ -9,12 +9,18 @@ import pytest
 import torch
 
 from duolect.errors import ConfigError, ModelError
-from duolect.models import AcousticConfig
+from duolect.models import AcousticConfig, DecoderConfig, TransformerDecoderConfig
+
+DECODERS: dict[str, Any] = {
+    "cross": DecoderConfig(width=16, layers=3, heads=2, auxiliary_layer=2),
+    "transformer": TransformerDecoderConfig(width=16, layers=2, heads=2, feed_forward=32),
+    "prepend": TransformerDecoderConfig(width=16, layers=2, heads=2, feed_forward=32, coupling="prepend"),
+}
 
 
-@pytest.fixture(scope="module")
-def tagged(configs: Any, build: Any) -> Any:
-    return build(replace(configs["acoustic"], tags=("de", "fr", "it")))
+@pytest.fixture(scope="module", params=DECODERS)
+def tagged(configs: Any, build: Any, request: pytest.FixtureRequest) -> Any:
+    return build(replace(configs["acoustic"], tags=("de", "fr", "it"), decoder=DECODERS[request.param]))
 
 
 def _encode(model: Any, batch: Any, tags: list[int]) -> Any:
@@ -77,3 +83,12 @@ def test_a_model_without_a_decoder_cannot_translate(configs: Any) -> None:
             replace(base, decoder=None, **wrong)
     with pytest.raises(ConfigError, match="tags must be different names"):
         replace(base, tags=("de", "de"))
+
+
+def test_tensors_of_labels_are_those_with_a_row_for_each(tagged: Any) -> None:
+    state, config = tagged.state_dict(), tagged.config
+    rows = {config.vocabulary, len(config.tags)}
+    found = tagged.label_tensors(heads=False)
+    assert found == {name for name in state if name.startswith("decoder.") and state[name].shape[0] in rows}
+    heads = tagged.label_tensors() - found
+    assert heads == {f"speech.ctc_heads.{n}.{part}" for n in (1, 2) for part in ("weight", "bias")}
