@@ -23,6 +23,7 @@ from duolect.models import (
     SpeechLLMConfig,
     build_model,
 )
+from duolect.models.compression import CompressionConfig
 from duolect.models.interfaces import CrossConfig, MergedConfig, PrefixConfig
 from duolect.models.sizing import build_unweighted
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
@@ -133,6 +134,21 @@ def test_a_plan_counts_what_will_be_trained_and_says_what_it_assumes(tmp_path: P
     assert plan.seconds == pytest.approx(plan.utterances * mean, rel=1e-3)
     assert [note for note in plan.notes if "characters are assumed" in note]
     assert not [note for note in plan.notes if "not there" in note]
+
+
+def test_merged_frames_are_counted_one_by_one_and_said_to_be(tmp_path: Path) -> None:
+    recipe = acoustic_recipe(tmp_path / "nowhere")
+    assert isinstance(recipe.task, AcousticTask)
+    model = dataclasses.replace(recipe.task.model, compression=CompressionConfig(layer=1))
+    merging = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model))
+    plain, merged = plan_training(recipe), plan_training(merging)
+    assert plain.cost is not None
+    assert merged.cost is not None
+    assert merged.cost.forward["encoder"] == plain.cost.forward["encoder"]
+    assert merged.cost.forward["ctc"] > plain.cost.forward["ctc"]  # one head is asked twice
+    assert [note for note in merged.notes if note not in plain.notes] == [
+        "frames that CTC merges are counted one by one: how many become one is learnt"
+    ]
 
 
 def test_what_a_run_starts_from_need_not_be_there(tmp_path: Path) -> None:

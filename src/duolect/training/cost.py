@@ -23,6 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_back
 from duolect.errors import TrainingError
 
 _ATEN = torch.ops.aten
+REST = "output and losses"
+"""What belongs to none of a model's parts."""
+
 _LARGE = 1 << 16  # elements: more than lengths, masks and labels have
 
 
@@ -55,37 +58,51 @@ def step_cost(model: nn.Module, batch: Any, parts: Mapping[str, nn.Module]) -> S
 
     model._apply(pretend)
     batch = dataclasses.replace(batch, samples_BN=pretend(batch.samples_BN))
-    names = {id(module): name for name, module in model.named_modules()}
     counter, backward = (FlopCounterMode(display=False, custom_mapping=_COUNTED) for _ in range(2))
     try:
         with _Shapes(mode), _kept(model.train()) as bytes_kept:
-            with counter:
+            with counter, _spent(counter, parts) as forward:
                 loss = torch.stack([term.total * term.weight for term in model(batch).values()]).sum()
             with backward:
                 loss.backward()
     except DataDependentOutputException as error:
         raise TrainingError("The cost of a step depends on what is heard, and cannot be told without data.") from error
-    counts = {name: float(sum(found.values())) for name, found in counter.get_flop_counts().items()}
-    root = type(model).__name__
-    flops = {part: _within(counts, f"{root}.{names[id(module)]}") for part, module in parts.items()}
-    if flops.get("interface") and "llm" in flops:
-        flops["llm"] -= flops["interface"]  # its blocks stand between the LLM's layers
-    flops["output and losses"] = counter.get_total_flops() - sum(flops.values())
-    return StepCost(
-        {part: count for part, count in flops.items() if count},
-        float(backward.get_total_flops()),
-        float(sum(bytes_kept.values())),
-    )
+    spent = {part: float(count) for part, count in forward.items() if count}
+    return StepCost(spent, float(backward.get_total_flops()), float(sum(bytes_kept.values())))
 
 
-def _within(counts: Mapping[str, float], name: str) -> float:
-    """The operations of the outermost modules at and below `name` that were called."""
-    inside = sorted((key for key in counts if key == name or key.startswith(f"{name}.")), key=len)
-    outermost: list[str] = []
-    for key in inside:
-        if not any(key.startswith(f"{other}.") for other in outermost):
-            outermost.append(key)
-    return sum(counts[key] for key in outermost)
+@contextmanager
+def _spent(counter: FlopCounterMode, parts: Mapping[str, nn.Module]) -> Generator[dict[str, int]]:
+    """Operations of each part, and of the rest; where one is called within another (a CTC head that decides on merging
+    inside the encoder, cross-attention between an LLM's layers) they are those of the inner one."""
+    found = dict.fromkeys([*parts, REST], 0)
+    within, mark = [REST], 0
+
+    def charge() -> None:
+        nonlocal mark
+        now = counter.get_total_flops()
+        found[within[-1]] += now - mark
+        mark = now
+
+    def enter(part: str) -> None:
+        charge()
+        within.append(part)
+
+    def leave() -> None:
+        charge()
+        within.pop()
+
+    hooks = []
+    for part, module in parts.items():
+        for inner in module.modules():
+            hooks.append(inner.register_forward_pre_hook(lambda *_, part=part: enter(part)))
+            hooks.append(inner.register_forward_hook(lambda *_: leave()))
+    try:
+        yield found
+        charge()
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from duolect.data import SpeechBatch, read_manifest
 from duolect.errors import DuolectError, TrainingError
 from duolect.models import count_parameters
 from duolect.models.sizing import build_unweighted, published_vocabulary
+from duolect.nn.adapters import needs_ctc
 from duolect.text import UnitsConfig, build_units
 from duolect.training.cost import StepCost, step_cost
 from duolect.training.freezing import Stages
@@ -84,6 +85,9 @@ def plan_training(recipe: Recipe) -> Plan:
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     moments = sum(p.numel() * p.element_size() * (1 if g["muon"] else 2) for g in groups for p in g["params"])
     batch = _batch(task, model, notes)
+    adapter = getattr(config, "adapter", None)
+    if getattr(config, "compression", None) is not None or (adapter is not None and needs_ctc(adapter)):
+        notes.append("frames that CTC merges are counted one by one: how many become one is learnt")
     cost = None
     try:
         cost = step_cost(model, batch, _parts(model))
