@@ -205,7 +205,18 @@ def test_what_is_no_translation_model(models: dict[str, str], manifest: Path, tm
     assert not (tmp_path / "out.jsonl").exists()
 
 
+def test_an_empty_translation_is_none(
+    models: dict[str, str], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Translator, "translate", lambda self, batch: ["" if "cat" in s else s.upper() for s in batch])
+    found = distill(manifest, tmp_path / "out.jsonl", _config(models))
+    assert {entry.id: entry.reason for entry in found.skipped}["u4"] == "the model's translation is empty."
+    assert found.distilled == 6
+
+
 def test_an_output_that_cannot_be_written(models: dict[str, str], manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is the manifest itself"):
+        distill(manifest, manifest, _config(models))
     (tmp_path / "file").write_text("")
     with pytest.raises(DuolectError, match="could not be written"):
         distill(manifest, tmp_path / "file" / "out.jsonl", _config(models))

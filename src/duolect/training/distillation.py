@@ -59,7 +59,7 @@ def distill(
     row, in which `translation`, `target_lang` and the further field `distilled_from` (the model) are new. Rows that are
     translated into another language than the target are not distilled, so that each sound gets one distilled row. What
     is spoken in another language than the source (`lang`), has no text, is too long for the model, or whose translation
-    found no end, is not distilled either, but listed as skipped. Equal sentences are translated once.
+    is empty or found no end, is not distilled either, but listed as skipped. Equal sentences are translated once.
 
     Sentences are translated in batches of like length, always the same ones: an interrupted call leaves its
     translations in OUT.partial.jsonl, goes on there with the same settings, and writes what an uninterrupted one would.
@@ -67,6 +67,8 @@ def distill(
     or language do not fit, TrainingError where there is nothing to distil, DuolectError where nothing can be written.
     """
     manifest, out = Path(manifest), Path(out)
+    if out.exists() and os.path.samefile(manifest, out):
+        raise TrainingError(f"{out}: is the manifest itself; the distilled rows go to another file.")
     sentences = list(dict.fromkeys(_sentence(row) for row in read_manifest(manifest) if _fault(row, config) is None))
     if not sentences:
         raise TrainingError(f"{manifest}: no row is to be translated from {config.source!r} into {config.target!r}.")
@@ -92,6 +94,8 @@ def distill(
                 reason = f"has {lengths[sentence]} tokens, but the model takes {translator.longest:.0f}."
             elif reason is None and found[sentence] is None:
                 reason = "the model's translation found no end."
+            elif reason is None and not found[sentence]:
+                reason = "the model's translation is empty."
             if reason is not None:
                 skipped.extend([Skipped(row.id, str(row.audio_filepath), reason)])
                 continue
