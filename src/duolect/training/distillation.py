@@ -67,7 +67,7 @@ def distill(
     or language do not fit, TrainingError where there is nothing to distil, DuolectError where nothing can be written.
     """
     manifest, out = Path(manifest), Path(out)
-    if out.exists() and os.path.samefile(manifest, out):
+    if manifest.exists() and out.exists() and os.path.samefile(manifest, out):
         raise TrainingError(f"{out}: is the manifest itself; the distilled rows go to another file.")
     sentences = list(dict.fromkeys(_sentence(row) for row in read_manifest(manifest) if _fault(row, config) is None))
     if not sentences:
