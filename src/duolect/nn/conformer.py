@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from duolect.errors import ConfigError
 from duolect.nn.dropout import Dropout
-from duolect.nn.frontend import AnyFrontEndConfig, FrontEndConfig, GatedFrontEndConfig, build_front_end
+from duolect.nn.frontend import AnyFrontEndConfig, FrontEndConfig, GatedFrontEndConfig
 from duolect.nn.masks import Frames, Shorten, key_bias
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.nn.relative import RelativeAttention, relative_positions
-from duolect.nn.stack import run_layers
+from duolect.nn.stack import LayeredEncoder, run_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,33 +161,12 @@ class ConformerLayer(nn.Module):
         return self.norm(x)
 
 
-class Conformer(nn.Module):
-    """Front end and layers. Evaluation is independent of padding and of the rest of the batch (`padding_safe`)."""
-
-    padding_safe, masks_states, longest = True, False, None  # see `duolect.models.encoders`
+class Conformer(LayeredEncoder):
+    """Front end and Conformer layers."""
 
     def __init__(self, config: ConformerConfig, bins: int) -> None:
-        super().__init__()
-        self.config = config
-        self.normalises = config.front_end.normalises
-        self.front_end = build_front_end(config.front_end, bins, config.width)
-        self.dropout = Dropout(config.dropout)
+        super().__init__(config, bins)
         self.layers = nn.ModuleList([ConformerLayer(config) for _ in range(config.layers)])
-
-    @property
-    def width(self) -> int:
-        """D of the states."""
-        return self.config.width
-
-    @property
-    def depth(self) -> int:
-        """The number of layers."""
-        return self.config.layers
-
-    @property
-    def downsampling(self) -> int:
-        """Feature frames per state."""
-        return self.config.front_end.downsampling
 
     def forward(
         self,

@@ -86,7 +86,8 @@ def attend(
 ) -> Tensor:
     """softmax(scale · query · keys) · values over prefix and labels together: (P, N, Q, d), of the query's dtype.
 
-    prefix: keys and values (H, B, T, d) of the utterances that `layout` has the P rows in. Statistics are in float32 at least.
+    prefix: keys and values (H, B, T, d) of the utterances that `layout` has the P rows in. Statistics are
+    in float32 at least.
     """
     (keys_HBTd, values_HBTd), (keys_HPXd, values_HPXd, bias_PNX) = prefix, labels
     heads, utterances, positions, width = keys_HBTd.shape

@@ -5,9 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from duolect.nn.dropout import Dropout
+from duolect.nn.frontend import build_front_end
 from duolect.nn.masks import Frames, Shorten, length_mask
+
+
+class LayeredEncoder(nn.Module):
+    """What encoders of our own have in common: a front end, and what their config says of width and layers.
+
+    Evaluation is independent of padding and of the rest of the batch (`padding_safe`); see `duolect.models.encoders`.
+    """
+
+    padding_safe, masks_states, longest = True, False, None
+
+    def __init__(self, config: Any, bins: int) -> None:
+        super().__init__()
+        self.config = config
+        self.normalises = config.front_end.normalises
+        self.front_end = build_front_end(config.front_end, bins, config.width)
+        self.dropout = Dropout(config.dropout)
+
+    @property
+    def width(self) -> int:
+        """D of the states."""
+        return self.config.width
+
+    @property
+    def depth(self) -> int:
+        """The number of layers."""
+        return self.config.layers
+
+    @property
+    def downsampling(self) -> int:
+        """Feature frames per state."""
+        return self.config.front_end.downsampling
 
 
 def run_layers(

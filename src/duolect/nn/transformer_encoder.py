@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from duolect.errors import ConfigError
-from duolect.nn.dropout import Dropout
-from duolect.nn.frontend import AnyFrontEndConfig, GatedFrontEndConfig, build_front_end
+from duolect.nn.frontend import AnyFrontEndConfig, GatedFrontEndConfig
 from duolect.nn.masks import Frames, Shorten, key_bias, sinusoids
-from duolect.nn.stack import run_layers
+from duolect.nn.stack import LayeredEncoder, run_layers
 from duolect.nn.transformer import CLASSIC, Attend, TransformerLayer, masked
 
 
@@ -46,20 +45,14 @@ class TransformerEncoderConfig:
             raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {self.dropout}.")
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(LayeredEncoder):
     """Front end, sinusoidal positions, pre-norm layers with ReLU, norm; see `duolect.models.encoders`.
 
     The norm belongs to the last layer: a CTC head there hears what comes out of it.
     """
 
-    padding_safe, masks_states, longest = True, False, None
-
     def __init__(self, config: TransformerEncoderConfig, bins: int) -> None:
-        super().__init__()
-        self.config = config
-        self.normalises = config.front_end.normalises
-        self.front_end = build_front_end(config.front_end, bins, config.width)
-        self.dropout = Dropout(config.dropout)
+        super().__init__(config, bins)
         inner = config.feed_forward or 4 * config.width
         self.layers = nn.ModuleList(
             [
@@ -68,21 +61,6 @@ class TransformerEncoder(nn.Module):
             ]
         )
         self.norm = nn.LayerNorm(config.width)
-
-    @property
-    def width(self) -> int:
-        """D of the states."""
-        return self.config.width
-
-    @property
-    def depth(self) -> int:
-        """The number of layers."""
-        return self.config.layers
-
-    @property
-    def downsampling(self) -> int:
-        """Feature frames per state."""
-        return self.config.front_end.downsampling
 
     def forward(
         self,

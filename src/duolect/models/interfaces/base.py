@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from duolect.models.causal import CausalLLM
+from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.heads import LabelHead
 from duolect.nn.ragged import join
 
@@ -67,6 +67,31 @@ class Interface(Protocol):
         Differentiable. What stands beyond a row's labels has no meaning.
         """
         ...
+
+
+class WithinState(nn.Module):
+    """The part of an interface that is the LLM's own, where the audio's keys and values are in the LLM's state."""
+
+    audio_positions = 1
+
+    def step(
+        self,
+        llm: CausalLLM,
+        state: CausalState,
+        labels_RN: Tensor,
+        counts_R: Tensor | None,
+        head: LabelHead | None = None,
+    ) -> tuple[Tensor, CausalState]:
+        """See `Interface.step`."""
+        return llm.step(state, labels_RN, counts_R, head)
+
+    def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:
+        """See `Interface.select`."""
+        return llm.select(state, rows_R)
+
+    def forget(self, llm: CausalLLM, state: CausalState, counts_R: Tensor) -> CausalState:
+        """See `Interface.forget`."""
+        return llm.forget(state, counts_R)
 
 
 class Layout(NamedTuple):

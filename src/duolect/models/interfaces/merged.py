@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from duolect.errors import ModelError
 from duolect.models.causal import CausalLLM, CausalState
-from duolect.models.heads import LabelHead
-from duolect.models.interfaces.base import Audio, Layout, Prompts, lay_out
+from duolect.models.interfaces.base import Audio, Layout, Prompts, WithinState, lay_out
 from duolect.models.interfaces.layers import LayerCall, find_layers, open_layers
 from duolect.nn.masks import length_mask
 from duolect.nn.ragged import join
@@ -39,10 +38,8 @@ class MergedConfig:
     kind: Literal["merged"] = "merged"
 
 
-class MergedInterface(nn.Module):
+class MergedInterface(WithinState):
     """The LLM reads prompt, prompt, BOS and labels; its layers are asked for keys and values of the audio."""
-
-    audio_positions = 1
 
     def __init__(self, llm: CausalLLM) -> None:
         super().__init__()
@@ -64,25 +61,6 @@ class MergedInterface(nn.Module):
             ]
         last_BE = states_BSE[torch.arange(len(lengths_B), device=lengths_B.device), layout.bos_B]
         return last_BE, CausalState.of(layers, audio.lengths_B + lengths_B)
-
-    def step(
-        self,
-        llm: CausalLLM,
-        state: CausalState,
-        labels_RN: Tensor,
-        counts_R: Tensor | None,
-        head: LabelHead | None = None,
-    ) -> tuple[Tensor, CausalState]:
-        """See `Interface.step`."""
-        return llm.step(state, labels_RN, counts_R, head)
-
-    def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:
-        """See `Interface.select`."""
-        return llm.select(state, rows_R)
-
-    def forget(self, llm: CausalLLM, state: CausalState, counts_R: Tensor) -> CausalState:
-        """See `Interface.forget`."""
-        return llm.forget(state, counts_R)
 
     def hidden(
         self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None

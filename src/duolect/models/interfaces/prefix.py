@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from duolect.models.causal import CausalLLM, CausalState
-from duolect.models.heads import LabelHead
-from duolect.models.interfaces.base import Audio, Layout, Prompts, lay_out
+from duolect.models.interfaces.base import Audio, Layout, Prompts, WithinState, lay_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,8 @@ class PrefixConfig:
     audio: Literal["causal", "bidirectional"] = "causal"
 
 
-class PrefixInterface(nn.Module):
+class PrefixInterface(WithinState):
     """Lays prompt, audio, prompt, BOS and labels out without gaps: positions, and what is causal, need no mask."""
-
-    audio_positions = 1
 
     def __init__(self, bidirectional: bool = False) -> None:
         super().__init__()
@@ -41,25 +38,6 @@ class PrefixInterface(nn.Module):
         """See `Interface.start`."""
         layout = lay_out(llm, prompts, audio=audio)
         return llm.prefill(layout.embedded_BSE, layout.bos_B + 1, self._seen(layout, audio))
-
-    def step(
-        self,
-        llm: CausalLLM,
-        state: CausalState,
-        labels_RN: Tensor,
-        counts_R: Tensor | None,
-        head: LabelHead | None = None,
-    ) -> tuple[Tensor, CausalState]:
-        """See `Interface.step`."""
-        return llm.step(state, labels_RN, counts_R, head)
-
-    def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:
-        """See `Interface.select`."""
-        return llm.select(state, rows_R)
-
-    def forget(self, llm: CausalLLM, state: CausalState, counts_R: Tensor) -> CausalState:
-        """See `Interface.forget`."""
-        return llm.forget(state, counts_R)
 
     def hidden(
         self, llm: CausalLLM, audio: Audio, prompts: Prompts, labels_BN: Tensor, lengths_B: Tensor | None = None
