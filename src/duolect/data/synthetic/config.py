@@ -41,6 +41,22 @@ class SoundConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpeakingConfig:
+    """How texts become recordings: seed and sound, and for each split `babble_tracks` of `babble_seconds`."""
+
+    seed: int = 1
+    babble_tracks: int = 6
+    babble_seconds: float = 12.0
+    sound: SoundConfig = field(default_factory=SoundConfig)
+
+    def __post_init__(self) -> None:
+        if self.babble_tracks < 1:
+            raise ConfigError(f"synthetic corpus: babble_tracks must be at least 1, not {self.babble_tracks}.")
+        if self.babble_seconds <= 0:
+            raise ConfigError(f"synthetic corpus: babble_seconds must be positive, not {self.babble_seconds}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
     """All that determines the corpus: numbers of utterances and LM sentences, the seed, the sound.
 
@@ -61,13 +77,19 @@ class SyntheticConfig:
     version: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("train", "dev", "test", "lm_sentences", "babble_tracks"):
+        for name in ("train", "dev", "test", "lm_sentences"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"synthetic corpus: {name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= self.unseen_share <= 1:
             raise ConfigError(f"synthetic corpus: unseen_share must be from 0 to 1, not {self.unseen_share}.")
-        if self.babble_seconds <= 0:
-            raise ConfigError(f"synthetic corpus: babble_seconds must be positive, not {self.babble_seconds}.")
+        _ = self.speaking  # validates what belongs to it
+
+    @property
+    def speaking(self) -> SpeakingConfig:
+        """What of it says how texts are spoken."""
+        return SpeakingConfig(
+            seed=self.seed, babble_tracks=self.babble_tracks, babble_seconds=self.babble_seconds, sound=self.sound
+        )
 
 
 def synthetic_config(size: Size, seed: int = 1) -> SyntheticConfig:
