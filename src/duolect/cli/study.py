@@ -51,6 +51,36 @@ class Integration:
     """Of everything that is random."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A pre-trained LLM against the same one with random weights, as the LLM of a speech LLM, all else equal.
+
+    Text is sampled from the LLM and spoken by synthetic voices, and on that an acoustic model and the speech LLMs are
+    trained. Writes report.md and report.html; what stands from an earlier or interrupted call is used again.
+    """
+
+    llm: str
+    """Folder or hub name of a causal LLM that writes English."""
+    out: Path = Path("runs/pretraining")
+    """Folder of text, corpus, trained models, hypotheses and report."""
+    train: int = 2000
+    """Sentences to train on."""
+    dev: int = 120
+    """Sentences to measure on while training."""
+    test: int = 300
+    """Sentences to recognise and score."""
+    acoustic_steps: int = 900
+    """Optimiser steps of the acoustic model."""
+    steps: int = 600
+    """Optimiser steps of each speech LLM."""
+    finetune: tuple[str, ...] = ("full", "frozen")
+    """What of the LLM is trained, a pair of lines for each: full, frozen, lora, …"""
+    seed: int = 1
+    """Of text, speech and acoustic model."""
+    seeds: tuple[int, ...] = (1,)
+    """Of the speech LLMs, all of which are trained with each."""
+
+
 def run(arguments: list[str]) -> int:
     """Run the command: `duolect study NAME …`."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -98,4 +128,25 @@ def _integration(arguments: list[str]) -> int:
     return 0
 
 
-_STUDIES: dict[str, Callable[[list[str]], int]] = {"search": _search, "integration": _integration}
+def _pretraining(arguments: list[str]) -> int:
+    asked = parse("study pretraining", Pretraining, arguments)
+    require_writable(asked.out / "report.md")
+    from duolect.configs import from_json, to_json
+    from duolect.studies.pretraining import PretrainingConfig, run_pretraining_study
+
+    settings = {name: value for name, value in to_json(asked).items() if name not in ("llm", "out")}
+    run_pretraining_study(
+        asked.llm,
+        asked.out,
+        config=from_json(PretrainingConfig, settings, "study pretraining"),
+        console=console(),
+        command=command_line("study pretraining", arguments),
+    )
+    return 0
+
+
+_STUDIES: dict[str, Callable[[list[str]], int]] = {
+    "search": _search,
+    "integration": _integration,
+    "pretraining": _pretraining,
+}

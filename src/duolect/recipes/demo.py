@@ -14,10 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from duolect.data import BatchConfig, SpecAugmentConfig
+from duolect.errors import ConfigError
 from duolect.models import AcousticConfig, DecoderConfig, LanguageConfig, LLMConfig, SpeechLLMConfig
 from duolect.nn import ConformerConfig, FrontEndConfig
 from duolect.recipes.adapters import AdapterName, adapter_config
 from duolect.recipes.interfaces import InterfaceName, interface_config
+from duolect.recipes.settings import SpeechFinetuning, finetuning
 from duolect.text import UnitsConfig
 from duolect.training import (
     FROM_UNITS,
@@ -87,32 +89,53 @@ def demo_speech_llm(
     train: Path,
     dev: Path,
     acoustic: Path,
-    language: Path,
+    language: Path | None = None,
+    llm: str | None = None,
+    random_llm: bool = False,
+    finetune: SpeechFinetuning = "full",
+    as_written: bool = False,
     interface: InterfaceName = "prefix",
     adapter: AdapterName = "concat",
     concatenate: int | None = None,
     steps: int = 500,
     seed: int = 1,
 ) -> Recipe:
-    """A speech LLM: the acoustic model's encoder, two frames to a position, the language model; all trained."""
+    """A speech LLM: the acoustic model's encoder, two frames to a position, a language model; all trained.
+
+    The language model is that of the run `language`, or the pre-trained one of the folder or hub name `llm` in its own
+    units; with `random_llm` its architecture with random weights, the control. `finetune`: what of it is trained.
+    `as_written`: learn to write the transcripts with their case and punctuation, as a pre-trained LLM knows text.
+    """
+    if (language is None) == (llm is None):
+        raise ConfigError(
+            "demo-speech-llm: name either --language, the run of a language model, or --llm, a pre-trained one."
+        )
+    if random_llm and llm is None:
+        raise ConfigError("demo-speech-llm: --random-llm belongs to --llm, which is not given.")
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
                 **FROM_UNITS,
-                llm=LLM,
+                llm=LLM if llm is None else LLMConfig(vocabulary=1, source=llm, pretrained=not random_llm),
                 encoder=ENCODER,
                 adapter=adapter_config(adapter, concatenate),
                 interface=interface_config(interface),
                 ctc_layers=(3, 5),
                 ctc_weight=0.5,
                 spec_augment=SpecAugmentConfig(steps=(0, 0, 100_000), time_width=10),
+                **finetuning(finetune),
             ),
-            units=UnitsFrom(folder=str(language), component="language"),
+            units=(
+                UnitsFrom(folder=str(language), component="language")
+                if llm is None
+                else UnitsConfig(kind="huggingface", source=llm)
+            ),
             train=(str(train),),
             dev=str(dev),
             batches=BATCHES,
+            normalise=not as_written,
             initialise_encoder=str(acoustic),
-            initialise_llm=str(language),
+            initialise_llm=None if language is None else str(language),
         ),
         optimiser=OptimiserConfig(kind="muon", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
         schedule=WarmupCosine(warmup=0.1, minimum=0.02),

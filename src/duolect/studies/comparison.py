@@ -34,6 +34,7 @@ from duolect.systems import (
     load,
     recognize_manifest,
 )
+from duolect.training.final import read_summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +80,24 @@ def results(
     return found
 
 
+def trained_columns(run: Path) -> dict[str, str]:
+    """Columns of the table (`SystemResult.details`): what a finished run trained, in millions, and how long it took."""
+    summary = read_summary(run)
+    if summary is None:
+        raise DuolectError(f"{run}: is no finished training run.")
+    return {"Trained": f"{summary.trainable / 1e6:.2f}", "Training": f"{summary.seconds:.0f} s"}
+
+
 def publish(comparison: Comparison, folder: Path, console: Console) -> None:
     """Write report.html and report.md into `folder`, print the table, and say on `console` what it shows."""
     write_page(comparison, folder / "report.html")
+    said = comparison.summary or findings(comparison)
     with atomic_file(folder / "report.md") as handle:
         handle.write(markdown_table(comparison))
+        handle.writelines(f"\n* {sentence}" for sentence in [*said, *comparison.notes])
+        handle.write("\n")
     print_table(comparison)
-    for sentence in findings(comparison):
+    for sentence in said:
         console.print(f"  {sentence}", highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 

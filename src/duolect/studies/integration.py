@@ -24,7 +24,7 @@ from duolect.errors import ConfigError
 from duolect.models import LoraSettings, SpeechLLM, key_value_bytes
 from duolect.recipes.demo import demo_speech_llm
 from duolect.reports import Comparison, SystemResult
-from duolect.studies.comparison import Line, publish, results
+from duolect.studies.comparison import Line, publish, results, trained_columns
 from duolect.studies.demo import DemoSteps, train_demo_parts
 from duolect.systems import System, load
 from duolect.training import Recipe, SpeechLLMTask, train_recipe
@@ -102,7 +102,7 @@ def run_integration_study(
             **variant.arguments,
         )
         systems[variant.name] = load(train_recipe(_changed(recipe, variant), run, device="cpu", console=console))
-        details[variant.name] = _trained(run) | _memory(systems[variant.name], corpus.test)
+        details[variant.name] = trained_columns(run) | _memory(systems[variant.name], corpus.test)
 
     lines = [
         Line(name=f"{name} {how}", system=system.with_method(method))
@@ -139,14 +139,6 @@ def _changed(recipe: Recipe, variant: Variant) -> Recipe:
     assert isinstance(task, SpeechLLMTask)
     model = dataclasses.replace(task.model, **variant.model)
     return dataclasses.replace(recipe, task=dataclasses.replace(task, model=model))
-
-
-def _trained(run: Path) -> dict[str, str]:
-    from duolect.training.final import read_summary
-
-    summary = read_summary(run)
-    assert summary is not None, "the run has just been finished, or was before"
-    return {"Trained": f"{summary.trainable / 1e6:.2f}", "Training": f"{summary.seconds:.0f} s"}
 
 
 def _memory(system: System, test: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from duolect.data.synthetic.given import SpokenCorpus, speak_sentences
 from duolect.data.synthetic.grammar import Sentence, Template, sample_sentences
 from duolect.data.synthetic.homophones import HOMOPHONES, NEAR_HOMOPHONES, sound_alikes
 from duolect.data.synthetic.lexicon import LEXICON
+from duolect.data.synthetic.voices import Split
 
 __all__ = [
     "ALL_TEMPLATES",
@@ -21,6 +22,7 @@ __all__ = [
     "Size",
     "SoundConfig",
     "SpeakingConfig",
+    "Split",
     "SpokenCorpus",
     "SyntheticConfig",
     "Template",
