@@ -80,7 +80,7 @@ def test_audio_beyond_the_positions_of_a_speech_llm_is_skipped(
     make: dict[str, Callable], units: CharacterUnits, corpus: list[Utterance]
 ) -> None:
     short = make["speech_llm"](units)
-    short.model.llm.model.config.max_position_embeddings = 16
+    short.model.llm.model.config.max_position_embeddings = 18
     found = System(speech_llm=short).with_method("speech-llm").recognize(corpus)
     assert found.rows
     assert [s.id for s in found.skipped] == ["u2", "u4"]

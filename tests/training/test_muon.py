@@ -77,5 +77,6 @@ def test_state_comes_back_and_training_goes_on_as_if_uninterrupted() -> None:
     assert _train(model, optimiser, 30)[-1] < 0.5
     other = copy.deepcopy(model)
     fresh = build_optimiser(other, config)
-    load_optimiser_tensors(other, fresh, optimiser_tensors(model, optimiser), "here")
+    names = [name for name, _ in model.named_parameters()]
+    load_optimiser_tensors(other, names, fresh, optimiser_tensors(model, names, optimiser), "here")
     assert _train(model, optimiser, 10) == _train(other, fresh, 10)
