@@ -236,14 +236,24 @@ def _triangles(edges: Tensor, scale: Tensor) -> Tensor:
 
 
 def _bin_frequencies(fft: int) -> Tensor:
-    return torch.linspace(0, SAMPLE_RATE / 2, fft // 2 + 1, dtype=torch.float64)
+    return _evenly(SAMPLE_RATE / 2, fft // 2 + 1)
+
+
+def _evenly(end: float, count: int) -> Tensor:
+    """What `torch.linspace(0, end, count)` gives, to the bit, without calling it.
+
+    transformers exchanges that function while it loads a model, and where `with torch.device(…)` is used for the first
+    time just then, torch never again puts what the real one makes on that device.
+    """
+    n, step = torch.arange(count, dtype=torch.float64), end / (count - 1)
+    return torch.where(n < count // 2, n * step, end - (count - 1 - n) * step)
 
 
 def _slaney_bands(fft: int, mels: int) -> Tensor:
     """Slaney's auditory toolbox: linear below 1 kHz, logarithmic above, each band of unit area."""
     step = math.log(6.4) / 27
     top = 15 + math.log(SAMPLE_RATE / 2 / 1000) / step
-    points = torch.linspace(0, top, mels + 2, dtype=torch.float64)
+    points = _evenly(top, mels + 2)
     edges = torch.where(points < 15, points * 200 / 3, 1000 * torch.exp(step * (points - 15)))
     return _triangles(edges, _bin_frequencies(fft)) * (2 / (edges[2:] - edges[:-2]))[:, None]
 
