@@ -102,6 +102,11 @@ def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path:
     assert "### seen_template: True" in by
     assert by.count("| greedy |") == 1 + len({row.fields["seen_template"] for row in rows})
     assert by.count("RTFx |") == 1  # of a part no speed is known
+    blocks = call("score", greedy, beam, "--blocks", "speaker", "--markdown")
+    speakers = {utterance.speaker for utterance in load_manifest(corpus.test)}
+    assert f"{len(speakers)} blocks of utterances (by speaker, too few" in blocks.out
+    assert "in blocks by speaker" in blocks.out
+    assert "--blocks: no utterance has a field 'session'" in call("score", greedy, "--blocks", "session").sentence()
     assert "has a field 'corpus'; known are" in call("score", greedy, "--by", "corpus").sentence()
     assert "in the manifest" in call("score", greedy, "--manifest", corpus.dev).sentence()
 

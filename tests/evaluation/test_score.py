@@ -6,6 +6,7 @@ import pytest
 
 from duolect.errors import ScoringError
 from duolect.evaluation import (
+    Blocks,
     HypothesisRow,
     RunRecord,
     Skipped,
@@ -15,6 +16,7 @@ from duolect.evaluation import (
     score_run,
     write_run,
 )
+from duolect.evaluation.intervals import interval_of_counts, paired_of_counts
 
 
 def row(key: str, reference: str | None, text: str) -> HypothesisRow:
@@ -120,3 +122,40 @@ def test_scores_are_compared_pairwise_only_on_the_same_footing() -> None:
         compare_scores(base, score_run(ROWS[1:], "none"))
     with pytest.raises(ScoringError, match="'none' and 'plain' cannot be compared"):
         compare_scores(base, score_run(ROWS, "plain"))
+
+
+def test_blocks_are_drawn_as_wholes() -> None:
+    """A speaker's utterances share their fate: the interval is that of the speakers, and is wider."""
+    draw = np.random.default_rng(4)
+    rows, of = [], {}
+    for speaker in range(20):
+        bad = draw.random() < 0.4
+        for take in range(10):
+            key = f"s{speaker:02}-{take}"
+            rows.append(row(key, "one two three four", "won too three four" if bad else "one two three four"))
+            of[key] = f"speaker {speaker}"
+    blocks = Blocks("speaker", of)
+    alone, together = score_run(rows), score_run(rows, blocks=blocks)
+
+    by_hand = np.array([sum(alone.counts_N4[i : i + 10]) for i in range(0, 200, 10)])
+    by_name = by_hand[np.argsort([f"speaker {n}" for n in range(20)])]
+    assert np.array_equal(together.counts_K4, by_name)
+    assert together.interval == interval_of_counts(by_name)
+    assert (together.units, alone.units, together.wer) == (20, 200, alone.wer)
+    assert alone.interval is not None
+    assert together.interval is not None
+    assert together.interval.high - together.interval.low > 2 * (alone.interval.high - alone.interval.low)
+
+    better = score_run([row(r.id, r.reference, "one two three four") for r in rows[:10]] + rows[10:], blocks=blocks)
+    assert compare_scores(together, better) == paired_of_counts(together.counts_K4, better.counts_K4)
+    with pytest.raises(ScoringError, match="the same blocks"):
+        compare_scores(together, alone)
+    assert json.loads(json.dumps(together.summary()))["independent_parts"] == 20
+
+
+def test_an_utterance_of_no_block_stands_for_itself() -> None:
+    rows = [row(key, "one two", "one") for key in "abcd"]
+    score = score_run(rows, blocks=Blocks("speaker", {"a": "x", "b": "x"}))
+    assert score.units == 3
+    assert score.counts_K4[:, 3].sum() == 8
+    assert score_run(rows[:2], blocks=Blocks("speaker", {"a": "x", "b": "x"})).interval is None

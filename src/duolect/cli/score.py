@@ -35,6 +35,9 @@ class Score:
     Translations are scored as they are."""
     by: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (corpus, speaker …): one more table for each of its values."""
+    blocks: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
+    """A field of the utterances (speaker, session …) that says which depend on one another: intervals and tests of
+    word errors draw all with the same value together."""
     markdown: bool = False
     """Print Markdown."""
 
@@ -47,7 +50,12 @@ def run(arguments: list[str]) -> int:
     from duolect.reports import compare_files, markdown_table, print_table
 
     tables = compare_files(
-        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser, metric=asked.metric
+        asked.files,
+        manifest=asked.manifest,
+        by=asked.by,
+        normaliser=asked.normaliser,
+        metric=asked.metric,
+        blocks=asked.blocks,
     )
     for number, table in enumerate(tables):
         if asked.markdown:

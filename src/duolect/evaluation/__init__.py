@@ -11,6 +11,7 @@ from duolect.evaluation.results import (
     write_run,
 )
 from duolect.evaluation.score import (
+    Blocks,
     Normaliser,
     Score,
     compare_scores,
@@ -31,6 +32,7 @@ from duolect.evaluation.words import ALIGNER, WordErrors, align, word_errors
 
 __all__ = [
     "ALIGNER",
+    "Blocks",
     "HypothesisRow",
     "Interval",
     "Normaliser",

@@ -16,7 +16,8 @@ kaldialign's `bootstrap_wer_ci` does the same bootstrap but gives a symmetric me
 improvement, has no p-value, and draws through the C++ library's implementation-defined distribution, so that its last
 digits differ between platforms; the tests hold ours against it.
 
-Utterances are taken as independent. Where they are not (one speaker, one meeting), pass counts pooled by block.
+Utterances are taken as independent. Where they are not (one speaker, one meeting), pass counts pooled by block
+(`pooled_by_block`): blocks are then drawn, and signs flipped, as wholes (Liu & Peng 2019, arXiv 1912.09508).
 Shape suffixes: N utterances, R replicas.
 """
 
@@ -102,6 +103,14 @@ def interval_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed:
         return None
     errors_R, words_R = _replicas(counts_N4[:, :3].sum(axis=1), counts_N4[:, 3], replicas, seed)
     return _percentiles(errors_R, words_R)
+
+
+def pooled_by_block(counts_N4: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
+    """Counts (K, 4) of K blocks, in the order of their sorted names; `blocks` names that of each of N utterances."""
+    names, block_N = np.unique(np.asarray(blocks, dtype=object).astype(str), return_inverse=True)
+    counts_K4 = np.zeros((len(names), 4), dtype=counts_N4.dtype)
+    np.add.at(counts_K4, block_N, counts_N4)
+    return counts_K4
 
 
 def paired_of_counts(

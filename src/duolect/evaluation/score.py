@@ -17,12 +17,31 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from duolect.errors import ScoringError
-from duolect.evaluation.intervals import REPLICAS, SEED, Interval, Paired, interval_of_counts, paired_of_counts
+from duolect.evaluation.intervals import (
+    REPLICAS,
+    SEED,
+    Interval,
+    Paired,
+    interval_of_counts,
+    paired_of_counts,
+    pooled_by_block,
+)
 from duolect.evaluation.results import HypothesisRow, Skipped, read_run
 from duolect.evaluation.words import ALIGNER, WordErrors, utterance_counts
 
 Normaliser = Literal["plain", "none"]
 """plain: `duolect.text.normalise` on both sides; none: texts are only split at white space."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Utterances that belong together (a speaker's, a meeting's): `of` has the block of each, `name` is the field's.
+
+    An utterance that is not in `of` is a block of its own.
+    """
+
+    name: str
+    of: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +50,7 @@ class Score:
 
     errors: WordErrors
     interval: Interval | None
-    """95 % bootstrap interval; None for a single utterance."""
+    """95 % bootstrap interval; None for a single utterance or block."""
     utterances: int
     """Utterances scored, skipped ones included when they count as deleted."""
     empty_references: int
@@ -45,15 +64,29 @@ class Score:
     aligner: str
     seed: int
     replicas: int
+    blocks: str | None = None
+    """The field by whose values utterances were drawn together; None: each by itself."""
     ids: tuple[str, ...] = field(repr=False)
     """The scored utterances, sorted."""
     counts_N4: np.ndarray = field(repr=False, compare=False)
     """Substitutions, deletions, insertions and reference words of each, in the order of `ids`."""
+    block_N: tuple[str, ...] = field(default=(), repr=False)
+    """The block of each, in the order of `ids`; empty without blocks."""
 
     @property
     def wer(self) -> float:
         """Pooled word error rate as a fraction."""
         return self.errors.wer
+
+    @property
+    def units(self) -> int:
+        """How many independent parts the test set has: blocks, or utterances without them."""
+        return len(set(self.block_N)) if self.blocks else self.utterances
+
+    @property
+    def counts_K4(self) -> np.ndarray:
+        """The counts of each independent part."""
+        return pooled_by_block(self.counts_N4, self.block_N) if self.blocks else self.counts_N4
 
     def summary(self) -> dict[str, Any]:
         """Plain values for a JSON file or a log line; rates are fractions."""
@@ -71,6 +104,8 @@ class Score:
             "skipped_as_deletions": self.skipped_as_deletions,
             "normaliser": self.normaliser,
             "aligner": self.aligner,
+            "blocks": self.blocks,
+            "independent_parts": self.units,
             "seed": self.seed,
             "replicas": self.replicas,
         }
@@ -94,13 +129,15 @@ def score_run(
     references: Mapping[str, str] | None = None,
     skipped: Sequence[Skipped] = (),
     skipped_as_deletions: bool = True,
+    blocks: Blocks | None = None,
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Score:
     """Score a run's rows.
 
     references: id → text (see `manifest_references`); they then take the place of the rows' own, and every one of them
-    must be answered by a row or be in `skipped`. skipped: the run's skip list (`RunRecord.skipped`).
+    must be answered by a row or be in `skipped`. skipped: the run's skip list (`RunRecord.skipped`). blocks: utterances
+    that are drawn together for the interval, and in paired tests.
     Raises ScoringError for ids that are duplicate, unknown or missing, for rows without any reference, and when nothing
     is left to score.
     """
@@ -119,9 +156,11 @@ def score_run(
         raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference.")
 
     counts_N4 = utterance_counts(texts, spoken)
+    block_N = () if blocks is None else tuple(blocks.of.get(key, f"utterance {key}") for key in ids)
+    drawn = counts_N4 if blocks is None else pooled_by_block(counts_N4, block_N)
     return Score(
         errors=WordErrors.pooled(counts_N4),
-        interval=interval_of_counts(counts_N4, replicas=replicas, seed=seed),
+        interval=interval_of_counts(drawn, replicas=replicas, seed=seed),
         utterances=len(ids),
         empty_references=empty,
         empty_reference_words=empty_words,
@@ -131,8 +170,10 @@ def score_run(
         aligner=ALIGNER,
         seed=seed,
         replicas=replicas,
+        blocks=None if blocks is None else blocks.name,
         ids=tuple(ids),
         counts_N4=counts_N4,
+        block_N=block_N,
     )
 
 
@@ -210,7 +251,8 @@ def manifest_references(
 def compare_scores(baseline: Score, other: Score) -> Paired:
     """The paired comparison of two scores on the same utterances; seed and replicas are `other`'s.
 
-    Raises ScoringError when they were scored on different utterances or with different normalisers.
+    Raises ScoringError when they were scored on different utterances, in different blocks or with different
+    normalisers.
     """
     if baseline.normaliser != other.normaliser:
         raise ScoringError(
@@ -219,7 +261,9 @@ def compare_scores(baseline: Score, other: Score) -> Paired:
     if baseline.ids != other.ids:
         apart = sorted(set(baseline.ids) ^ set(other.ids))
         raise ScoringError(f"a paired test needs the same utterances; {named(apart)} scored in only one of the runs.")
-    return paired_of_counts(baseline.counts_N4, other.counts_N4, replicas=other.replicas, seed=other.seed)
+    if baseline.block_N != other.block_N:
+        raise ScoringError("a paired test needs the same blocks of utterances in both runs.")
+    return paired_of_counts(baseline.counts_K4, other.counts_K4, replicas=other.replicas, seed=other.seed)
 
 
 def _unique(ids: Sequence[str], what: str) -> None:

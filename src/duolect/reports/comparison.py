@@ -12,6 +12,7 @@ from typing import Any
 
 from duolect.errors import ScoringError
 from duolect.evaluation import (
+    Blocks,
     HypothesisRow,
     Normaliser,
     Paired,
@@ -96,12 +97,14 @@ def system_result(
     baseline: Score | None = None,
     normaliser: Normaliser = "plain",
     references: Mapping[str, str] | None = None,
+    blocks: Blocks | None = None,
 ) -> SystemResult:
     """Score a run and gather its line of the table.
 
-    references: id → text where the rows carry none. Errors are those of `score_run` and `compare_scores`.
+    references: id → text where the rows carry none. blocks: utterances that are drawn together. Errors are those of
+    `score_run` and `compare_scores`.
     """
-    score = score_run(rows, normaliser, references=references, skipped=record.skipped)
+    score = score_run(rows, normaliser, references=references, skipped=record.skipped, blocks=blocks)
     if references is not None:
         rows = [dataclasses.replace(row, reference=references[row.id]) for row in rows]
     memory = record.device_memory if record.device_memory is not None else record.host_memory

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from duolect.data.manifest import read_manifest
 from duolect.errors import ConfigError, ScoringError
 from duolect.evaluation import (
+    Blocks,
     HypothesisRow,
     Normaliser,
     RunRecord,
@@ -42,6 +43,7 @@ def compare_files(
     by: str | None = None,
     normaliser: Normaliser = "plain",
     metric: Metric = "auto",
+    blocks: str | None = None,
 ) -> list[Comparison] | list[TranslationComparison]:
     """The comparison of hypothesis files of the same utterances, the first of them the baseline; then, where `by` names
     a field (corpus, speaker …), one for each of its values.
@@ -49,6 +51,7 @@ def compare_files(
     manifest: references come from here rather than from the files, and every utterance of it must have been recognised.
     metric: "auto" is the word error rate for transcripts, BLEU and chrF for translations. Several languages of
     translations, each of which has scores of its own, have a table each and none together.
+    blocks: a field (speaker, session …) whose utterances are drawn together for intervals and tests of word errors.
     Raises ScoringError for files that cannot be compared, ConfigError where no utterance has the field.
     """
     runs = _read(files)
@@ -67,9 +70,12 @@ def compare_files(
             ids = {key for key, found in groups.items() if found == value}
             part = None if references is None else {key: references[key] for key in ids if key in references}
             parts.append((f"{by}: {value}", _restricted(runs, ids), part))
+    if as_translations and blocks is not None:
+        raise ConfigError("--blocks: belongs to word errors; BLEU and chrF are resampled by utterances.")
     if as_translations:
         return [_translations(title, found, texts, metrics) for title, found, texts in parts]
-    return [_comparison(title, found, texts, normaliser) for title, found, texts in parts]
+    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
+    return [_comparison(title, found, texts, normaliser, drawn) for title, found, texts in parts]
 
 
 def _translated(runs: Sequence[_Run]) -> bool:
@@ -94,7 +100,11 @@ def _read(files: Sequence[Path]) -> list[_Run]:
 
 
 def _comparison(
-    title: str, runs: Sequence[_Run], references: Mapping[str, str] | None, normaliser: Normaliser
+    title: str,
+    runs: Sequence[_Run],
+    references: Mapping[str, str] | None,
+    normaliser: Normaliser,
+    blocks: Blocks | None,
 ) -> Comparison:
     lines: list[SystemResult] = []
     for run in runs:
@@ -102,7 +112,13 @@ def _comparison(
         try:
             lines.append(
                 system_result(
-                    run.name, run.rows, run.record, baseline=baseline, normaliser=normaliser, references=references
+                    run.name,
+                    run.rows,
+                    run.record,
+                    baseline=baseline,
+                    normaliser=normaliser,
+                    references=references,
+                    blocks=blocks,
                 )
             )
         except ScoringError as error:
@@ -129,19 +145,25 @@ def _translations(
 
 
 def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
-    """id → the field's value, from the rows of all runs and the manifest; a skipped utterance may have it nowhere."""
-    found: dict[str, Any] = {}
+    """id → the field's value; a skipped utterance may have it nowhere."""
+    found = _values("--by", field, runs, manifest)
+    skipped = {entry.id for run in runs for entry in run.record.skipped}
+    ids = {row.id for run in runs for row in run.rows} | skipped
+    return {key: found.get(key, "not given") for key in ids}
+
+
+def _values(option: str, field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
+    """id → the field's value, from the rows of all runs and the manifest, of the utterances that have the field."""
+    found: dict[str, str] = {}
     known: set[str] = set()
     for key, fields in _all_fields(runs, manifest):
         known |= fields.keys()
         if field in fields:
-            found[key] = fields[field]
+            found[key] = str(fields[field])
     if not found:
         what = f"known are {', '.join(sorted(known))}" if known else "they have none"
-        raise ConfigError(f"--by: no utterance has a field {field!r}; {what}.")
-    skipped = {entry.id for run in runs for entry in run.record.skipped}
-    ids = {row.id for run in runs for row in run.rows} | skipped
-    return {key: str(found.get(key, "not given")) for key in ids}
+        raise ConfigError(f"{option}: no utterance has a field {field!r}; {what}.")
+    return found
 
 
 def _all_fields(runs: Sequence[_Run], manifest: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from duolect.evaluation import Score
 from duolect.reports.cells import (
     DASH,
     Column,
@@ -25,6 +26,7 @@ from duolect.reports.cells import (
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.translations import TranslationComparison, translation_columns, translation_legend
 
+_FEW_BLOCKS = 10
 _SPOKEN_OF = ("device", "precision", "threads", "batch", "beam")
 
 
@@ -80,12 +82,13 @@ def legend(comparison: Comparison) -> list[str]:
         + "; normaliser "
         + _each(comparison, lambda s: s.score.normaliser)
         + f"; aligned by {scores[0].aligner}.",
-        f"Interval: percentile bootstrap over utterances, {scores[0].replicas:,} replicas, seed {scores[0].seed}.",
+        _interval(scores[0]),
     ]
     if len(scores) > 1:
         more = ", not corrected for the number of systems" if len(scores) > 2 else ""
         lines.append(
-            f"p: two-sided matched-pairs randomisation test against {comparison.baseline} on the same utterances{more}."
+            f"p: two-sided matched-pairs randomisation test against {comparison.baseline} on the same utterances"
+            f"{f', in blocks by {scores[0].blocks}' if scores[0].blocks else ''}{more}."
         )
     settings = [text for key in _SPOKEN_OF if (text := _setting(comparison, key))]
     region = _each(comparison, lambda s: s.timing.region or "not stated")
@@ -100,6 +103,14 @@ def legend(comparison: Comparison) -> list[str]:
         lines.append(f"Peak memory: largest amount held while recognising{f' ({kind})' if kind else ''}.")
     lines += _left_out(comparison)
     return lines
+
+
+def _interval(score: Score) -> str:
+    drawn = "utterances"
+    if score.blocks is not None:
+        few = ", too few for the interval to be trusted" if score.units < _FEW_BLOCKS else ""
+        drawn = f"{score.units} blocks of utterances (by {score.blocks}{few})"
+    return f"Interval: percentile bootstrap over {drawn}, {score.replicas:,} replicas, seed {score.seed}."
 
 
 def terminal_table(comparison: Comparison | TranslationComparison, width: int = 80) -> RenderableType:
