@@ -2,6 +2,10 @@
 
 import dataclasses
 import hashlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +75,32 @@ def test_the_same_sentences_are_found_and_others_spoken_anew(tmp_path):
     assert calls
     assert make(config=dataclasses.replace(CONFIG, seed=2))[1] != first[1]
     assert make() == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group")
+def test_ctrl_c_ends_all_processes_and_leaves_an_unfinished_corpus(tmp_path):
+    """Ctrl-C reaches the whole process group, workers in the middle of a task among them."""
+    program = (
+        "from duolect.data.synthetic import SpeakingConfig, speak_sentences\n"
+        "said = {split: [f'This is number {i}.' for i in range(n)] for split, n in"
+        " (('train', 5000), ('dev', 1), ('test', 1))}\n"
+        "config = SpeakingConfig(babble_tracks=1, babble_seconds=1.0)\n"
+        f"speak_sentences({str(tmp_path / 'c')!r}, said, config, workers=3,"
+        " progress=lambda *counts: print(*counts, flush=True))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline().endswith(b"5002\n")
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert said.rstrip().endswith(b"KeyboardInterrupt")
+    assert (tmp_path / "c" / "unfinished.json").exists()
+    assert not (tmp_path / "c" / "config.json").exists()
 
 
 def test_what_cannot_be_spoken_is_told(tmp_path):

@@ -63,7 +63,7 @@ class Pretraining:
     """Folder or hub name of a causal LLM that writes English."""
     out: Path = Path("runs/pretraining")
     """Folder of text, corpus, trained models, hypotheses and report."""
-    train: int = 2000
+    train: int = 4000
     """Sentences to train on."""
     dev: int = 120
     """Sentences to measure on while training."""
@@ -71,9 +71,9 @@ class Pretraining:
     """Sentences to recognise and score."""
     acoustic_steps: int = 900
     """Optimiser steps of the acoustic model."""
-    steps: int = 600
+    steps: int = 900
     """Optimiser steps of each speech LLM."""
-    finetune: tuple[str, ...] = ("full", "frozen")
+    finetune: tuple[str, ...] = ("full",)
     """What of the LLM is trained, a pair of lines for each: full, frozen, lora, …"""
     seed: int = 1
     """Of text, speech and acoustic model."""

@@ -19,8 +19,8 @@ from duolect.text import Units, normalise
 
 _TEXTS, _LABELS = 128, 256  # sampled at a time, and labels of each at most
 _TOO_FEW = 16  # new sentences of so many texts, below which sampling is given up
-# A full stop ends a sentence, and so does one with a quotation mark behind it.
-_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"”])\s+")
+# A full stop ends a sentence, and so does one with a quotation mark behind it, but not in: "Ouch!" she said.
+_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"”])\s+(?=[A-Z])")
 # Nothing that a voice does not say the same way each time (figures), or that half a sentence was left of (quotations).
 _SENTENCE = re.compile(r"[A-Za-z][A-Za-z ,;:'-]*[.!?]")
 

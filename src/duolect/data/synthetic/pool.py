@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -27,7 +28,7 @@ class Pool:
     def __enter__(self) -> Pool:
         if self.workers > 1:
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=context)
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_leave_interrupts)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -51,6 +52,12 @@ class Pool:
             if report is not None:
                 report(result)
         return [future.result() for future in futures]
+
+
+def _leave_interrupts() -> None:
+    # Ctrl-C reaches all processes of a terminal: one that died of it with a lock in its hands would keep the first
+    # process waiting for ever. That one stops them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cores() -> int:
