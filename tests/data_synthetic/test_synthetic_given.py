@@ -14,6 +14,7 @@ import soundfile
 
 from duolect.data.manifest import load_manifest
 from duolect.data.synthetic import SpeakingConfig, make_corpus, speak_sentences, synthetic_config
+from duolect.data.synthetic.pool import Pool
 from duolect.errors import ConfigError, DuolectError
 
 SENTENCES = {
@@ -79,7 +80,9 @@ def test_the_same_sentences_are_found_and_others_spoken_anew(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group")
 def test_ctrl_c_ends_all_processes_and_leaves_an_unfinished_corpus(tmp_path):
-    """Ctrl-C reaches the whole process group, workers in the middle of a task among them."""
+    """Ctrl-C reaches the whole process group; a worker that died of it could take a lock of the pool with it."""
+    with Pool(2) as pool:
+        assert pool.map(signal.getsignal, [signal.SIGINT] * 4) == [signal.SIG_IGN] * 4
     program = (
         "from duolect.data.synthetic import SpeakingConfig, speak_sentences\n"
         "said = {split: [f'This is number {i}.' for i in range(n)] for split, n in"

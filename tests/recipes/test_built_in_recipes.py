@@ -243,6 +243,28 @@ def test_adapters_have_names(name: AdapterName, trained: dict[str, Path]) -> Non
     assert make_model(small, CharacterUnits("abcdef "), None)
 
 
+def test_the_demos_speech_llm_takes_a_pretrained_llm_or_its_control(qwen: str, trained: dict[str, Path]) -> None:
+    given: dict[str, Any] = {"train": Path("t"), "dev": Path("d"), "acoustic": trained["acoustic"]}
+    recipe = find_recipe("demo-speech-llm")
+    known = recipe(**given, llm=qwen, finetune="frozen", as_written=True)
+    assert isinstance(known.task, SpeechLLMTask)
+    assert known.task.model.llm == LLMConfig(vocabulary=1, source=qwen)
+    assert known.task.units == UnitsConfig(kind="huggingface", source=qwen)
+    assert (known.task.initialise_llm, known.task.normalise) == (None, False)
+    assert millions(without_weights(known), Units(151_646))["llm"] == (pytest.approx(494.03, abs=0.01), 0)
+    random = recipe(**given, llm=qwen, random_llm=True)
+    assert isinstance(random.task, SpeechLLMTask)
+    assert random.task.model.llm == LLMConfig(vocabulary=1, source=qwen, pretrained=False)
+    assert random.task.normalise
+    counts = millions(without_weights(random), Units(151_646))["llm"]
+    assert counts[0] == counts[1] == pytest.approx(494.03, abs=0.01)
+    for wrong in ({}, {"llm": qwen, "language": trained["language"]}):
+        with pytest.raises(ConfigError, match="name either --language, the run of a language model, or --llm"):
+            recipe(**given, **wrong)
+    with pytest.raises(ConfigError, match="--random-llm belongs to --llm"):
+        recipe(**given, language=trained["language"], random_llm=True)
+
+
 def test_an_adapter_or_a_number_of_frames_that_there_is_not() -> None:
     with pytest.raises(ConfigError, match="adapter must be one of concat, conv, qformer, ctc, not 'cnn'"):
         adapter_config("cnn")  # ty: ignore[invalid-argument-type]
