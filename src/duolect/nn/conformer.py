@@ -19,7 +19,7 @@ from duolect.nn.frontend import AnyFrontEndConfig, FrontEndConfig, GatedFrontEnd
 from duolect.nn.masks import Frames, Shorten, key_bias
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.nn.relative import RelativeAttention, relative_positions
-from duolect.nn.stack import LayeredEncoder, run_layers
+from duolect.nn.stack import LayeredEncoder, check_sizes, run_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,7 @@ class ConformerConfig:
         for name in ("width", "layers", "heads", "kernel"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"encoder: {name} must be positive, not {getattr(self, name)}.")
-        if self.width % self.heads or self.width % 2:
-            raise ConfigError(f"encoder: width {self.width} must be even and a multiple of heads ({self.heads}).")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {self.dropout}.")
+        check_sizes(self)
         if self.batch_norm_eps <= 0:
             raise ConfigError(f"encoder: batch_norm_eps must be above 0, not {self.batch_norm_eps}.")
 

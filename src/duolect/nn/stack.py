@@ -7,9 +7,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from duolect.errors import ConfigError
 from duolect.nn.dropout import Dropout
 from duolect.nn.frontend import build_front_end
 from duolect.nn.masks import Frames, Shorten, length_mask
+
+
+def check_sizes(config: Any) -> None:
+    """Raise ConfigError where the width, heads or dropout of an encoder's config cannot be."""
+    if config.width % config.heads or config.width % 2:
+        raise ConfigError(f"encoder: width {config.width} must be even and a multiple of heads ({config.heads}).")
+    if not 0 <= config.dropout < 1:
+        raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {config.dropout}.")
 
 
 class LayeredEncoder(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from duolect.errors import ConfigError
 from duolect.nn.frontend import AnyFrontEndConfig, GatedFrontEndConfig
 from duolect.nn.masks import Frames, Shorten, key_bias, sinusoids
-from duolect.nn.stack import LayeredEncoder, run_layers
+from duolect.nn.stack import LayeredEncoder, check_sizes, run_layers
 from duolect.nn.transformer import CLASSIC, Attend, TransformerLayer, masked
 
 
@@ -39,10 +39,7 @@ class TransformerEncoderConfig:
             raise ConfigError(f"encoder: layers must be 0 or more, not {self.layers}.")
         if self.feed_forward is not None and self.feed_forward < 1:
             raise ConfigError(f"encoder: feed_forward must be positive, not {self.feed_forward}.")
-        if self.width % self.heads or self.width % 2:
-            raise ConfigError(f"encoder: width {self.width} must be even and a multiple of heads ({self.heads}).")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"encoder: dropout must be at least 0 and below 1, not {self.dropout}.")
+        check_sizes(self)
 
 
 class TransformerEncoder(LayeredEncoder):

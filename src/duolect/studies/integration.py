@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from duolect.audio.files import SAMPLE_RATE
 from duolect.data import load_manifest
 from duolect.data.loader import collate
 from duolect.errors import ConfigError
@@ -153,7 +154,7 @@ def _memory(system: System, test: Path) -> dict[str, str]:
         state = model.select(state, torch.arange(len(encoded)).repeat_interleave(_BEAM))
         for _ in range(_LABELS):
             _, state = model.step(state, torch.full((_BEAM * len(encoded), 1), model.eos_id))
-    seconds = float(batch.sample_lengths_B.sum()) / 16_000
+    seconds = float(batch.sample_lengths_B.sum()) / SAMPLE_RATE
     return {"KV/s": f"{key_value_bytes(state) / 1024 / seconds:.1f}"}
 
 

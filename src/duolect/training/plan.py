@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from duolect.audio.files import SAMPLE_RATE
 from duolect.data import SpeechBatch, read_manifest
 from duolect.errors import DuolectError, TrainingError
 from duolect.models import count_parameters
@@ -28,7 +29,6 @@ from duolect.training.optimiser import parameter_groups
 from duolect.training.parts import filled_config, units_of
 from duolect.training.task import LanguageTask, Recipe, UnitsFrom
 
-SAMPLE_RATE = 16_000
 _LOOKED_AT = 2000  # utterances of a manifest that the averages are taken over
 _SECONDS, _WORDS_PER_SECOND, _LABELS_PER_WORD = 12.0, 2.7, 1.3  # where there is no data to look at
 _SENTENCE = 25  # labels of a sentence of text
@@ -170,11 +170,6 @@ def _batch(task: Any, model: Any, notes: list[str]) -> Any:
     seconds = min(seconds, task.batches.longest or math.inf, model.longest_seconds)
     count = max(1, min(int(task.batches.max_seconds / seconds), task.batches.max_utterances or 10**9))
     return _labelled(count, round(seconds * SAMPLE_RATE), max(1, round(seconds * words * _LABELS_PER_WORD)))
-
-
-def config_longest(model: Any) -> float:
-    """The longest audio the encoder hears, in seconds."""
-    return model.longest_seconds
 
 
 def _averages(manifests: tuple[str, ...], notes: list[str]) -> tuple[float, float]:
