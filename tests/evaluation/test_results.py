@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duolect.errors import ScoringError
-from duolect.evaluation import HypothesisRow, RunRecord, Skipped, read_rows, read_run, run_record_path, write_run
+from duolect.evaluation import (
+    HypothesisRow,
+    Latency,
+    RunRecord,
+    Skipped,
+    read_rows,
+    read_run,
+    run_record_path,
+    write_run,
+)
 from duolect.evaluation.results import _from_line, _to_line
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -50,6 +59,39 @@ def test_the_hash_is_of_what_determines_the_text() -> None:
     assert replace(RECORD, wall_seconds=9.0, date="today", host_memory=5, command="x").hash == RECORD.hash
     assert replace(RECORD, beam=9).hash != RECORD.hash
     assert replace(RECORD, search={"beam": 8, "weights": {"ctc": 0.4}}).hash != RECORD.hash
+
+
+def test_what_a_run_cost_is_kept_and_determines_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    costly = replace(
+        RECORD,
+        audio_seconds=60.0,
+        wall_seconds_with_files=3.5,
+        stages={"reading": 0.5, "encoder.acoustic": 2.0, "search/ctc": 1.0},
+        flops={"encoder.acoustic": 2.5e9},
+        latency=Latency.of([0.2, 0.1], [2.0, 3.0]),
+        parameters={"acoustic": 101_000},
+    )
+    assert costly.hash == RECORD.hash
+    write_run(path, [ROW], costly)
+    assert read_run(path)[1] == costly
+    assert costly.timing_with_files is not None
+    assert costly.timing_with_files.rtfx == pytest.approx(60 / 3.5)
+
+
+def test_records_of_before_there_were_costs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    write_run(path, [ROW], replace(RECORD, audio_seconds=9.0, statistics={"wall_seconds_with_files": 3.0}))
+    sidecar = json.loads(run_record_path(path).read_text())
+    for key in ("wall_seconds_with_files", "stages", "flops", "latency", "parameters"):
+        del sidecar[key]
+    run_record_path(path).write_text(json.dumps(sidecar))
+    record = read_run(path)[1]
+    assert record is not None
+    assert record.timing_with_files is not None
+    assert record.timing_with_files.rtfx == 3.0
+    assert (record.stages, record.flops, record.latency) == ({}, {}, None)
+    assert replace(record, statistics={}).timing_with_files is None
 
 
 def test_rows_of_another_run_than_the_record_are_refused(tmp_path: Path) -> None:

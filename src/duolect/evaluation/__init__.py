@@ -20,7 +20,7 @@ from duolect.evaluation.score import (
     score_file,
     score_run,
 )
-from duolect.evaluation.speed import Timing, peak_memory_bytes, reset_peak_memory
+from duolect.evaluation.speed import Latency, Timing, peak_memory_bytes, reset_peak_memory
 from duolect.evaluation.translation import (
     PairedTranslation,
     TranslationMetric,
@@ -35,6 +35,7 @@ __all__ = [
     "Blocks",
     "HypothesisRow",
     "Interval",
+    "Latency",
     "Normaliser",
     "Paired",
     "PairedTranslation",

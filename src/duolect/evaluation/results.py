@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, ScoringError
-from duolect.evaluation.speed import Timing
+from duolect.evaluation.speed import FILES_TO_TEXT, Latency, Timing
 from duolect.storage import atomic_file, read_json, write_json
 
 _KNOWN = ("id", "reference", "text", "score", "terms", "flags", "duration", "run")
@@ -84,6 +84,16 @@ class RunRecord:
     """What the clock ran over, in words."""
     audio_seconds: float = 0.0
     wall_seconds: float = 0.0
+    wall_seconds_with_files: float | None = None
+    """With reading, decoding and resampling the audio files added; see `timing_with_files`."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, each without those within it: they sum to `wall_seconds_with_files` (docs/cost.md)."""
+    flops: dict[str, float] = field(default_factory=dict)
+    """Floating-point operations per second of audio by part: "encoder.acoustic", "ctc.acoustic", "lm" …"""
+    latency: Latency | None = None
+    """One utterance at a time."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """Weights by component, of those that the search asks."""
     host_memory: int | None = None
     """Peak resident bytes of the process."""
     device_memory: int | None = None
@@ -100,6 +110,7 @@ class RunRecord:
         follows from the system."""
         left_out = {
             *("region", "audio_seconds", "wall_seconds", "host_memory", "device_memory", "statistics"),
+            *("wall_seconds_with_files", "stages", "flops", "latency", "parameters"),
             *("skipped", "command", "date", "target"),
         }
         kept = {key: value for key, value in to_json(self).items() if key not in left_out}
@@ -109,6 +120,16 @@ class RunRecord:
     def timing(self) -> Timing:
         """Seconds of audio and of wall time over the stated region."""
         return Timing(audio_seconds=self.audio_seconds, wall_seconds=self.wall_seconds, region=self.region)
+
+    @property
+    def timing_with_files(self) -> Timing | None:
+        """The same from files to text; None where this was not timed."""
+        seconds = self.wall_seconds_with_files
+        if seconds is None:  # files of before had it here
+            seconds = self.statistics.get("wall_seconds_with_files")
+        if seconds is None:
+            return None
+        return Timing(audio_seconds=self.audio_seconds, wall_seconds=seconds, region=FILES_TO_TEXT)
 
 
 def run_record_path(path: str | os.PathLike[str]) -> Path:

@@ -11,10 +11,18 @@ import ctypes
 import gc
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from duolect.errors import ScoringError
+
+FEATURES_TO_TEXT = "features to text: samples in memory to hypotheses; reading and decoding audio files not included"
+"""The timed region of the Open ASR leaderboard."""
+
+FILES_TO_TEXT = "files to text: reading, decoding and resampling audio files included"
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -47,6 +55,42 @@ class Timing:
             audio_seconds=self.audio_seconds + other.audio_seconds,
             wall_seconds=self.wall_seconds + other.wall_seconds,
             region=self.region,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long one utterance takes alone, from samples in memory to text: over `utterances`, after a warm-up.
+
+    `median` and `p95` (95th percentile, interpolated linearly) are seconds; `median_of_duration` and `p95_of_duration`
+    those of seconds per second of the utterance.
+    """
+
+    utterances: int
+    audio_seconds: float
+    median: float
+    p95: float
+    median_of_duration: float
+    p95_of_duration: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], durations: Sequence[float]) -> Latency:
+        """Of utterances of `durations` seconds that took `seconds` each. Raises ScoringError where there is none, or
+        one is not a positive number."""
+        if not seconds or len(seconds) != len(durations):
+            raise ScoringError(f"latency: {len(seconds)} times for {len(durations)} utterances.")
+        if not all(0 < value < math.inf for value in (*seconds, *durations)):
+            raise ScoringError("latency: times and durations must be numbers of seconds > 0.")
+        taken, lasting = np.asarray(seconds, float), np.asarray(durations, float)
+        median, p95 = np.percentile(taken, [50, 95]).tolist()
+        median_of_duration, p95_of_duration = np.percentile(taken / lasting, [50, 95]).tolist()
+        return cls(
+            utterances=len(seconds),
+            audio_seconds=float(lasting.sum()),
+            median=median,
+            p95=p95,
+            median_of_duration=median_of_duration,
+            p95_of_duration=p95_of_duration,
         )
 
 

@@ -11,15 +11,13 @@ import torch
 
 from duolect.data import Target
 from duolect.evaluation import HypothesisRow, Skipped, Timing, peak_memory_bytes, reset_peak_memory
+from duolect.evaluation.speed import FEATURES_TO_TEXT, FILES_TO_TEXT
 from duolect.systems.batches import AudioBatch, Source, plan, read_batch
 from duolect.systems.components import Component
 from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context, Counters
 from duolect.systems.recognizer import recognize_batch
 from duolect.systems.rows import Candidate
-
-FEATURES_TO_TEXT = "features to text: samples in memory to hypotheses; reading and decoding audio files not included"
-FILES_TO_TEXT = "files to text: reading, decoding and resampling audio files included"
 
 Progress = Callable[[int, int], None]
 """Called with (utterances done, utterances in all)."""
