@@ -1,5 +1,14 @@
-"""Word errors, BLEU and chrF, intervals and paired tests, speed and memory accounting, hypothesis files (no torch)."""
+"""Word errors, BLEU and chrF, intervals and paired tests, hallucination, speed and memory accounting, hypothesis files (no torch)."""
 
+from duolect.evaluation.hallucination import (
+    PairedRate,
+    Panel,
+    PanelConfig,
+    Rate,
+    Sign,
+    compare_panels,
+    panel_of,
+)
 from duolect.evaluation.intervals import Interval, Paired, bootstrap_interval, paired
 from duolect.evaluation.results import (
     HypothesisRow,
@@ -38,9 +47,14 @@ __all__ = [
     "Latency",
     "Normaliser",
     "Paired",
+    "PairedRate",
     "PairedTranslation",
+    "Panel",
+    "PanelConfig",
+    "Rate",
     "RunRecord",
     "Score",
+    "Sign",
     "Skipped",
     "Timing",
     "TranslationMetric",
@@ -48,11 +62,13 @@ __all__ = [
     "WordErrors",
     "align",
     "bootstrap_interval",
+    "compare_panels",
     "compare_scores",
     "compare_translations",
     "manifest_references",
     "normaliser_function",
     "paired",
+    "panel_of",
     "peak_memory_bytes",
     "read_rows",
     "read_run",

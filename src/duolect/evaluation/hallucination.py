@@ -1,0 +1,483 @@
+"""The hallucination panel: how often a system writes what nobody said, by signs that need no judge.
+
+Each sign is a yes or no of one utterance, and has the share of the utterances for which it is defined. An utterance
+with a reference has signs of speech; one whose reference is empty is non-speech, where any word is one too many; for
+one of unknown reference, or duration, the signs that need it are not defined and do not count. What stands in the
+reference itself (a real "no no no no", a spoken "I'm sorry, I can't") is no sign.
+
+Intervals of shares are Wilson's; those of characters and words per minute are of the bootstrap over utterances. With
+blocks (speakers, sessions) both are of the bootstrap over blocks. Systems are compared by the exact McNemar test on the
+utterances that both have, or by the randomisation test of `intervals` over blocks and over differences in characters.
+
+Shape suffixes: N utterances; two columns are what was counted and what of (1 where a sign is defined, or time).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from duolect.errors import ConfigError, ScoringError
+from duolect.evaluation.intervals import (
+    REPLICAS,
+    SEED,
+    Interval,
+    interval_of_counts,
+    pooled_by_block,
+    randomisation_p_value,
+)
+from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
+from duolect.evaluation.results import HypothesisRow, Skipped
+from duolect.evaluation.score import Blocks, Normaliser, normaliser_function, texts_of
+from duolect.evaluation.signs import compression_ratio, longest_loop, split_words, surplus, without_events
+from duolect.evaluation.stock_phrases import refusal, stock_phrase
+from duolect.evaluation.words import ALIGNER, align
+from duolect.text.normalise import normalise
+
+Kind = Literal["speech", "non-speech"]
+NON_SPEECH = "non_speech_"
+TITLES = {
+    "any": "any of the signs below but too short",
+    "wer": "WER above 100 %",
+    "long": "too long",
+    "short": "too short",
+    "insertions": "inserted words in a row",
+    "loop": "repeats itself",
+    "compression": "compresses too well",
+    "fast": "too fast for the audio",
+    "unfinished": "no end found",
+    "refusal": "speaks of itself",
+    "stock": "stock phrase",
+    "output": "any text",
+    "characters": "characters per minute",
+    "words": "words per minute",
+}
+"""What each sign is called in a table, without its threshold."""
+PER_MINUTE = ("characters", "words")
+_NO_END = ("truncated", "unfinished")
+_WITHOUT_REFERENCE = ("loop", "compression", "fast", "unfinished", "refusal", "stock")
+_CENTISECONDS = 6000  # a minute
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelConfig:
+    """The thresholds of the signs."""
+
+    wer: float = 1.0
+    """`wer`: the utterance's word error rate is above this."""
+    longest: float = 2.0
+    """`long`: the hypothesis has more than this many times the words of the reference."""
+    shortest: float = 0.5
+    """`short`: it has fewer than this many times the words."""
+    insertions: int = 5
+    """`insertions`: at least this many words too many in one place; see `signs.surplus`."""
+    repeats: int = 4
+    """`loop`: an n-gram stands there at least this many times in a row, and oftener than any does in the reference."""
+    order: int = 8
+    """`loop`: n is at most this."""
+    compression: float = 2.4
+    """`compression`: the zlib ratio is above this (Whisper's bound), and above that of the reference."""
+    window: int = 1000
+    """`compression`: longer texts are looked at in pieces of so many characters to twice that."""
+    characters_per_second: float = 30.0
+    """`fast`: more characters than this for each second of audio. Fast speech has 20; the leaderboard's cap for
+    Moonshine, 6.5 tokens, is some 26."""
+    characters_free: int = 10
+    """`fast`: so many characters more are granted, as the same cap grants 2 tokens: a short word in a short file."""
+    transcripts: bool = True
+    """False for translations: their words need not be those of the reference, `wer` and `insertions` are not defined."""
+
+    def __post_init__(self) -> None:
+        for name in ("wer", "longest", "shortest", "compression", "characters_per_second"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"hallucination panel: {name} must be a number above 0, not {value}.")
+        for name, least in (("insertions", 1), ("repeats", 2), ("order", 1), ("window", 1), ("characters_free", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"hallucination panel: {name} must be at least {least}, not {getattr(self, name)}.")
+        if self.shortest >= self.longest:
+            raise ConfigError(
+                f"hallucination panel: shortest must be below longest, not {self.shortest} and {self.longest}."
+            )
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign of one utterance: its name (a key of `TITLES`), the value that passed the threshold, and the words."""
+
+    name: str
+    value: float
+    words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How often a sign shows: a share of utterances, or characters or words per minute of audio."""
+
+    name: str
+    """A key of `TITLES`; for non-speech after `NON_SPEECH`."""
+    kind: Kind
+    title: str
+    count: int
+    """Utterances with the sign; characters or words."""
+    total: float
+    """Utterances for which the sign is defined; minutes of audio."""
+    interval: Interval | None
+    """95 %; None where there is nothing to take one of."""
+    method: Literal["wilson", "bootstrap"] = "wilson"
+    """How the interval was made. With blocks, "wilson" is of the number of blocks: all, or none, showed the sign."""
+
+    @property
+    def value(self) -> float:
+        """count / total; NaN where the sign is defined for no utterance."""
+        return self.count / self.total if self.total else math.nan
+
+    @property
+    def per_minute(self) -> bool:
+        """Whether this counts per minute of audio, not among utterances."""
+        return self.name.removeprefix(NON_SPEECH) in PER_MINUTE
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedRate:
+    """A rate against a baseline's on the utterances that both have. Negative differences are better."""
+
+    name: str
+    baseline: float
+    value: float
+    gained: int
+    """Utterances where it is higher than the baseline's."""
+    lost: int
+    """Utterances where it is lower."""
+    utterances: int
+    p_value: float
+    """Two-sided; see the module's text for the test."""
+    test: Literal["mcnemar", "randomisation"]
+
+    @property
+    def difference(self) -> float:
+        """value - baseline."""
+        return self.value - self.baseline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """All rates of one run, and the utterances behind them."""
+
+    rates: tuple[Rate, ...]
+    """Those that are defined for some utterance, in the order of `TITLES`, speech before non-speech."""
+    signs: Mapping[str, tuple[Sign, ...]] = field(repr=False)
+    """id → its signs, for the utterances that have any, the worst first: most signs, then most words too many."""
+    speech: int
+    """Utterances with words in their reference."""
+    non_speech: int
+    """Utterances with an empty reference."""
+    unknown: int
+    """Utterances without a reference."""
+    skipped: int
+    """Utterances that were not recognised: they show nothing and count nowhere."""
+    frequent: tuple[tuple[str, int], ...]
+    """The texts most often written for non-speech (normalised), and how many times; up to ten."""
+    normaliser: str
+    aligner: str
+    config: PanelConfig
+    blocks: str | None
+    seed: int
+    replicas: int
+    ids: tuple[str, ...] = field(repr=False)
+    """All utterances, sorted."""
+    counts: Mapping[str, np.ndarray] = field(repr=False, compare=False)
+    """Rate name → int64 (N, 2) in the order of `ids`: what was counted, and 1, or hundredths of a second, or 0."""
+    block_N: tuple[str, ...] = field(default=(), repr=False)
+
+    def rate(self, name: str) -> Rate | None:
+        """The rate of that name; None where it is not defined for any utterance."""
+        return next((rate for rate in self.rates if rate.name == name), None)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for a JSON file; rates are fractions, or numbers per minute."""
+        return {
+            "rates": {
+                rate.name: {
+                    "value": rate.value,
+                    "count": rate.count,
+                    "total": rate.total,
+                    "interval_95": [rate.interval.low, rate.interval.high] if rate.interval else None,
+                    "method": rate.method,
+                }
+                for rate in self.rates
+            },
+            "speech": self.speech,
+            "non_speech": self.non_speech,
+            "unknown": self.unknown,
+            "skipped": self.skipped,
+            "frequent": [list(pair) for pair in self.frequent],
+            "normaliser": self.normaliser,
+            "aligner": self.aligner,
+            "thresholds": dataclasses.asdict(self.config),
+            "blocks": self.blocks,
+            "seed": self.seed,
+            "replicas": self.replicas,
+        }
+
+
+def panel_of(
+    rows: Iterable[HypothesisRow],
+    *,
+    normaliser: Normaliser = "plain",
+    references: Mapping[str, str] | None = None,
+    skipped: Sequence[Skipped] = (),
+    thresholds: PanelConfig | None = None,
+    blocks: Blocks | None = None,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+) -> Panel:
+    """The panel of a run's rows; arguments are those of `score_run`.
+
+    Words are counted and aligned after `normaliser`; characters per second, compression and phrases are of the text as
+    it is written. For non-speech, sound events in brackets ("[music]") are no text.
+    Raises ScoringError for ids that are duplicate, unknown or missing, and where there is no row.
+    """
+    rows, config = list(rows), thresholds or PanelConfig()
+    normalised = normaliser_function(normaliser)
+    given = rows if references is not None else [dataclasses.replace(r, reference=r.reference or "") for r in rows]
+    texts_of(given, references, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
+    if not rows:
+        raise ScoringError("the hallucination panel needs at least one hypothesis.")
+    rows.sort(key=lambda row: row.id)
+    found: list[_Found] = []
+    for row in rows:
+        reference = references[row.id] if references is not None else row.reference
+        spoken = None if reference is None else normalised(reference)
+        if spoken is not None and not spoken.split():
+            found.append(_non_speech(row, normalised(without_events(row.text)), config))
+        else:
+            found.append(_speech(row, reference, spoken, normalised(row.text), config))
+    counts = _table(found)
+    block_N = () if blocks is None else tuple(blocks.of.get(row.id, f"utterance {row.id}") for row in rows)
+    silent = [f for f in found if f.kind == "non-speech"]
+    written = Counter(f.said for f in silent if f.said)
+    ranked = sorted((n for n, f in enumerate(found) if f.signs), key=lambda n: found[n].rank)
+    return Panel(
+        rates=tuple(_rate(name, counts[name], block_N, replicas, seed) for name in counts),
+        signs={rows[n].id: tuple(found[n].signs.values()) for n in ranked},
+        speech=sum(f.spoken for f in found),
+        non_speech=len(silent),
+        unknown=sum(f.kind == "speech" and not f.spoken for f in found),
+        skipped=len(skipped),
+        frequent=tuple(sorted(written.items(), key=lambda pair: (-pair[1], pair[0]))[:10]),
+        normaliser=normaliser,
+        aligner=ALIGNER,
+        config=config,
+        blocks=None if blocks is None else blocks.name,
+        seed=seed,
+        replicas=replicas,
+        ids=tuple(row.id for row in rows),
+        counts=counts,
+        block_N=block_N,
+    )
+
+
+def compare_panels(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
+    """Rate name → the paired comparison on the utterances for which both panels define it; none for the others.
+
+    Seed and replicas are `other`'s. Raises ScoringError where thresholds, normalisers or blocks differ, or the two have
+    no utterance in common.
+    """
+    if (baseline.normaliser, baseline.config) != (other.normaliser, other.config):
+        raise ScoringError("panels under different normalisers or thresholds cannot be compared.")
+    if baseline.blocks != other.blocks:
+        raise ScoringError("a paired test needs the same blocks of utterances in both panels.")
+    places = ({key: n for n, key in enumerate(panel.ids)} for panel in (baseline, other))
+    first, second = places
+    common = [key for key in baseline.ids if key in second]
+    if not common:
+        raise ScoringError("the two runs have no utterance in common.")
+    rows_1, rows_2 = [first[key] for key in common], [second[key] for key in common]
+    pairs = {}
+    for name in (name for name in baseline.counts if name in other.counts):
+        a_N2, b_N2 = baseline.counts[name][rows_1], other.counts[name][rows_2]
+        both_N = (a_N2[:, 1] > 0) & (b_N2[:, 1] > 0)
+        if both_N.any():
+            blocks = [other.block_N[n] for n, kept in zip(rows_2, both_N, strict=True) if kept] if other.blocks else ()
+            pairs[name] = _paired(name, a_N2[both_N], b_N2[both_N], blocks, other.replicas, other.seed)
+    return pairs
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found of one utterance."""
+
+    kind: Kind
+    spoken: bool
+    """Whether the reference has words."""
+    said: str
+    defined: frozenset[str]
+    signs: dict[str, Sign]
+    too_many: int
+    duration: float | None
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return -len(self.signs), -self.too_many
+
+
+def _speech(row: HypothesisRow, reference: str | None, spoken: str | None, said: str, config: PanelConfig) -> _Found:
+    signs, words = {}, split_words(said)
+    defined = _of_text(row, said, reference, spoken, config, signs)
+    too_many = len(words)
+    if spoken is not None:
+        expected = split_words(spoken)
+        too_many = len(words) - len(expected)
+        ratio = len(words) / len(expected)
+        defined |= {"long", "short"}
+        if ratio > config.longest:
+            signs["long"] = Sign("long", ratio)
+        if ratio < config.shortest:
+            signs["short"] = Sign("short", ratio)
+        if config.transcripts:
+            pairs = align(spoken, said)
+            rate = sum(r != h for r, h in pairs) / len(spoken.split())
+            place = surplus(pairs)
+            defined |= {"wer", "insertions"}
+            if rate > config.wer:
+                signs["wer"] = Sign("wer", rate)
+            if place.count >= config.insertions:
+                signs["insertions"] = Sign("insertions", place.count, " ".join(place.words))
+    signs = {name: signs[name] for name in TITLES if name in signs}
+    return _Found("speech", spoken is not None, said, frozenset(defined), signs, too_many, row.duration)
+
+
+def _non_speech(row: HypothesisRow, said: str, config: PanelConfig) -> _Found:
+    signs: dict[str, Sign] = {}
+    said = " ".join(said.split())
+    defined = _of_text(row, said, "", "", config, signs) | {"output"}
+    words = split_words(said)
+    if words:
+        signs["output"] = Sign("output", len(words), said)
+    signs = {name: signs[name] for name in TITLES if name in signs}
+    return _Found("non-speech", False, said, frozenset(defined), signs, len(words), row.duration)
+
+
+def _of_text(
+    row: HypothesisRow,
+    said: str,
+    reference: str | None,
+    spoken: str | None,
+    config: PanelConfig,
+    signs: dict[str, Sign],
+) -> set[str]:
+    """Adds the signs that need no reference; the names of those that are defined."""
+    defined = {"loop", "compression", "refusal", "stock"}
+    loop = longest_loop(split_words(said), config.order)
+    if loop.repeats >= max(config.repeats, 1 + longest_loop(split_words(spoken or ""), config.order).repeats):
+        signs["loop"] = Sign("loop", loop.repeats, " ".join(loop.words))
+    ratio = compression_ratio(row.text, config.window)
+    if ratio > max(config.compression, compression_ratio(reference or "", config.window)):
+        signs["compression"] = Sign("compression", ratio)
+    plain, expected = normalise(row.text), normalise(reference or "")
+    for name, phrase_of in (("refusal", refusal), ("stock", stock_phrase)):
+        phrase = phrase_of(plain)
+        if phrase is not None and phrase not in expected:
+            signs[name] = Sign(name, 1, phrase)
+    if row.duration is not None and row.duration > 0:
+        defined.add("fast")
+        characters = len(" ".join(row.text.split()))
+        if characters > config.characters_per_second * row.duration + config.characters_free:
+            signs["fast"] = Sign("fast", characters / row.duration)
+    # Only a run of ours is known to say so when it finds no end.
+    if row.run is not None or row.flags:
+        defined.add("unfinished")
+        flag = next((flag for flag in _NO_END if flag in row.flags), None)
+        if flag is not None:
+            signs["unfinished"] = Sign("unfinished", 1, flag)
+    return defined
+
+
+def _table(found: Sequence[_Found]) -> dict[str, np.ndarray]:
+    """`Panel.counts` of the rates that are defined for some utterance."""
+    table = {}
+    for kind, prefix in (("speech", ""), ("non-speech", NON_SPEECH)):
+        for name in TITLES:
+            counts_N2 = np.array([_counts(f, name) if f.kind == kind else (0, 0) for f in found], dtype=np.int64)
+            if counts_N2[:, 1].any():
+                table[prefix + name] = counts_N2
+    return table
+
+
+def _counts(f: _Found, name: str) -> tuple[int, int]:
+    if name == "any":
+        return (int(bool(f.signs.keys() - {"short"})), 1) if f.kind == "speech" else (0, 0)
+    if name in PER_MINUTE:
+        if f.kind == "speech" or f.duration is None or f.duration <= 0:
+            return 0, 0
+        return len(f.said if name == "characters" else split_words(f.said)), max(1, round(100 * f.duration))
+    return int(name in f.signs), int(name in f.defined)
+
+
+def _rate(name: str, counts_N2: np.ndarray, block_N: Sequence[str], replicas: int, seed: int) -> Rate:
+    bare = name.removeprefix(NON_SPEECH)
+    count, total = (int(value) for value in counts_N2.sum(axis=0))
+    drawn_K4 = _as_errors(counts_N2, block_N)
+    method: Literal["wilson", "bootstrap"] = "bootstrap"
+    if bare in PER_MINUTE:
+        interval = interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
+        if interval is not None:
+            interval = Interval(interval.low * _CENTISECONDS, interval.high * _CENTISECONDS)
+    elif not block_N or count in (0, total):
+        # A bootstrap of blocks that are all alike would be sure of itself.
+        method, trials = "wilson", len(drawn_K4)
+        interval = wilson_interval(count if not block_N else trials * (count > 0), total if not block_N else trials)
+    else:
+        interval = interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
+    return Rate(
+        name=name,
+        kind="non-speech" if name.startswith(NON_SPEECH) else "speech",
+        title=TITLES[bare],
+        count=count,
+        total=total / _CENTISECONDS if bare in PER_MINUTE else total,
+        interval=interval,
+        method=method,
+    )
+
+
+def _as_errors(counts_N2: np.ndarray, block_N: Sequence[str]) -> np.ndarray:
+    """Counts (K, 4) as those of word errors, of the utterances, or blocks, for which the rate is defined."""
+    kept_N = counts_N2[:, 1] > 0
+    counts_N4 = np.zeros((int(kept_N.sum()), 4), dtype=np.int64)
+    counts_N4[:, 0], counts_N4[:, 3] = counts_N2[kept_N].T
+    if not block_N:
+        return counts_N4
+    return pooled_by_block(counts_N4, [block for block, kept in zip(block_N, kept_N, strict=True) if kept])
+
+
+def _paired(
+    name: str, a_N2: np.ndarray, b_N2: np.ndarray, blocks: Sequence[str], replicas: int, seed: int
+) -> PairedRate:
+    gain_N = b_N2[:, 0] - a_N2[:, 0]
+    per_minute = name.removeprefix(NON_SPEECH) in PER_MINUTE
+    gained, lost = int((gain_N > 0).sum()), int((gain_N < 0).sum())
+    exact = not per_minute and not blocks
+    if exact:
+        p_value = mcnemar_p_value(gained, lost)
+    else:
+        gains = np.stack([gain_N, *[np.zeros_like(gain_N)] * 3], axis=1)
+        drawn = pooled_by_block(gains, blocks)[:, 0] if blocks else gain_N
+        p_value = randomisation_p_value(drawn, replicas=replicas, seed=seed)
+    scale = _CENTISECONDS if per_minute else 1
+    return PairedRate(
+        name=name,
+        baseline=scale * int(a_N2[:, 0].sum()) / int(a_N2[:, 1].sum()),
+        value=scale * int(b_N2[:, 0].sum()) / int(b_N2[:, 1].sum()),
+        gained=gained,
+        lost=lost,
+        utterances=len(gain_N),
+        p_value=p_value,
+        test="mcnemar" if exact else "randomisation",
+    )
