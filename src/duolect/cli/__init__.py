@@ -8,6 +8,7 @@ and a line in `COMMANDS`.
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 
@@ -19,6 +20,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "demo": "make a corpus, train, tune, recognise and compare: the whole way from sound to report",
     "transcribe": "text of audio files",
+    "import": "manifests of a corpus, from its own layout",
     "train": "train from a recipe (built in, a Python file) or go on with a run folder",
     "distill": "translate a manifest's transcripts, to train speech translation on",
     "combine": "join trained models and a search into one system folder",
@@ -80,7 +82,8 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"duolect: there is no command {name!r}.\n{_overview()}", file=sys.stderr)
         return 2
-    return importlib.import_module(f"duolect.cli.{name}").run(rest) or 0
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    return importlib.import_module(f"duolect.cli.{module}").run(rest) or 0
 
 
 def _complain(arguments: list[str], sentence: str, status: int) -> int:

@@ -1,22 +1,27 @@
 """Room `data`: manifests, batches of utterances and of text, augmentation; the synthetic corpus in `data.synthetic`."""
 
-from duolect.data.augment import (
-    SpecAugmentConfig,
-    SpecAugmentPolicyConfig,
-    WaveAugmentConfig,
-    add_noise,
-    augment_wave,
-    change_speed,
-    reverberate,
-    spec_augment,
-)
+import importlib
+from typing import TYPE_CHECKING
+
 from duolect.data.batching import BatchConfig, SpeechBatches
 from duolect.data.cuts import from_cuts, to_cuts
-from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
 from duolect.data.manifest import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.targets import Target, target_text, with_targets
-from duolect.data.text import TextBatch, TextBatches, read_text
+
+if TYPE_CHECKING:
+    from duolect.data.augment import (
+        SpecAugmentConfig,
+        SpecAugmentPolicyConfig,
+        WaveAugmentConfig,
+        add_noise,
+        augment_wave,
+        change_speed,
+        reverberate,
+        spec_augment,
+    )
+    from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
+    from duolect.data.text import TextBatch, TextBatches, read_text
 
 __all__ = [
     "BatchConfig",
@@ -48,3 +53,27 @@ __all__ = [
     "with_targets",
     "write_manifest",
 ]
+
+
+_TORCH = {
+    "augment": (
+        "SpecAugmentConfig",
+        "SpecAugmentPolicyConfig",
+        "WaveAugmentConfig",
+        "add_noise",
+        "augment_wave",
+        "change_speed",
+        "reverberate",
+        "spec_augment",
+    ),
+    "loader": ("SpeechBatch", "SpeechLoader", "collate", "read_samples"),
+    "text": ("TextBatch", "TextBatches", "read_text"),
+}
+_MODULES = {name: module for module, names in _TORCH.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """What loads torch, only when it is asked for."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"duolect.data.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

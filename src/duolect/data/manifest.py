@@ -98,17 +98,34 @@ def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]
     with atomic_file(path) as handle:
         for utterance in utterances:
             try:
-                record = _record(utterance, base)
-                _parse(record, base, 0)
                 if utterance.id in seen:
-                    raise _Fault("this id was already used; ids must differ.")
-                text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-            except (_Fault, TypeError, ValueError) as fault:
+                    raise ManifestError("this id was already used; ids must differ.")
+                text = manifest_line(utterance, base)
+            except ManifestError as fault:
                 raise ManifestError(f"{path}: utterance {utterance.id!r} cannot be written: {fault}") from fault
             seen.add(utterance.id)
             handle.write(text + "\n")
         if not seen:
             raise ManifestError(f"{path}: there is no utterance to write.")
+
+
+def manifest_line(utterance: Utterance, base: str) -> str:
+    """The line of an utterance, without its end, in a manifest of the folder `base` (absolute).
+
+    Raises ManifestError where what is written could not be read back: a duration that is not positive, a further field
+    with the name of a known one.
+    """
+    try:
+        record = _record(utterance, base)
+        _parse(record, base, 0)
+        return json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except (_Fault, TypeError, ValueError) as fault:
+        raise ManifestError(str(fault)) from fault
+
+
+def resembles_known(key: str) -> bool:
+    """Whether a further key would be taken for a misspelt one of those that are known."""
+    return key not in KNOWN and _nearest(key, _RESEMBLANCE) is not None
 
 
 class _Fault(Exception):

@@ -1,0 +1,38 @@
+"""Corpora: from their own layout to manifests. A new one is a module here and a line in `CORPORA`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from duolect.data.corpora.base import UNKNOWN, Checkpoint, Corpus, Plan, Split, repeatable
+from duolect.data.corpora.run import Imported, Progress, import_corpus
+from duolect.errors import ConfigError
+
+__all__ = [
+    "CORPORA",
+    "UNKNOWN",
+    "Checkpoint",
+    "Corpus",
+    "Imported",
+    "Plan",
+    "Progress",
+    "Split",
+    "corpus_named",
+    "import_corpus",
+    "repeatable",
+]
+
+CORPORA = {
+    "folder": "a folder of sound with text beside each file, in a table, or none",
+}
+"""Name of a corpus, which is also its module's (with "_" for "-"), and what it is."""
+
+
+def corpus_named(name: str) -> Corpus:
+    """The corpus of that name; only its module is imported. Raises ConfigError for a name that is not known."""
+    if name not in CORPORA:
+        near = difflib.get_close_matches(name, CORPORA, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(CORPORA)}."
+        raise ConfigError(f"there is no corpus {name!r}; {hint}")
+    return importlib.import_module(f"duolect.data.corpora.{name.replace('-', '_')}").CORPUS

@@ -1,0 +1,257 @@
+"""A folder of sound: with a text file beside each sound file, a table of texts, or no text at all.
+
+Ids are the paths below the folder without their suffix, or the table's column of ids.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, sign_files, source_folder
+from duolect.data.corpora.rows import SUFFIXES, Row, read_rows
+from duolect.data.manifest import KNOWN, Utterance
+from duolect.data.skips import Skipped
+from duolect.errors import ConfigError, ManifestError
+
+AUDIO = frozenset(
+    f".{name}"
+    for name in (
+        *("wav", "flac", "mp3", "ogg", "opus", "oga", "m4a", "aac", "mp4", "webm"),
+        *("aif", "aiff", "au", "caf", "w64", "sph", "wma"),
+    )
+)
+"""Suffixes of sound files; others are not looked at."""
+
+_SPLITS = frozenset(("train", "training", "dev", "devel", "develop", "valid", "validation", "val", "test", "eval"))
+_COLUMNS = {
+    "audio": ("audio_filepath", "file_name", "path", "audio", "wav", "file", "filename", "audio_path"),
+    "text": ("text", "sentence", "transcript", "transcription", "raw_text"),
+    "id": ("id", "utt_id", "utterance_id", "segment_id"),
+    "speaker": ("speaker", "speaker_id", "client_id"),
+    "lang": ("lang", "language", "locale"),
+    "translation": ("translation",),
+    "target_lang": ("target_lang",),
+    "offset": ("offset", "start"),
+    "duration": ("duration",),
+}
+_NUMBERS = ("offset", "duration")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions:
+    """Options of `folder`."""
+
+    text: Literal["auto", "beside", "table", "none"] = "auto"
+    """Where the transcripts are: in a file beside each sound file, in a table, or nowhere (sound that is only to be
+    transcribed). auto: in the table if one is named or a metadata.csv, .tsv or .jsonl is there, else beside, else
+    none."""
+    text_suffix: str = ".txt"
+    """Of a text file: NAME + this beside NAME.wav."""
+    table: Path | None = None
+    """TSV, CSV (with a header line) or JSON lines; relative to SOURCE. A line for each utterance."""
+    delimiter: str | None = None
+    """Between the columns, where the suffix of the table does not say it."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a table without a header line."""
+    audio_column: str | None = None
+    """Column with the path of the sound, relative to the table. By default the one called audio_filepath, file_name,
+    path, audio …"""
+    text_column: str | None = None
+    """Column with the transcript. By default the one called text, sentence, transcript or transcription."""
+    audio_folder: Path | None = None
+    """Folder that the paths of the table are relative to, itself relative to SOURCE."""
+    audio_suffix: str = ""
+    """Added to the paths of the table, where they lack it."""
+    layout: Literal["auto", "one", "folders"] = "auto"
+    """one manifest, or one for each of the subfolders. auto: folders, where all sound lies in subfolders that are
+    called train, dev, valid, test …"""
+    name: str = "all"
+    """Of the manifest, where there is only one."""
+    speaker: Literal["none", "folder"] = "none"
+    """folder: the speaker is the name of the folder that a file lies in."""
+    lang: str | None = None
+    """Language of all utterances that have none of their own."""
+
+    def __post_init__(self) -> None:
+        if self.text == "table" and self.table is None:
+            raise ConfigError("text: 'table' needs the option table, which names it.")
+        if self.table is not None and self.text not in ("auto", "table"):
+            raise ConfigError(f"table: is given, but text is {self.text!r}; leave one of them out.")
+        if not self.name or "/" in self.name:
+            raise ConfigError(f"name: must be the name of a manifest without its suffix, not {self.name!r}.")
+
+
+def plan(source: str, options: FolderOptions, out: Path) -> Plan:
+    """One split, or one for each subfolder. Raises ManifestError where there is no sound."""
+    root = source_folder(source)
+    if table := _table(root, options):
+        _column_names(table, options)
+        split = Split(options.name, repeatable(lambda: _from_table(root, table, options)))
+        return Plan((split,), sign_files([table]), {"transcripts": table.name})
+    beside = options.text == "beside"
+    tops, seen = set(), False
+    for path in _sound(root):
+        below = path.relative_to(root).parts
+        tops.add(below[0] if len(below) > 1 else "")
+        seen = True
+        if options.text == "auto" and not beside:
+            beside = _text_file(path, options.text_suffix).exists()
+    if not seen:
+        raise ManifestError(f"{root}: there is no sound file; expected names in {', '.join(sorted(AUDIO))}.")
+    by_folder = options.layout == "folders" or (options.layout == "auto" and {top.lower() for top in tops} <= _SPLITS)
+    if by_folder and "" in tops:
+        raise ManifestError(f"{root}: has sound outside of subfolders, which layout 'folders' has no manifest for.")
+    names = sorted(tops) if by_folder else [options.name]
+
+    def reader(name: str) -> Callable[[], Iterator[Utterance | Skipped]]:
+        return lambda: _from_files(root, root / name if by_folder else root, beside, options)
+
+    splits = tuple(Split(name, repeatable(reader(name)), transcribed=beside) for name in names)
+    signature = sign_files(_signed(root, options.text_suffix if beside else None))
+    return Plan(splits, signature, {"transcripts": f"NAME{options.text_suffix} beside each" if beside else "none"})
+
+
+def _sound(folder: Path) -> Iterator[Path]:
+    """Sound files below a folder in a fixed order; hidden folders and files are not looked at."""
+    for base, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO:
+                yield Path(base, name)
+
+
+def _signed(root: Path, text_suffix: str | None) -> Iterator[Path]:
+    for path in _sound(root):
+        if path.exists():  # a dangling link is said when it is its turn
+            yield path
+        if text_suffix is not None and (text := _text_file(path, text_suffix)).exists():
+            yield text
+
+
+def _text_file(audio: Path, suffix: str) -> Path:
+    return audio.with_name(audio.stem + suffix)
+
+
+def _from_files(root: Path, folder: Path, beside: bool, options: FolderOptions) -> Iterator[Utterance | Skipped]:
+    for path in _sound(folder):
+        name = path.relative_to(root).with_suffix("").as_posix()
+        text = ""
+        if beside:
+            source = _text_file(path, options.text_suffix)
+            try:
+                text = " ".join(source.read_text(encoding="utf-8-sig").split())
+            except FileNotFoundError:
+                yield Skipped(name, str(path), f"no transcript: expected {source.name} beside it")
+                continue
+            except (OSError, UnicodeDecodeError) as error:
+                yield Skipped(name, str(path), f"the transcript cannot be read: {source} ({error})")
+                continue
+        yield Utterance(
+            audio_filepath=path,
+            duration=UNKNOWN,
+            text=text,
+            speaker=path.parent.name if options.speaker == "folder" else None,
+            lang=options.lang,
+            id=name,
+        )
+
+
+def _table(root: Path, options: FolderOptions) -> Path | None:
+    if options.table is not None:
+        return root / options.table
+    if options.text == "auto":
+        for suffix in SUFFIXES:
+            if (path := root / f"metadata{suffix}").is_file():
+                return path
+    return None
+
+
+def _column_names(table: Path, options: FolderOptions) -> dict[str, str]:
+    """Which column holds what, from the first good line. Raises ManifestError where sound or text cannot be found."""
+    rows = read_rows(table, delimiter=options.delimiter, columns=options.columns)
+    held = next((list(row.values) for row in rows if not row.fault), None)
+    if held is None:
+        raise ManifestError(f"{table}: holds no line that can be read.")
+    names = {}
+    given = {"audio": options.audio_column, "text": options.text_column}
+    for what, usual in _COLUMNS.items():
+        if (asked := given.get(what)) is not None:
+            if asked not in held:
+                raise ManifestError(f"{table}: has no column {asked!r}; it has {', '.join(held)}.")
+            names[what] = asked
+        elif found := [name for name in usual if name in held]:
+            names[what] = found[0]
+    for what in ("audio", "text"):
+        if what not in names:
+            raise ManifestError(
+                f"{table}: has no column for {what} (looked for {', '.join(_COLUMNS[what])}); "
+                f"name it with the option {what}_column; it has {', '.join(held)}."
+            )
+    return names
+
+
+def _from_table(root: Path, table: Path, options: FolderOptions) -> Iterator[Utterance | Skipped]:
+    names = _column_names(table, options)
+    base = table.parent if options.audio_folder is None else root / options.audio_folder
+    for row in read_rows(table, delimiter=options.delimiter, columns=options.columns):
+        yield _utterance(row, table, base, root, names, options)
+
+
+def _utterance(
+    row: Row, table: Path, base: Path, root: Path, names: Mapping[str, str], options: FolderOptions
+) -> Utterance | Skipped:
+    place = f"{table}:{row.line}"
+    values = row.values
+    known: dict[str, Any] = {what: values.get(column) for what, column in names.items()}
+    fault = row.fault
+    if not fault and not (isinstance(known["audio"], str) and known["audio"].strip()):
+        fault = f"{names['audio']} is empty"
+    for what in _NUMBERS:
+        if not fault and known.get(what) not in (None, ""):
+            try:
+                known[what] = float(known[what])
+            except (TypeError, ValueError):
+                fault = f"{names[what]} is no number: {known[what]!r}"
+            else:
+                if not math.isfinite(known[what]) or known[what] < 0:
+                    fault = f"{names[what]} must be 0 or more seconds, not {known[what]}"
+    if fault:
+        return Skipped(place, str(table), f"bad line: {place} {fault}")
+    path = Path(os.path.normpath(base / (known["audio"].strip() + options.audio_suffix)))
+    texts = {key: _text(known.get(key)) for key in ("speaker", "lang", "translation", "target_lang")}
+    where = path.relative_to(root) if path.is_relative_to(root) else path
+    offset = known.get("offset") or 0.0
+    return Utterance(
+        audio_filepath=path,
+        duration=known.get("duration") or UNKNOWN,
+        text=_text(known["text"]) or "",
+        offset=offset,
+        speaker=texts["speaker"],
+        lang=texts["lang"] or options.lang,
+        translation=texts["translation"],
+        target_lang=texts["target_lang"],
+        id=_text(known.get("id")) or where.with_suffix("").as_posix() + (f"-{offset:.3f}" if offset else ""),
+        fields={
+            key: value
+            for key, value in values.items()
+            if key not in names.values() and key not in KNOWN and value not in (None, "")
+        },
+    )
+
+
+def _text(value: Any) -> str | None:
+    return " ".join(str(value).split()) or None if value is not None else None
+
+
+CORPUS = Corpus(
+    name="folder",
+    title="a folder of sound with text beside each file, in a table, or none",
+    source="the folder",
+    options=FolderOptions,
+    plan=plan,
+)
