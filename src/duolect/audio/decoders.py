@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import os
 import re
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
+from duolect.audio.parquet import row_address, row_bytes
 from duolect.errors import AudioError
 
 if TYPE_CHECKING:
@@ -25,6 +29,21 @@ _SLACK_BYTES = 8
 _LONGEST_OGG_PAGE = 65_307
 
 
+@dataclass(frozen=True, slots=True)
+class SoundBytes:
+    """A sound file in memory, and the name that messages give it."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SoundSource = str | os.PathLike[str] | SoundBytes
+"""What can be read: a sound file, a row of a parquet file (`audio.parquet`), or a sound file in memory."""
+
+
 class Sound(Protocol):
     """An open sound file."""
 
@@ -32,6 +51,8 @@ class Sound(Protocol):
     channels: int
     frames: int
     """Samples per channel; for torchcodec as the container says, which may be a little off."""
+    damage: str | None
+    """What can be seen to be wrong with the file, in one sentence; what comes before can be read."""
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
         """Frames `start` to `stop` (None, or beyond the end: to the end) as mono float32 (N,), mean of the channels.
@@ -42,25 +63,39 @@ class Sound(Protocol):
 
 
 @contextlib.contextmanager
-def open_sound(path: Path) -> Generator[Sound]:
-    """Open a sound file. Raises AudioError when it is missing, empty, not audio, truncated, or has no samples."""
+def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
+    """Open a sound. Raises AudioError when it is missing, empty, not audio or has no samples; where it is to be
+    `whole`, also when it is seen to be truncated, which is else its `damage`."""
     import soundfile
 
-    _check_file(path)
+    file = _content(source)
+    _check_file(file)
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(soundfile.SoundFile(str(path)))
+            # By its path where there is one: then libsndfile reads by itself, and knows the suffix.
+            opened = soundfile.SoundFile(str(file) if isinstance(file, Path) else io.BytesIO(file.data))
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
-            sound: Sound = _TorchcodecSound(path, error)
+            sound: Sound = _TorchcodecSound(file, error)
         else:
-            sound = _LibsndfileSound(path, file)
+            sound = _LibsndfileSound(file, stack.enter_context(opened))
+        if whole and sound.damage is not None:
+            raise AudioError(sound.damage)
         if sound.frames == 0:
-            raise AudioError(f"{path}: the audio file has no samples.")
+            raise AudioError(f"{file}: the audio file has no samples.")
         yield sound
 
 
+def _content(source: SoundSource) -> Path | SoundBytes:
+    if isinstance(source, SoundBytes):
+        return source
+    address = row_address(source)
+    if address is None or os.path.exists(source):
+        return Path(source)
+    return SoundBytes(os.fspath(source), row_bytes(address))
+
+
 class _LibsndfileSound:
-    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+    def __init__(self, path: Path | SoundBytes, file: soundfile.SoundFile) -> None:
         self.path, self.file = path, file
         self.rate: int = file.samplerate
         self.channels: int = file.channels
@@ -68,8 +103,9 @@ class _LibsndfileSound:
         complete, before_last = _last_page(path) if file.format == "OGG" else (True, 0)
         # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
         self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
-        if not complete or _breaks_promise(file.extra_info):
-            raise AudioError(f"{path}: is truncated; it breaks off after {self.frames / self.rate:.3f} s.")
+        broken = not complete or _breaks_promise(file.extra_info)
+        after = f"it breaks off after {self.frames / self.rate:.3f} s"
+        self.damage = f"{path}: is truncated; {after}." if broken else None
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
         import soundfile
@@ -96,8 +132,8 @@ class _LibsndfileSound:
 
 
 class _TorchcodecSound:
-    def __init__(self, path: Path, cause: Exception) -> None:
-        self.path = path
+    def __init__(self, path: Path | SoundBytes, cause: Exception) -> None:
+        self.path, self.damage = path, None
         try:
             # Imported by name: it is an extra, and without FFmpeg's libraries its import fails with a RuntimeError.
             decoders: Any = importlib.import_module("torchcodec.decoders")
@@ -107,7 +143,7 @@ class _TorchcodecSound:
                 "duolect[codecs] and FFmpeg."
             ) from error
         try:
-            self.decoder = decoders.AudioDecoder(str(path))
+            self.decoder = decoders.AudioDecoder(str(path) if isinstance(path, Path) else path.data)
         except (RuntimeError, ValueError) as error:
             raise AudioError(f"{path}: is not an audio file ({_reason(cause)}).") from error
         metadata = self.decoder.metadata
@@ -129,17 +165,21 @@ class _TorchcodecSound:
         return np.pad(samples, (max(0, late), 0))
 
 
-def _check_file(path: Path) -> None:
+def _open_binary(file: Path | SoundBytes) -> BinaryIO:
+    return open(file, "rb") if isinstance(file, Path) else io.BytesIO(file.data)
+
+
+def _check_file(file: Path | SoundBytes) -> None:
     try:
-        if path.is_dir():
-            raise AudioError(f"{path}: is a folder, not an audio file.")
-        with open(path, "rb") as handle:
+        if isinstance(file, Path) and file.is_dir():
+            raise AudioError(f"{file}: is a folder, not an audio file.")
+        with _open_binary(file) as handle:
             if not handle.read(1):
-                raise AudioError(f"{path}: the audio file is empty (0 bytes).")
+                raise AudioError(f"{file}: the audio file is empty (0 bytes).")
     except FileNotFoundError as error:
-        raise AudioError(f"{path}: there is no such audio file.") from error
+        raise AudioError(f"{file}: there is no such audio file.") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        raise AudioError(f"{path}: the audio file cannot be read ({_reason(error)}).") from error
+        raise AudioError(f"{file}: the audio file cannot be read ({_reason(error)}).") from error
 
 
 def _breaks_promise(log: str) -> bool:
@@ -148,13 +188,13 @@ def _breaks_promise(log: str) -> bool:
     return any(there + _SLACK_BYTES < promised < _STREAMED for promised, there in sizes)
 
 
-def _last_page(path: Path) -> tuple[bool, int]:
+def _last_page(file: Path | SoundBytes) -> tuple[bool, int]:
     """Whether an Ogg file's last page is whole and carries the flag "end of stream", and the frames that end before it.
 
     libsndfile is silent where a file is cut off. The frames are 0 where no page of the same stream comes before.
     """
-    with open(path, "rb") as handle:
-        handle.seek(max(0, path.stat().st_size - 2 * _LONGEST_OGG_PAGE))
+    with _open_binary(file) as handle:
+        handle.seek(max(0, handle.seek(0, io.SEEK_END) - 2 * _LONGEST_OGG_PAGE))
         tail = handle.read()
     page = tail.rfind(b"OggS")
     if page < 0 or len(tail) < page + 27:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from duolect.audio.decoders import open_sound
+from duolect.audio.decoders import Sound, SoundBytes, SoundSource, open_sound
 from duolect.errors import AudioError
 from duolect.storage import atomic_file
 
@@ -32,24 +32,25 @@ class AudioInfo:
     channels: int
 
 
-def audio_info(path: str | os.PathLike[str]) -> AudioInfo:
-    """The duration, sampling rate and channels of a file, from its header where the format has one.
+def audio_info(path: SoundSource) -> AudioInfo:
+    """The duration, sampling rate and channels of a sound (see `read_audio`), from its header where the format has one.
 
     Raises AudioError when the file is missing, empty, not audio, has no samples, or is seen to be truncated.
     """
-    with open_sound(Path(path)) as sound:
+    with open_sound(path) as sound:
         return AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
 
 
 def read_audio(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     *,
     sample_rate: int = SAMPLE_RATE,
     offset: float = 0.0,
     duration: float | None = None,
 ) -> np.ndarray:
-    """Samples, float32 (N,), of a file or of the part from `offset` on for `duration` seconds (None: to the end).
+    """Samples, float32 (N,), of a sound or of the part from `offset` on for `duration` seconds (None: to the end).
 
+    A sound is a file, a row of a parquet file (FILE.parquet#ROW), or a sound file in memory (`SoundBytes`).
     Channels are averaged, the rate becomes `sample_rate` (soxr, high quality). libsndfile reads wav, flac, ogg, opus,
     mp3 and more; other formats go through torchcodec where it is installed. A part is read by seeking, in memory for
     the part alone, with 0.2 s around it: it equals the stretch [offset, offset + duration), in samples rounded, of a
@@ -59,7 +60,7 @@ def read_audio(
     without a length in its header cannot), not audio, without samples, with samples that are not finite, or ends
     before `offset`.
     """
-    path = Path(path)
+    path = path if isinstance(path, SoundBytes) else Path(path)
     if not (math.isfinite(offset) and offset >= 0):
         raise AudioError(f"{path}: offset must be 0 or more seconds, not {offset}.")
     if duration is not None and not (math.isfinite(duration) and duration > 0):
@@ -71,13 +72,26 @@ def read_audio(
             raise AudioError(
                 f"{path}: lasts {sound.frames / sound.rate:.3f} s, but the part to read begins at {offset:.3f} s."
             )
-        # `up` samples at the new rate last as long as `down` at the file's: only there do both grids meet, and a part
-        # that begins elsewhere would come out shifted by a fraction of a sample.
-        common = math.gcd(sound.rate, sample_rate)
-        up, down = sample_rate // common, sound.rate // common
-        margin = math.ceil(_MARGIN_SECONDS * sample_rate / up)
-        first = max(0, begin // up - margin)
-        samples = sound.read(first * down, None if end is None else (-(-end // up) + margin) * down)
+        samples = read_part(path, sound, begin, end, sample_rate)
+    if not len(samples):
+        raise AudioError(f"{path}: ends before {offset:.3f} s, where the part to read begins.")
+    return samples
+
+
+def read_part(
+    path: Path | SoundBytes, sound: Sound, begin: int, end: int | None, sample_rate: int = SAMPLE_RATE
+) -> np.ndarray:
+    """Samples `begin` to `end` (None: to the end), counted at `sample_rate`, of an open sound; see `read_audio`.
+
+    Fewer, or none, where the sound ends earlier. Raises AudioError where it cannot be decoded, or is not finite.
+    """
+    # `up` samples at the new rate last as long as `down` at the file's: only there do both grids meet, and a part that
+    # begins elsewhere would come out shifted by a fraction of a sample.
+    common = math.gcd(sound.rate, sample_rate)
+    up, down = sample_rate // common, sound.rate // common
+    margin = math.ceil(_MARGIN_SECONDS * sample_rate / up)
+    first = max(0, begin // up - margin)
+    samples = sound.read(first * down, None if end is None else (-(-end // up) + margin) * down)
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: has samples that are not finite numbers (NaN or infinity).")
     if up != down:
@@ -85,8 +99,6 @@ def read_audio(
 
         samples = soxr.resample(samples, down, up, quality="HQ")
     samples = samples[begin - first * up : None if end is None else end - first * up]
-    if not len(samples):
-        raise AudioError(f"{path}: ends before {offset:.3f} s, where the part to read begins.")
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 

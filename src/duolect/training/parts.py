@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from duolect.audio.parquet import file_of
 from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, with_targets
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
@@ -26,7 +27,7 @@ def load_utterances(manifests: Iterable[str], normalised: bool) -> list[Utteranc
     """The utterances of all manifests, in order. Raises ManifestError, or TrainingError when no audio can be found."""
     utterances = [utterance for manifest in manifests for utterance in load_manifest(manifest)]
     first = utterances[:SEARCHED_FOR_AUDIO]
-    if not any(os.path.exists(utterance.audio_filepath) for utterance in first):
+    if not any(os.path.exists(file_of(utterance.audio_filepath)) for utterance in first):
         raise TrainingError(
             f"{next(iter(manifests))}: none of the first {len(first)} audio files exists; the first would be "
             f"{first[0].audio_filepath}. Paths in a manifest are relative to it."
