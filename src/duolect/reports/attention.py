@@ -16,7 +16,8 @@ import numpy as np
 
 from duolect.models.attention import KeyPart
 from duolect.reports.figures import LIGHT, PAGE, Theme, new_figure, printable, style, to_svg
-from duolect.reports.page import document, escape
+from duolect.reports.markup import escape
+from duolect.reports.page import document
 from duolect.storage import atomic_file
 from duolect.systems.attention import Attention
 

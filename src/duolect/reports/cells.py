@@ -24,10 +24,12 @@ _NAME_WIDTH = 20
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text, and whether it is the best of its column."""
+    """A cell's text, and whether it is the best of its column (or row)."""
 
     text: str
     best: bool = False
+    below: str = ""
+    """What stands below it, smaller."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def draw_markdown(found: Sequence[Column], legend: Sequence[str]) -> str:
         "| " + " | ".join("---" if n == 0 else "---:" for n in range(len(found))) + " |",
     ]
     for n in range(len(found[0].cells)):
-        cells = [_escape_markdown(column.cells[n].text) for column in found]
+        cells = [_escape_markdown(_whole(column.cells[n])) for column in found]
         cells = [f"**{c}**" if column.cells[n].best else c for c, column in zip(cells, found, strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(f"{_escape_markdown(line)}  " for line in legend)]).rstrip() + "\n"
@@ -149,6 +151,10 @@ def _natural_width(wanted: Sequence[Column]) -> int:
         for head, column in zip(heads, wanted, strict=True)
     ]
     return min(widths[0], _NAME_WIDTH) + sum(widths[1:]) + 2 * (len(widths) - 1)
+
+
+def _whole(cell: Cell) -> str:
+    return f"{cell.text} ({cell.below})" if cell.below else cell.text
 
 
 def _escape_markdown(text: str) -> str:

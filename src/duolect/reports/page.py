@@ -1,63 +1,93 @@
 """The report: one HTML file that needs nothing else, on a laptop, a phone, in the dark and on paper.
 
-There is no script in it, and its content security policy forbids to load anything. Every text that comes from outside
-(names, hypotheses, provenance) passes through `escape`.
+There is no script in it, and its content security policy forbids to load anything but the recordings that it links, if
+it does. Every text that comes from outside (names, hypotheses, provenance) passes through `escape`.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from duolect import __version__
-from duolect.evaluation import Interval
-from duolect.reports.comparison import Comparison, SystemResult
-from duolect.reports.differences import Example, HeardBy, Part, examples
-from duolect.reports.figures import printable
-from duolect.reports.plots import curves_svg, speed_svg
+from duolect.reports.comparison import Comparison
+from duolect.reports.differences import Example, examples
+from duolect.reports.markup import (
+    bounds_of,
+    columns_table,
+    error_key,
+    escape,
+    figure,
+    heard_line,
+    legend_list,
+    prose,
+    section,
+    whiskers,
+)
+from duolect.reports.parts import ReportPart
+from duolect.reports.plots import curves_svg, speed_caption, speed_svg
 from duolect.reports.summary import findings
 from duolect.reports.table import columns, legend
 from duolect.storage import atomic_file
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
+_LINKED = " 'self' file:"  # media beside the page, opened from a disk or served
 
 
-def write_page(comparison: Comparison, path: str | os.PathLike[str], *, utterances: int = 10) -> None:
-    """Write the report, whole or not at all; `utterances` is how many examples it shows at most.
+def write_page(
+    comparison: Comparison,
+    path: str | os.PathLike[str],
+    *,
+    utterances: int = 10,
+    parts: Sequence[ReportPart] = (),
+) -> None:
+    """Write the report, whole or not at all; arguments as for `page`.
 
     Raises DuolectError when the file cannot be written.
     """
-    text = page(comparison, utterances=utterances)
+    text = page(comparison, utterances=utterances, parts=parts)
     with atomic_file(path) as handle:
         handle.write(text)
 
 
-def page(comparison: Comparison, *, utterances: int = 10) -> str:
-    """The report as one HTML document. The same comparison gives the same text."""
-    parts = (
-        *_lead(comparison),
-        *_results(comparison),
-        *_figures(comparison),
-        *_examples(examples(comparison, utterances)),
-        *_making(comparison),
-    )
-    return document(comparison.title, parts, wide=any(system.details for system in comparison.systems))
+def page(comparison: Comparison, *, utterances: int = 10, parts: Sequence[ReportPart] = ()) -> str:
+    """The report as one HTML document. The same comparison gives the same text.
+
+    utterances: how many examples it shows at most. parts: what else it has, between the figures and how the numbers
+    were made; a part takes the place of the page's own of the same anchor.
+    """
+    given = {part.anchor: list(section(part.anchor, part.title, part.html)) for part in parts}
+    ours = {
+        "lead": _lead(comparison),
+        "results": _results(comparison),
+        "speed": _speed(comparison),
+        **{anchor: iter(body) for anchor, body in given.items() if anchor not in ("lead", "speed", "utterances")},
+        "curves": _curves(comparison),
+        "utterances": _examples(examples(comparison, utterances) if "utterances" not in given else []),
+        "made": _making(comparison),
+    }
+    body = [line for anchor, own in ours.items() for line in given.get(anchor, own)]
+    linked = any("<audio" in line and 'src="data:' not in line for line in body)
+    wide = any(system.details for system in comparison.systems) or bool(parts)
+    return document(comparison.title, body, wide=wide, linked=linked)
 
 
-def document(title: str, body: Iterable[str], *, wide: bool = False) -> str:
-    """An HTML document that needs nothing else: `title` above the elements of `body`; `wide` gives tables more room."""
+def document(title: str, body: Iterable[str], *, wide: bool = False, linked: bool = False) -> str:
+    """An HTML document that needs nothing else: `title` above the elements of `body`; `wide` gives tables more room.
+
+    linked: it may play recordings that lie beside it.
+    """
+    loads = "only the recordings that it plays" if linked else "nothing"
     style = resources.files("duolect.reports").joinpath("page.css").read_text(encoding="utf-8")
     parts = [
         "<!doctype html>",
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}{_LINKED if linked else ""}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<meta name="generator" content="duolect {escape(__version__)}">',
         f"<title>{escape(title)} · Duolect</title>",
@@ -68,90 +98,41 @@ def document(title: str, body: Iterable[str], *, wide: bool = False) -> str:
         "<main>",
         *body,
         "</main>",
-        f"<footer>Made by Duolect {escape(__version__)}. This file is complete in itself and loads nothing.</footer>",
+        f"<footer>Made by Duolect {escape(__version__)}. This file is complete in itself and loads {loads}.</footer>",
         "</body>",
         "</html>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def escape(value: Any) -> str:
-    """Escaped for element content and for quoted attributes."""
-    return html.escape(printable(str(value)), quote=True)
-
-
-def _prose(sentence: str) -> str:
-    """Escaped, and without line breaks inside "5.1 %" and "p = 0.2"."""
-    return escape(re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)", "\u00a0", sentence))
-
-
 def _lead(comparison: Comparison) -> Iterator[str]:
     sentences = comparison.summary or findings(comparison)
-    yield f'<div class="lead"><p>{_prose(" ".join(sentences))}</p></div>'
+    yield f'<div class="lead"><p>{prose(" ".join(sentences))}</p></div>'
 
 
 def _results(comparison: Comparison) -> Iterator[str]:
-    found = columns(comparison)
-    bounds = _bounds(comparison)
-    yield '<section aria-labelledby="results"><h2 id="results">Results</h2><div class="scroll"><table class="results">'
-    yield '<caption class="unsaid">Word error rate, speed and memory of each system</caption>'
-    heads = [f'<th scope="col">{escape(column.title)}</th>' for column in found]
-    if bounds is not None:
-        heads.insert(2, '<th scope="col" class="figure" aria-hidden="true"></th>')
-    yield f"<thead><tr>{''.join(heads)}</tr></thead><tbody>"
-    for n, system in enumerate(comparison.systems):
-        about = f"<small>{escape(system.description)}</small>" if system.description else ""
-        cells = [f'<th scope="row">{escape(found[0].cells[n].text)}{about}</th>']
-        for column in found[1:]:
-            cell = column.cells[n]
-            best = ' class="best"' if cell.best else ""
-            said = '<span class="unsaid"> (best)</span>' if cell.best else ""
-            cells.append(f'<td{best} data-title="{escape(column.title)}">{escape(cell.text)}{said}</td>')
-        if bounds is not None:
-            cells.insert(2, f'<td class="figure" aria-hidden="true">{_whisker(system, bounds)}</td>')
-        yield f"<tr>{''.join(cells)}</tr>"
-    yield "</tbody></table></div>"
-    yield f'<ul class="legend">{"".join(f"<li>{_prose(line)}</li>" for line in legend(comparison))}</ul></section>'
-
-
-def _bounds(comparison: Comparison) -> Interval | None:
-    """From the lowest to the highest bound of all intervals; None where there is no interval to draw."""
-    intervals = [s.score.interval for s in comparison.systems if s.score.interval is not None]
-    if len(intervals) < len(comparison.systems):
-        return None
-    low, high = min(i.low for i in intervals), max(i.high for i in intervals)
-    return Interval(low, high) if high > low else None
-
-
-def _whisker(system: SystemResult, bounds: Interval) -> str:
-    """A small drawing of the rate and its interval, on the same scale in all rows."""
-    interval = system.score.interval
-    assert interval is not None
-
-    def x(rate: float) -> str:
-        return f"{4 + 112 * (rate - bounds.low) / (bounds.high - bounds.low):.1f}"
-
-    return (
-        '<svg class="whisker" viewBox="0 0 120 24">'
-        f'<line x1="{x(interval.low)}" x2="{x(interval.high)}" y1="12" y2="12" stroke="var(--muted)" stroke-width="2"/>'
-        f'<circle cx="{x(system.score.wer)}" cy="12" r="4" fill="var(--accent)"/></svg>'
+    systems = comparison.systems
+    bounds = bounds_of([system.score.interval for system in systems])
+    drawings = [whiskers([s.score.wer], [s.score.interval], bounds) for s in systems] if bounds is not None else []
+    table = columns_table(
+        columns(comparison),
+        "Word error rate, speed and memory of each system",
+        drawings,
+        [system.description for system in systems],
     )
+    yield from section("results", "Results", [*table, legend_list(legend(comparison))])
 
 
-def _figures(comparison: Comparison) -> Iterator[str]:
-    speed = [speed_svg(comparison, form) for form in ("wide", "narrow")]
-    if speed[0] is not None and len(comparison.systems) > 1:
-        yield '<section aria-labelledby="speed"><h2 id="speed">Accuracy against speed</h2><figure>'
-        yield f'<div class="wide">{speed[0]}</div><div class="narrow">{speed[1]}</div>'
-        yield (
-            "<figcaption>Each point is a system with the 95 % interval of its WER; the square is the baseline. "
-            "Filled points, joined by the dotted line, are beaten by no other system in both accuracy and speed."
-            "</figcaption></figure></section>"
-        )
-    curves = [curves_svg(comparison.curves, form) for form in ("wide", "narrow")]
-    if curves[0] is not None:
-        yield '<section aria-labelledby="curves"><h2 id="curves">Training</h2><figure>'
-        yield f'<div class="wide">{curves[0]}</div><div class="narrow">{curves[1]}</div></figure></section>'
+def _speed(comparison: Comparison) -> Iterator[str]:
+    drawn = [speed_svg(comparison, form) for form in ("wide", "narrow")]
+    if drawn[0] is not None and len(comparison.systems) > 1:
+        yield from section("speed", "Accuracy against speed", [figure(drawn[0], drawn[1], speed_caption(comparison))])
+
+
+def _curves(comparison: Comparison) -> Iterator[str]:
+    drawn = [curves_svg(comparison.curves, form) for form in ("wide", "narrow")]
+    if drawn[0] is not None:
+        yield from section("curves", "Training", [figure(drawn[0], drawn[1])])
 
 
 def _examples(found: list[Example]) -> Iterator[str]:
@@ -162,47 +143,15 @@ def _examples(found: list[Example]) -> Iterator[str]:
         f'<p class="hint">{len(found)} utterances on which the systems make different numbers of errors, taken in turn '
         "from those that each group of systems hears best, so that none is favoured.</p>"
     )
-    yield f'<ul class="key" aria-label="How errors are marked">{"".join(_key())}</ul>'
+    yield error_key()
     for example in found:
         length = f" · {example.duration:.1f} s" if example.duration is not None else ""
         yield f"<article><h3>{escape(example.id)}{length}</h3>"
         yield f'<p class="reference"><span class="unsaid">Reference: </span>{escape(example.reference)}</p>'
         yield '<dl class="heard">'
-        yield from (_heard(heard) for heard in example.heard)
+        yield from (heard_line(heard) for heard in example.heard)
         yield "</dl></article>"
     yield "</section>"
-
-
-def _key() -> Iterator[str]:
-    yield f"<li>{_part(Part('substituted', 'said', 'heard'))} another word</li>"
-    yield f"<li>{_part(Part('deleted', 'said', ''))} left out</li>"
-    yield f"<li>{_part(Part('inserted', '', 'heard'))} added</li>"
-
-
-def _heard(heard: HeardBy) -> str:
-    count = "correct" if not heard.errors else f"{heard.errors} error{'s' if heard.errors > 1 else ''}"
-    flags = "".join(f' <span class="flag">{escape(flag)}</span>' for flag in heard.flags)
-    if heard.skipped:
-        flags = ' <span class="flag">not recognised</span>'
-    words = " ".join(_part(part) for part in heard.parts)
-    kind = ' class="none"' if not heard.errors else ""
-    return (
-        f"<div{kind}><dt>{escape(heard.system)}</dt>"
-        f'<dd class="count">{count}</dd><dd class="text">{words}{flags}</dd></div>'
-    )
-
-
-def _part(part: Part) -> str:
-    """A word; errors carry a mark besides their colour, and words for those who listen."""
-    reference, hypothesis = escape(part.reference), escape(part.hypothesis)
-    if part.kind == "same":
-        return hypothesis
-    if part.kind == "deleted":
-        return f'<del class="missing"><span class="unsaid">left out: </span>{reference}</del>'
-    if part.kind == "inserted":
-        return f'<ins class="extra"><span class="unsaid">added: </span>{hypothesis}</ins>'
-    heard = f'<span class="unsaid"> heard as </span><ins>{hypothesis}</ins>'
-    return f'<span class="wrong"><del>{reference}</del>{heard}</span>'
 
 
 def _making(comparison: Comparison) -> Iterator[str]:

@@ -16,7 +16,7 @@ from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve
 from duolect.reports.curves import Panel, panels
 from duolect.reports.figures import LIGHT, LINE_STYLES, PAGE, Theme, new_figure, printable, style, to_svg
 from duolect.reports.labels import Box, nearest, place_labels
-from duolect.reports.table import percent, rtfx_text
+from duolect.reports.table import memory_text, percent, rtfx_text
 from duolect.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 Form = Literal["wide", "narrow"]
 
-_SPEED_SIZE: Mapping[Form, tuple[float, float]] = {"wide": (760, 400), "narrow": (360, 400)}
+_SPEED_SIZE: Mapping[Form, tuple[float, float]] = {"wide": (760, 420), "narrow": (360, 420)}
 _PANEL_SIZE: Mapping[Form, tuple[float, float]] = {"wide": (380, 240), "narrow": (360, 230)}
 _MARKER = 8.0
+_MARKERS = (6.0, 17.0)  # diameters, where the area stands for memory
 
 
 def speed_svg(comparison: Comparison, form: Form = "wide") -> str | None:
@@ -37,11 +38,25 @@ def speed_svg(comparison: Comparison, form: Form = "wide") -> str | None:
         return None
     with style(PAGE):
         figure = _speed_figure(comparison, systems, form, PAGE)
+        known = _memory_known(systems)
         said = "; ".join(
             f"{s.name}: {percent(s.score.wer)} % at RTFx {rtfx_text(s.timing.rtfx)}"
+            + (f", {memory_text(s.peak_memory)}" if known else "")
             for s in sorted(systems, key=lambda s: s.score.wer)
         )
         return to_svg(figure, f"speed-{form}", "Word error rate against speed", said)
+
+
+def speed_caption(comparison: Comparison) -> str:
+    """What the figure of `speed_svg` shows."""
+    known = _memory_known(_timed(comparison))
+    size = "The area of a point is its peak memory. " if known else ""
+    beaten = "accuracy, speed and memory" if known else "both accuracy and speed"
+    return (
+        f"Each point is a system with the 95 % interval of its WER; the square is the baseline. {size}"
+        f"Filled points are beaten by no other system in {beaten}; the dotted line joins those that none beats in "
+        "accuracy and speed."
+    )
 
 
 def curves_svg(curves: Sequence[TrainingCurve], form: Form = "wide") -> str | None:
@@ -88,14 +103,45 @@ def frontier(systems: Sequence[SystemResult]) -> list[SystemResult]:
     return kept
 
 
+def pareto(systems: Sequence[SystemResult]) -> list[SystemResult]:
+    """The systems that no other one beats: none is at least as good in accuracy, speed and (where it is known of all)
+    memory, and better in one of them. In the order given."""
+    known = _memory_known(systems)
+
+    def costs(system: SystemResult) -> tuple[float, float, float]:
+        return system.score.wer, -system.timing.rtfx, float(system.peak_memory or 0) if known else 0.0
+
+    every = [costs(system) for system in systems]
+    return [
+        system
+        for system, own in zip(systems, every, strict=True)
+        if not any(other != own and all(a <= b for a, b in zip(other, own, strict=True)) for other in every)
+    ]
+
+
+def _memory_known(systems: Sequence[SystemResult]) -> bool:
+    """Whether memory can be compared: measured of all, on the same side (host or accelerator)."""
+    kinds = {system.provenance.get("memory") for system in systems}
+    return len(kinds) == 1 and all(system.peak_memory for system in systems)
+
+
+def _diameters(systems: Sequence[SystemResult]) -> list[float]:
+    """Of the points: the area stands for memory, the largest having the largest diameter."""
+    if not _memory_known(systems):
+        return [_MARKER] * len(systems)
+    largest = max(system.peak_memory or 0 for system in systems)
+    return [max(_MARKERS[0], _MARKERS[1] * math.sqrt((system.peak_memory or 0) / largest)) for system in systems]
+
+
 def _speed_figure(comparison: Comparison, systems: Sequence[SystemResult], form: Form, theme: Theme) -> Figure:
     figure = new_figure(*_SPEED_SIZE[form])
-    axes = figure.add_axes((0.07, 0.12, 0.91, 0.86) if form == "wide" else (0.14, 0.12, 0.84, 0.86))
+    axes = figure.add_axes((0.07, 0.12, 0.91, 0.78) if form == "wide" else (0.14, 0.12, 0.84, 0.78))
     best = frontier(systems)
     axes.plot(
         [s.timing.rtfx for s in best], [100 * s.score.wer for s in best], ":", color=theme.muted, lw=1.2, zorder=1.5
     )
-    for system in systems:
+    filled, diameters = pareto(systems), _diameters(systems)
+    for system, diameter in sorted(zip(systems, diameters, strict=True), key=lambda pair: -pair[1]):
         x, y = system.timing.rtfx, 100 * system.score.wer
         if system.score.interval is not None:
             low, high = 100 * system.score.interval.low, 100 * system.score.interval.high
@@ -104,10 +150,10 @@ def _speed_figure(comparison: Comparison, systems: Sequence[SystemResult], form:
             [x],
             [y],
             "s" if system.name == comparison.baseline else "o",
-            ms=_MARKER,
+            ms=diameter,
             mec=theme.accent,
             mew=1.6,
-            mfc=theme.accent if system in best else theme.paper,
+            mfc=theme.accent if system in filled else theme.paper,
             zorder=3,
         )
     axes.set_xscale("log")
@@ -115,7 +161,9 @@ def _speed_figure(comparison: Comparison, systems: Sequence[SystemResult], form:
     axes.set_ylabel("WER % (better ↓)")
     _speed_limits(axes, systems)
     axes.grid(axis="x", which="minor", visible=False)
-    _name_points(figure, axes, systems, best, theme)
+    _name_points(figure, axes, systems, diameters, best, theme)
+    if _memory_known(systems):
+        _memory_scale(figure, systems, diameters, theme)
     return figure
 
 
@@ -142,7 +190,12 @@ def _speed_limits(axes: Axes, systems: Sequence[SystemResult]) -> None:
 
 
 def _name_points(
-    figure: Figure, axes: Axes, systems: Sequence[SystemResult], best: Sequence[SystemResult], theme: Theme
+    figure: Figure,
+    axes: Axes,
+    systems: Sequence[SystemResult],
+    diameters: Sequence[float],
+    best: Sequence[SystemResult],
+    theme: Theme,
 ) -> None:
     """Write each system's name beside its point, with a thin line where it had to move away."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -154,8 +207,8 @@ def _name_points(
         axes.text(0, 0, printable(s.name), fontsize=10, color=theme.ink, zorder=4, parse_math=False) for s in systems
     ]
     extents = [text.get_window_extent(renderer) for text in texts]
-    radius = _MARKER / 2 + 1.5
-    obstacles = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    radii = [diameter / 2 + 1.5 for diameter in diameters]
+    obstacles = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(points, radii, strict=True)]
     for system, (x, _) in zip(systems, points, strict=True):
         if system.score.interval is not None:
             ends = [
@@ -181,9 +234,30 @@ def _name_points(
         text.set_position(tuple(inverse.transform((box.left + 1, box.bottom + 1))))
         text.set_verticalalignment("bottom")
         end = nearest(box, point)
-        if math.dist(end, point) > 11:
+        if math.dist(end, point) > 7 + max(diameters) / 2:
             xs, ys = zip(*inverse.transform([point, end]), strict=True)
             axes.plot(xs, ys, color=theme.muted, lw=0.7, zorder=2.5)
+
+
+def _memory_scale(figure: Figure, systems: Sequence[SystemResult], diameters: Sequence[float], theme: Theme) -> None:
+    """The least and the most memory, as points of that size."""
+    from matplotlib.lines import Line2D
+
+    ordered = sorted(zip(diameters, systems, strict=True), key=lambda pair: (pair[0], pair[1].peak_memory or 0))
+    ends = {memory_text(system.peak_memory): diameter for diameter, system in (ordered[0], ordered[-1])}
+    look: dict[str, Any] = {"marker": "o", "ls": "", "mfc": theme.paper, "mec": theme.muted, "mew": 1.2}
+    figure.legend(
+        [Line2D([], [], ms=diameter, **look) for diameter in ends.values()],
+        list(ends),
+        title="Peak memory",
+        loc="upper right",
+        fontsize=10,
+        title_fontsize=10,
+        borderaxespad=0.2,
+        ncols=2,
+        handletextpad=0.2,
+        columnspacing=0.8,
+    )
 
 
 def _curves_figure(found: Sequence[Panel], names: Sequence[str], form: Form, theme: Theme) -> Figure:

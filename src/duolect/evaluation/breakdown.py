@@ -1,0 +1,157 @@
+"""Word error rates of parts of a test set: of each speaker, of short and long utterances, of any field's values.
+
+A field of few values is divided by value; a number of many values (seconds, SNR) by its quartiles, each utterance in
+exactly one of them. Utterances without the field are a part of their own, "not given".
+
+Intervals are percentile bootstraps within the part (fewer replicas than for the whole set, since there are many parts).
+A part is not chosen at random among many: the worst of twenty speakers looks worse than it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from duolect.evaluation.intervals import SEED, Interval, interval_of_counts, pooled_by_block
+from duolect.evaluation.score import Score
+from duolect.evaluation.words import WordErrors
+
+REPLICAS = 1_000
+NOT_GIVEN = "not given"
+MOST_VALUES = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the test set: its WER by each system, in the systems' order."""
+
+    value: str
+    utterances: int
+    words: int
+    errors: tuple[WordErrors, ...]
+    intervals: tuple[Interval | None, ...]
+
+    @property
+    def wer(self) -> float:
+        """The mean of the systems' rates: how hard the part is, whoever listens."""
+        return sum(errors.wer for errors in self.errors) / len(self.errors)
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A test set by a field: its parts, worst first, or in the order of the numbers they were divided by."""
+
+    field: str
+    systems: tuple[str, ...]
+    parts: tuple[Part, ...]
+    numeric: bool = False
+    drawn: str = "utterances"
+    """What the intervals draw."""
+
+
+def breakdown(
+    scores: Mapping[str, Score],
+    field: str,
+    values: Mapping[str, Any],
+    *,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+) -> Breakdown:
+    """The parts of the set by `field`; values: id → the field's value (utterances may lack it).
+
+    The scores must be of the same utterances. Where they were drawn in blocks, so are the parts' intervals, unless the
+    blocks are the parts.
+    """
+    first = next(iter(scores.values()))
+    labels, order = labels_of(values, first.ids)
+    place = {label: p for p, label in enumerate(order)}
+    parts_N = np.array([place[label] for label in labels])
+    by_blocks = first.blocks is not None and first.blocks != field
+    parts = []
+    for p, label in enumerate(order):
+        rows = np.flatnonzero(parts_N == p)
+        found = [score.counts_N4[rows] for score in scores.values()]
+        drawn = [pooled_by_block(c, [first.block_N[r] for r in rows]) for c in found] if by_blocks else found
+        parts.append(
+            Part(
+                value=label,
+                utterances=len(rows),
+                words=int(found[0][:, 3].sum()),
+                errors=tuple(WordErrors.pooled(counts) for counts in found),
+                intervals=tuple(interval_of_counts(c, replicas=replicas, seed=seed) for c in drawn),
+            )
+        )
+    numeric = _is_numeric(values)
+    if not numeric:
+        parts.sort(key=lambda part: (-part.wer, part.value))
+    return Breakdown(
+        field, tuple(scores), tuple(parts), numeric, f"blocks by {first.blocks}" if by_blocks else "utterances"
+    )
+
+
+def labels_of(values: Mapping[str, Any], ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the part of each of `ids`, all parts in order): the values as text, or quartiles of a number of many values."""
+    if not _is_numeric({key: values[key] for key in ids if key in values}):
+        labels = [_text(values[key]) if values.get(key) is not None else NOT_GIVEN for key in ids]
+        return labels, sorted(set(labels))
+    numbers = np.array([float(values[key]) for key in ids if values.get(key) is not None])
+    bounds = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75]))
+    low, high = numbers.min(), numbers.max()
+    edges = [low, *(b for b in bounds if low < b < high), high]
+    names = _ranges(edges)
+    labels = [
+        NOT_GIVEN
+        if values.get(key) is None
+        else names[min(int(np.searchsorted(edges[1:-1], float(values[key]), side="right")), len(names) - 1)]
+        for key in ids
+    ]
+    return labels, [name for name in [*names, NOT_GIVEN] if name in set(labels)]
+
+
+def fields_worth_showing(fields: Mapping[str, Mapping[str, Any]], ids: Sequence[str], most: int = 8) -> list[str]:
+    """Fields of 2 to 20 values, each a part of at least two utterances on average; of fields that divide the set in the
+    same way only the first. fields: name → id → value."""
+    seen: set[Hashable] = set()
+    found = []
+    for name, values in fields.items():
+        given = [values.get(key) for key in ids]
+        if any(isinstance(value, list | dict) for value in given):
+            continue
+        texts = [_text(value) for value in given]
+        number = len(set(texts))
+        if not 2 <= number <= MOST_VALUES or 2 * number > len(ids):
+            continue
+        places: dict[str, int] = {}
+        shape = tuple(places.setdefault(text, len(places)) for text in texts)
+        if shape not in seen:
+            seen.add(shape)
+            found.append(name)
+    return found[:most]
+
+
+def _is_numeric(values: Mapping[str, Any]) -> bool:
+    given = [value for value in values.values() if value is not None]
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given)
+    return bool(given) and numbers and len(set(given)) > MOST_VALUES
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _ranges(edges: Sequence[float]) -> list[str]:
+    """A name for each stretch between neighbouring edges, with as many digits as tell them apart."""
+    shown: list[str] = []
+    for digits in range(3, 17):
+        shown = [f"{edge:.{digits}g}" for edge in edges]
+        if len(set(shown)) == len(shown):
+            break
+    last = len(shown) - 2
+    return [f"{a} to {'' if n == last else 'below '}{b}" for n, (a, b) in enumerate(itertools.pairwise(shown))]
