@@ -28,6 +28,7 @@ COMMANDS = {
     "attend": "draw where a model looks in the audio as it writes",
     "tune": "find a system's scales on a development manifest",
     "study": "one question of the papers, answered with your systems and data",
+    "stress": "make silence, noise, music and speech under strain, to see what systems make up",
     "score": "word error rates, or BLEU and chrF, with intervals and a paired test",
     "perplexity": "how well language models foretell a text, per token and per word",
 }
