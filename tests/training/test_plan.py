@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
 
 from duolect.data import SpeechBatch, load_manifest
@@ -27,9 +26,10 @@ from duolect.models.compression import CompressionConfig
 from duolect.models.interfaces import CrossConfig, MergedConfig, PrefixConfig
 from duolect.models.sizing import build_unweighted
 from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.nn.flops import flop_counter
 from duolect.recipes import RECIPES
 from duolect.training import AcousticTask, SpeechLLMTask, plan_training
-from duolect.training.cost import _COUNTED, _kept, step_cost
+from duolect.training.cost import _kept, step_cost
 
 ENCODER = ConformerConfig(
     width=16, layers=2, heads=2, kernel=4, dropout=0.1, front_end=FrontEndConfig(channels=(4, 6, 6))
@@ -79,7 +79,7 @@ def _batch() -> SpeechBatch:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_cost_without_numbers_is_that_of_a_real_step(name: str) -> None:
     model, batch = build_model(CONFIGS[name]).train(), _batch()
-    forward, backward = (FlopCounterMode(display=False, custom_mapping=_COUNTED) for _ in range(2))
+    forward, backward = flop_counter(), flop_counter()
     with _kept(model) as kept:
         with forward:
             loss = torch.stack([term.total * term.weight for term in model(batch).values()]).sum()

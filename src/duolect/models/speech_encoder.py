@@ -22,6 +22,7 @@ from duolect.models.encoded import Encoded
 from duolect.models.encoders import EncoderConfig, PretrainedEncoder, build_encoder
 from duolect.models.encoders.checks import missing_settings
 from duolect.models.targets import ctc_count, ctc_labels
+from duolect.nn.ledger import stage
 from duolect.nn.losses import LossTerm, ctc_frames_needed, ctc_loss
 from duolect.nn.masks import Frames, length_mask
 from duolect.nn.meters import Meter
@@ -96,6 +97,11 @@ class SpeechEncoder(nn.Module):
         return self.feature_config.seconds_per_frame * self.encoder.downsampling
 
     @property
+    def first_centre(self) -> float:
+        """Seconds from the beginning of the sound to the middle of the first state."""
+        return self.feature_config.first_centre + self.encoder.first_centre * self.feature_config.seconds_per_frame
+
+    @property
     def longest_seconds(self) -> float:
         """The longest audio the encoder has positions for; infinite for most."""
         longest = self.encoder.longest
@@ -109,7 +115,7 @@ class SpeechEncoder(nn.Module):
         own: dict[str, Any] = {"masking": masking} if self.encoder.masks_states else {}
         if self.compression is not None:
             own["shorten"] = self.compression.shorten(self.ctc_heads)
-        with torch.no_grad(), torch.autocast(samples_BN.device.type, enabled=False):
+        with stage("features"), torch.no_grad(), torch.autocast(samples_BN.device.type, enabled=False):
             features, lengths_B = self.features(samples_BN.float(), lengths_B)
             if self.feature_norm is not None:
                 features = self.feature_norm(features, length_mask(lengths_B, features.shape[1]))

@@ -42,6 +42,7 @@ from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
 from duolect.nn.conformer import ConformerConfig
+from duolect.nn.ledger import stage
 from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
 from duolect.text import SpelledPrompt, check_prompts
 
@@ -267,7 +268,8 @@ class SpeechLLM(nn.Module):
         return self.interface.hidden(self.llm, _audio(encoded), prompts, labels_BN, lengths_B)
 
     def _adapted(self, encoded: Encoded) -> Encoded:
-        audio = self.adapter(encoded.states_BTD, encoded.lengths_B, lambda: self.speech.ctc_logits(encoded)[0])
+        with stage("adapter"):
+            audio = self.adapter(encoded.states_BTD, encoded.lengths_B, lambda: self.speech.ctc_logits(encoded)[0])
         return dataclasses.replace(encoded, audio=audio)
 
 

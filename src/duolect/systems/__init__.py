@@ -8,6 +8,7 @@ from duolect.systems.explanation import Explanation, HypothesisVotes, explain
 from duolect.systems.files import recognize_manifest, run_record
 from duolect.systems.folder import component_folder, system_folder
 from duolect.systems.grid import GridConfig
+from duolect.systems.measurement import Measure
 from duolect.systems.methods import METHODS, Method, find_method
 from duolect.systems.nbest_file import read_lists, write_lists
 from duolect.systems.prior import add_counted_priors, counted_prior, ctc_prior, estimate_prior
@@ -27,6 +28,7 @@ __all__ = [
     "Explanation",
     "GridConfig",
     "HypothesisVotes",
+    "Measure",
     "Method",
     "Recognition",
     "Scales",

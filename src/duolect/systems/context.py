@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from duolect.models import Encoded
+from duolect.nn.ledger import stage, staged
 from duolect.search import ReductionStatistics, SearchStatistics, soft_collapse
 from duolect.systems.components import Component
 from duolect.systems.config import OWNERS, SearchConfig
@@ -39,7 +40,8 @@ class Context:
     def encoded(self, name: str) -> Encoded:
         """What the encoder of the component `name` makes of the batch."""
         if name not in self._encoded:
-            encoded = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
+            with stage(f"encoder.{name}"):
+                encoded = self.parts[name].model.encode(self.samples_BN, self.lengths_B)
             self._encoded[name] = replace(encoded, tags_B=self._tags_B(self.parts[name]))
             self.count("encoder").add(len(self.ids), 0)
             if self.parts[name].merges_frames:
@@ -52,16 +54,21 @@ class Context:
             return None
         return torch.tensor([part.tags.index(language) for language in self.languages], device=self.lengths_B.device)
 
-    def speaker(self, term: str) -> tuple[Any, Encoded | None]:
-        """The autoregressive model behind a term, and what it attends to; the language model hears nothing."""
+    def speaker(self, term: str, phase: Literal["search", "rescoring"] = "search") -> tuple[Any, Encoded | None]:
+        """The autoregressive model behind a term, and what it attends to; the language model hears nothing.
+
+        What it does is a stage of `phase`.
+        """
         name = OWNERS[term]
         model = self.parts[name].model
-        return (model.decoder if term == "decoder" else model), (None if term == "lm" else self.encoded(name))
+        speaks = staged(model.decoder if term == "decoder" else model, f"{phase}/{term}")
+        return speaks, (None if term == "lm" else self.encoded(name))
 
     def posteriors(self) -> tuple[Tensor, Tensor]:
         """log_probs_BTW of the CTC head that the search names, and the numbers of frames."""
-        model = self.parts[self.search.ctc].model
-        return model.ctc_log_probs(self.encoded(self.search.ctc), self.search.ctc_layer)
+        model, encoded = self.parts[self.search.ctc].model, self.encoded(self.search.ctc)
+        with stage(f"ctc.{self.search.ctc}"):
+            return model.ctc_log_probs(encoded, self.search.ctc_layer)
 
     def ctc(self) -> tuple[Tensor, Tensor]:
         """The same after soft collapse, where the search has one: what whole label sequences are scored with."""

@@ -20,6 +20,7 @@ from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.components import spelling_units
 from duolect.systems.config import SearchConfig
+from duolect.systems.measurement import Measure
 from duolect.systems.recognition import Progress, Recognition
 from duolect.systems.system import BATCH_SECONDS, System
 
@@ -34,6 +35,7 @@ def recognize_manifest(
     max_seconds: float = LONGEST_SECONDS,
     nbest: bool = False,
     warm_up: bool = False,
+    measure: Measure | None = None,
     target_language: str | None = None,
     progress: Progress | None = None,
     command: str | None = None,
@@ -41,7 +43,8 @@ def recognize_manifest(
 ) -> Recognition:
     """Recognise `manifest` and write `out` (hyps.jsonl) with its sidecar `.run.json`, each whole or not at all.
 
-    `name`: what to call the system (None: its folder, else its method); `target_language` is as for `System.recognize`.
+    `name`: what to call the system (None: its folder, else its method); `target_language` and `measure`
+    are as for `System.recognize`.
     The manifest is checked to its end before any audio is read. Raises ManifestError for a bad line, DuolectError where
     `out` cannot be written.
     """
@@ -52,6 +55,7 @@ def recognize_manifest(
         max_seconds=max_seconds,
         nbest=nbest,
         warm_up=warm_up,
+        measure=measure,
         target_language=target_language,
         progress=progress,
     )
@@ -61,7 +65,7 @@ def recognize_manifest(
         name=name,
         manifest=Path(manifest),
         batch_seconds=batch_seconds,
-        warm_up=warm_up,
+        warm_up=warm_up or measure is not None,
         command=command,
         date=date,
     )
@@ -104,16 +108,20 @@ def run_record(
         units=spelling_units(system.parts, search).fingerprint,
         manifest=None if manifest is None else str(manifest),
         manifest_hash=None if manifest is None else file_hash(manifest),
-        batch=f"{batch_seconds:g} s of padded audio",
+        batch=batch_name(batch_seconds),
         beam=search.beam,
         pruning=_pruning(search),
-        device=_device_name(system.device),
+        device=device_name(system.device),
         precision=str(next(next(iter(system.parts.values())).model.parameters()).dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         region=timing.region + ("; one warm-up batch before" if warm_up else "; no warm-up"),
         audio_seconds=timing.audio_seconds,
         wall_seconds=timing.wall_seconds,
         wall_seconds_with_files=recognition.timing_with_files.wall_seconds,
+        stages=recognition.stages,
+        flops=recognition.flops,
+        latency=recognition.latency,
+        parameters={part: sum(p.numel() for p in system.parts[part].model.parameters()) for part in search.parts()},
         host_memory=recognition.host_memory,
         device_memory=recognition.device_memory,
         statistics=recognition.statistics,
@@ -142,5 +150,11 @@ def _pruning(search: SearchConfig) -> str:
     return ", ".join(parts)
 
 
-def _device_name(device: torch.device) -> str:
+def batch_name(batch_seconds: float) -> str:
+    """What a record calls batches of that size."""
+    return f"{batch_seconds:g} s of padded audio"
+
+
+def device_name(device: torch.device) -> str:
+    """What a record calls the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"

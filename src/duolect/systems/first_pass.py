@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from duolect.nn.ledger import staged
 from duolect.search import (
     AutoregressiveScorer,
     CTCPrefixScorer,
@@ -67,6 +68,7 @@ def _delayed(context: Context, space: SearchSpace) -> Delayed:
     """The LM on finished words; where it shares the units of CTC, on labels."""
     search, parts = context.search, context.parts
     lm, units = parts["language"], spelling_units(parts, search)
+    model, _ = context.speaker("lm")
     shared = units.fingerprint == lm.units.fingerprint
     counts, prior = log_prior(parts, search), None
     if search.inside.prior and search.delays_prior:
@@ -74,7 +76,7 @@ def _delayed(context: Context, space: SearchSpace) -> Delayed:
         prior = Weighted("prior", PriorScorer(counts), search.inside.prior)
     assert search.lm_interval is not None, "asked for"
     return Delayed(
-        lm=Weighted("lm", AutoregressiveScorer(lm.model, None, context.count("lm")), search.inside.lm),
+        lm=Weighted("lm", AutoregressiveScorer(model, None, context.count("lm")), search.inside.lm),
         interval=search.lm_interval,
         retokeniser=None if shared else retokeniser(units, lm.units),
         prior=prior,
@@ -119,7 +121,7 @@ def _weighted(context: Context, space: SearchSpace, term: str) -> Weighted:
 
 
 def _ctc_scorer(context: Context, space: SearchSpace) -> CTCPrefixScorer:
-    return CTCPrefixScorer(*space.heard, eos_id=space.eos_id, ids=context.ids)
+    return staged(CTCPrefixScorer(*space.heard, eos_id=space.eos_id, ids=context.ids), "search/ctc")
 
 
 def _model_scorer(context: Context, space: SearchSpace, term: str) -> AutoregressiveScorer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from duolect.nn.ledger import stage
 from duolect.search import Hypothesis
 from duolect.systems.components import spelling_units
 from duolect.systems.context import Context
@@ -18,10 +19,14 @@ def recognize_batch(context: Context) -> list[list[Candidate]]:
 
     Every hypothesis carries the unweighted terms of the search. Raises SearchError where a model gives NaN.
     """
-    lists = as_candidates(context, run_first_pass(context))
+    with stage("search"):
+        found = run_first_pass(context)
+    with stage("text"):
+        lists = as_candidates(context, found)
     if not context.search.after.active:
         return lists
-    return rank(context, add_terms(context, lists, context.search.after.active))
+    with stage("rescoring"):
+        return rank(context, add_terms(context, lists, context.search.after.active))
 
 
 def as_candidates(context: Context, lists: Sequence[Sequence[Hypothesis]]) -> list[list[Candidate]]:

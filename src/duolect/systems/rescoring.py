@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from duolect.errors import UnitsError
+from duolect.nn.ledger import stage
 from duolect.search import ctc_full_sum, sequence_scores
 from duolect.systems.components import log_prior, spelling_units, term_units
 from duolect.systems.config import OWNERS
@@ -81,11 +82,12 @@ def _spell(
 
 
 def _ctc_scores(context: Context, spelled: Spelled) -> list[Any]:
-    return ctc_full_sum(*context.ctc(), spelled, context.ids)
+    with stage("rescoring/ctc"):
+        return ctc_full_sum(*context.ctc(), spelled, context.ids)
 
 
 def _model_scores(context: Context, spelled: Spelled, term: str) -> list[Any]:
-    model, encoded = context.speaker(term)
+    model, encoded = context.speaker(term, "rescoring")
     return sequence_scores(
         model,
         encoded,

@@ -25,6 +25,7 @@ from duolect.systems.components import KINDS, Component, check_kind, check_searc
 from duolect.systems.config import SearchConfig
 from duolect.systems.folder import Contents, read_folder, system_folder, write_folder
 from duolect.systems.languages import reference, with_languages
+from duolect.systems.measurement import Measure, count_flops, measure_latency
 from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
@@ -189,6 +190,7 @@ class System:
         max_seconds: float = LONGEST_SECONDS,
         nbest: bool = False,
         warm_up: bool = False,
+        measure: Measure | None = None,
         target_language: str | None = None,
         progress: Progress | None = None,
     ) -> Recognition:
@@ -197,6 +199,9 @@ class System:
         With `nbest` each row carries the whole list in its field "nbest", and in "scales" and "length_exponent" what
         its scores are made with (docs/hypothesis-files.md). Audio that is missing, damaged, shorter than
         25 ms or longer than `max_seconds` is skipped and listed, the rest goes on.
+
+        `measure`: find `flops` and `latency` afterwards, with a warm-up before, and give each row its share of its
+        batch's seconds in the field "time" (docs/cost.md); the hypotheses are the same.
 
         `target_language`: what to write all of them in, where a model has to be told; by default each utterance says
         its own, and one that says none is skipped. The reference is what the system is to write, transcript or
@@ -214,7 +219,8 @@ class System:
             max_seconds=max_seconds,
             device=self.device,
             progress=progress,
-            warm_up=warm_up,
+            warm_up=warm_up or measure is not None,
+            measured=measure is not None,
         )
         target, languages = written(self.parts, search), {source.index: source.language for source in sources}
         rows = [
@@ -222,6 +228,18 @@ class System:
             for i, u in enumerate(utterances)
             if i in run.candidates
         ]
+        flops: dict[str, float] = {}
+        latency = None
+        if measure is not None:
+            times = [run.row_seconds[i] for i in sorted(run.candidates)]
+            rows = [
+                dataclasses.replace(row, fields={**row.fields, "time": time})
+                for row, time in zip(rows, times, strict=True)
+            ]
+            at = {"max_seconds": max_seconds, "device": self.device}
+            count = measure.batches
+            flops = count_flops(self.parts, search, sources, batches=count, batch_seconds=batch_seconds, **at)
+            latency = measure_latency(self.parts, search, sources, utterances=measure.utterances, **at)
         skipped = [
             Skipped(id=utterances[i].id, reason=reason, file=source.file, reference=reference(utterances[i], target))
             for i, (source, reason) in sorted({**run.bad, **speechless}.items())
@@ -236,6 +254,9 @@ class System:
             device_memory=run.device_memory,
             tuned_on_this_set=self.tuning is not None and self.tuning.set_hash == utterance_set_hash(utterances),
             target=target,
+            stages=run.stages,
+            flops=flops,
+            latency=latency,
         )
 
     def transcribe(

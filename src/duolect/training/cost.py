@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from duolect.errors import TrainingError
+from duolect.nn.flops import flop_counter
+from duolect.nn.ledger import Ledger
 
 _ATEN = torch.ops.aten
 REST = "output and losses"
@@ -58,7 +60,7 @@ def step_cost(model: nn.Module, batch: Any, parts: Mapping[str, nn.Module]) -> S
 
     model._apply(pretend)
     batch = dataclasses.replace(batch, samples_BN=pretend(batch.samples_BN))
-    counter, backward = (FlopCounterMode(display=False, custom_mapping=_COUNTED) for _ in range(2))
+    counter, backward = flop_counter(), flop_counter()
     try:
         with _Shapes(mode), _kept(model.train()) as bytes_kept:
             with counter, _spent(counter, parts) as forward:
@@ -72,35 +74,20 @@ def step_cost(model: nn.Module, batch: Any, parts: Mapping[str, nn.Module]) -> S
 
 
 @contextmanager
-def _spent(counter: FlopCounterMode, parts: Mapping[str, nn.Module]) -> Generator[dict[str, int]]:
+def _spent(counter: FlopCounterMode, parts: Mapping[str, nn.Module]) -> Generator[dict[str, float]]:
     """Operations of each part, and of the rest; where one is called within another (a CTC head that decides on merging
     inside the encoder, cross-attention between an LLM's layers) they are those of the inner one."""
-    found = dict.fromkeys([*parts, REST], 0)
-    within, mark = [REST], 0
-
-    def charge() -> None:
-        nonlocal mark
-        now = counter.get_total_flops()
-        found[within[-1]] += now - mark
-        mark = now
-
-    def enter(part: str) -> None:
-        charge()
-        within.append(part)
-
-    def leave() -> None:
-        charge()
-        within.pop()
-
+    ledger = Ledger(counter.get_total_flops)
     hooks = []
     for part, module in parts.items():
         for inner in module.modules():
-            hooks.append(inner.register_forward_pre_hook(lambda *_, part=part: enter(part)))
-            hooks.append(inner.register_forward_hook(lambda *_: leave()))
+            hooks.append(inner.register_forward_pre_hook(lambda *_, part=part: ledger.enter(part)))
+            hooks.append(inner.register_forward_hook(lambda *_: ledger.leave()))
+    ledger.enter(REST)
     try:
-        yield found
-        charge()
+        yield ledger.spent
     finally:
+        ledger.leave()
         for hook in hooks:
             hook.remove()
 
@@ -156,35 +143,3 @@ def _indices(index: Any) -> list[Any]:
     if isinstance(index, Tensor) and index.dtype == torch.bool and not isinstance(index, FakeTensor):
         return list(index.nonzero(as_tuple=True))
     return [index]
-
-
-def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
-
-
-def _convolution_backward(
-    gradient: Any,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    *rest: Any,
-    **kwargs: Any,
-) -> int:
-    """The gradients of input and weight each cost what the forward pass does, in groups as well."""
-    wanted = rest[2]
-    return conv_flop_count(x, weight, gradient, transposed) * (bool(wanted[0]) + bool(wanted[1]))
-
-
-_COUNTED = {  # torch knows attention on GPUs only, and the backward pass of a convolution without groups
-    _ATEN.convolution_backward: _convolution_backward,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}

@@ -1,0 +1,51 @@
+"""Counting floating-point operations: of matrix products, convolutions and attention, on any device.
+
+A multiplication and an addition are two. Padding counts, as it is computed; element-wise operations, softmax, norms and
+Fourier transforms do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
+
+_ATEN = torch.ops.aten
+
+
+def flop_counter() -> FlopCounterMode:
+    """A context that counts what runs in it; `get_total_flops()` is the sum so far."""
+    return FlopCounterMode(display=False, custom_mapping=_COUNTED)
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+def _convolution_backward(
+    gradient: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    *rest: Any,
+    **kwargs: Any,
+) -> int:
+    """The gradients of input and weight each cost what the forward pass does, in groups as well."""
+    wanted = rest[2]
+    return conv_flop_count(x, weight, gradient, transposed) * (bool(wanted[0]) + bool(wanted[1]))
+
+
+_COUNTED = {  # torch knows attention on GPUs only, and the backward pass of a convolution without groups
+    _ATEN.convolution_backward: _convolution_backward,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
