@@ -184,20 +184,27 @@ def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunReco
     Raises ScoringError for a damaged row or sidecar, naming file and line.
     """
     rows = list(read_rows(path))
-    sidecar = run_record_path(path)
-    if not sidecar.exists():
+    record = read_record(path)
+    if record is None:
         return rows, None
-    try:
-        record = from_json(RunRecord, read_json(sidecar), str(sidecar))
-    except ConfigError as error:
-        raise ScoringError(str(error)) from error
     # A writer killed between the two files leaves new rows beside an old record.
     strange = next((row for row in rows if row.run is not None and row.run != record.hash), None)
     if strange is not None:
         raise ScoringError(
-            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {sidecar} is of {record.hash}."
+            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {run_record_path(path)} is of {record.hash}."
         )
     return rows, record
+
+
+def read_record(path: str | os.PathLike[str]) -> RunRecord | None:
+    """The sidecar of a hypothesis file; None where there is none. Raises ScoringError for a damaged one."""
+    sidecar = run_record_path(path)
+    if not sidecar.exists():
+        return None
+    try:
+        return from_json(RunRecord, read_json(sidecar), str(sidecar))
+    except ConfigError as error:
+        raise ScoringError(str(error)) from error
 
 
 def _to_line(row: HypothesisRow, stamp: str | None) -> str:
