@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -25,15 +24,11 @@ from duolect.reports import (
     system_result,
     write_page,
 )
-from duolect.storage import atomic_file, file_hash
-from duolect.studies.progress import StageBar
-from duolect.systems import (
-    SearchConfig,
-    System,
-    TuningRecord,
-    load,
-    recognize_manifest,
-)
+from duolect.reports.progress import stage_bar
+from duolect.storage import atomic_file
+from duolect.systems import System
+from duolect.systems.lines import HowRecognized, recognize_lines
+from duolect.systems.lines import Line as SystemLine
 from duolect.training.final import read_summary
 
 
@@ -58,15 +53,20 @@ def results(
 ) -> list[SystemResult]:
     """The lines' results; the first one is the baseline of the paired tests. Hypotheses go to `folder`.
 
-    What has to be recognised is, in a process of its own, which has not trained anything: the memory of a line is then
-    that of its models and its search. `details`: further columns of a line, from how it was made.
+    What has to be recognised is, in a fresh process that has not trained anything (`recognize_lines`). `details`:
+    further columns of a line, from how it was made.
     """
     files = {line.name: folder / f"{line.name}.jsonl" for line in lines}
-    ours = file_hash(manifest)
-    missing = [_Job.of(line, files[line.name]) for line in lines if not _stands(files[line.name], line.system, ours)]
-    if missing:
-        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
-            fresh.submit(_recognize, missing, manifest, command, date, console.is_terminal).result()
+    outcomes = recognize_lines(
+        [SystemLine.of(line.name, line.system, files[line.name]) for line in lines],
+        manifest,
+        HowRecognized(command=command, date=date),
+        partial(stage_bar, console.is_terminal),
+        systems={line.name: line.system for line in lines},
+    )
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise DuolectError(f"{outcome.line.name}: {outcome.error}")
     found: list[SystemResult] = []
     for line in lines:
         rows, record = read_run(files[line.name])
@@ -100,56 +100,3 @@ def publish(comparison: Comparison, folder: Path, console: Console) -> None:
     for sentence in said:
         console.print(f"  {sentence}", highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A line, as another process can be told of it."""
-
-    name: str
-    folder: Path
-    search: SearchConfig
-    method: str | None
-    tuning: TuningRecord | None
-    out: Path
-
-    @classmethod
-    def of(cls, line: Line, out: Path) -> _Job:
-        system = line.system
-        assert system.folder is not None, "the other process reads it from there"
-        assert system.search is not None
-        return cls(line.name, system.folder, system.search, system.method, system.tuning, out)
-
-    def system(self, stored: System) -> System:
-        """The line's system, made of the one that its folder holds."""
-        tuned = stored if self.tuning is None else stored.with_tuning(self.tuning)
-        return tuned.with_search(self.search, self.method)
-
-
-def _stands(out: Path, system: System, manifest_hash: str) -> bool:
-    """Whether `out` holds what this system makes of this manifest."""
-    if not out.exists():
-        return False
-    try:
-        record = read_run(out)[1]
-    except DuolectError:
-        return False
-    return record is not None and (record.config_hash, record.manifest_hash) == (system.fingerprint(), manifest_hash)
-
-
-def _recognize(jobs: Sequence[_Job], manifest: Path, command: str, date: str, live: bool) -> None:
-    """In the fresh process."""
-    console = Console(stderr=True, force_terminal=live)
-    stored = {folder: load(folder) for folder in {job.folder for job in jobs}}
-    for job in jobs:
-        with StageBar(console, f"recognising {job.name}") as advance:
-            recognize_manifest(
-                job.system(stored[job.folder]),
-                manifest,
-                job.out,
-                name=job.name,
-                warm_up=True,
-                progress=advance,
-                command=command,
-                date=date,
-            )

@@ -19,9 +19,9 @@ from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus, Size, make_corpus
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.reports import Comparison, read_curve, save_png
+from duolect.reports.progress import StageBar
 from duolect.storage import atomic_file
 from duolect.studies.comparison import Line, publish, results
-from duolect.studies.progress import StageBar
 from duolect.studies.tuning import tuned_system
 from duolect.systems import METHODS, combine
 from duolect.training import train_recipe

@@ -27,9 +27,9 @@ from duolect.models import LanguageConfig, LanguageModel, LLMConfig, TextLogProb
 from duolect.recipes.demo import demo_acoustic, demo_speech_llm
 from duolect.recipes.settings import SpeechFinetuning
 from duolect.reports import Comparison, SystemResult, difference_sentence, read_curve
+from duolect.reports.progress import StageBar
 from duolect.storage import read_json, write_json
 from duolect.studies.comparison import Line, publish, results, trained_columns
-from duolect.studies.progress import StageBar
 from duolect.studies.sampled_text import SentenceBounds, sampled_sentences
 from duolect.systems import Component, load, pretrained_language
 from duolect.text import Units, words

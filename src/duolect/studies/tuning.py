@@ -15,7 +15,7 @@ from rich.console import Console
 
 from duolect.data import load_manifest
 from duolect.errors import DuolectError
-from duolect.studies.progress import StageBar
+from duolect.reports.progress import StageBar
 from duolect.systems import METHODS, NBEST, ROUNDS, SearchConfig, System, TuningRecord, load, tune, utterance_set_hash
 
 

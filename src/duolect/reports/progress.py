@@ -1,4 +1,4 @@
-"""Progress of a study's stages."""
+"""Progress of stages of work, on a terminal."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ class StageBar:
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
+
+
+def stage_bar(live: bool, title: str) -> StageBar:
+    """A bar on standard error, for another process (`functools.partial(stage_bar, live)` can be sent there)."""
+    return StageBar(Console(stderr=True, force_terminal=live), title)
