@@ -24,7 +24,15 @@ __all__ = [
 ]
 
 CORPORA = {
+    "librispeech": "LibriSpeech, or a corpus laid out like it",
+    "mustc": "MuST-C: talks in English, transcribed and translated",
+    "covost2": "CoVoST 2: Common Voice with translations",
+    "kaldi": "a Kaldi data directory",
+    "lhotse": "a cut set of lhotse, or what one of its recipes wrote",
     "folder": "a folder of sound with text beside each file, in a table, or none",
+    "huggingface": "any data set of Hugging Face: a name on the hub, a folder, or a parquet file",
+    "loquacious": "25,000 hours of English: dev, test, and the training sets small, medium, clean, large",
+    "open-asr-leaderboard": "the test sets of the Open ASR leaderboard, in its regime of March or August 2026",
 }
 """Name of a corpus, which is also its module's (with "_" for "-"), and what it is."""
 

@@ -58,7 +58,9 @@ class Split:
     """One manifest to be: `name`.jsonl, what it is read from, and how many utterances that is where it is known.
 
     `trusted`: the sound was written or read by the importer itself, so that no header needs to be looked at.
-    `transcribed`: an utterance with a blank text is skipped.
+    `transcribed`: an utterance with a blank text is skipped. `tally` names what import.json is to count an utterance
+    as, beside its being one. `repeats`: an id that was used already is numbered (NAME#2), where the rows of a table are
+    utterances whatever their ids; else such an utterance is skipped.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Split:
     total: int | None = None
     trusted: bool = False
     transcribed: bool = True
+    tally: Callable[[Utterance], str | None] = lambda _: None
+    repeats: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ behind those bytes is cut off; so a line is there once, and none is lost.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -29,12 +30,14 @@ MANIFEST, SKIPPED, PLACE = "manifest.jsonl", "skipped.jsonl", "place.json"
 
 @dataclass
 class Place:
-    """How far a split has come. `reasons` counts what was skipped; `state` is the last checkpoint's."""
+    """How far a split has come. `reasons` counts what was skipped, `tallies` what the split says of its utterances;
+    `state` is the last checkpoint's."""
 
     utterances: int = 0
     seconds: float = 0.0
     skipped: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    tallies: dict[str, int] = field(default_factory=dict)
     manifest_bytes: int = 0
     skipped_bytes: int = 0
     state: Any = None
@@ -100,19 +103,28 @@ class Journal:
         handle.seek(size)
         return handle
 
-    def add(self, utterance: Utterance) -> None:
-        """One more utterance, or the reason why it cannot be one."""
+    def add(self, utterance: Utterance, tally: str | None = None, *, repeats: bool = False) -> None:
+        """One more utterance, or the reason why it cannot be one; `tally` is what it is counted as, too.
+
+        An id that was used is skipped, or numbered where ids may be `repeats`.
+        """
         try:
             line = manifest_line(utterance, self.base)
         except ManifestError as error:
             return self.skip(Skipped(utterance.id, str(utterance.audio_filepath), f"not a valid utterance: {error}"))
         if not self.ids.add(utterance.id):
-            return self.skip(
-                Skipped(utterance.id, str(utterance.audio_filepath), "duplicate id: an earlier utterance has it")
-            )
+            if not repeats:
+                return self.skip(
+                    Skipped(utterance.id, str(utterance.audio_filepath), "duplicate id: an earlier utterance has it")
+                )
+            fresh = next(name for n in itertools.count(2) if self.ids.add(name := f"{utterance.id}#{n}"))
+            line = manifest_line(dataclasses.replace(utterance, id=fresh), self.base)
+            self.place.tallies["ids that were repeated"] = self.place.tallies.get("ids that were repeated", 0) + 1
         self.manifest.write(line.encode() + b"\n")
         self.place.utterances += 1
         self.place.seconds += utterance.duration
+        if tally is not None:
+            self.place.tallies[tally] = self.place.tallies.get(tally, 0) + 1
 
     def skip(self, entry: Skipped) -> None:
         """One more entry that is left out."""

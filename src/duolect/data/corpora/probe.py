@@ -54,12 +54,17 @@ def with_durations(entries: Iterable[Entry], *, workers: int, trusted: bool = Fa
             for entry in entries:
                 asked = isinstance(entry, Utterance) and not (trusted and math.isfinite(entry.duration))
                 waiting.append((entry, headers.ask(entry.audio_filepath) if asked else None))
-                if len(waiting) > _AHEAD * workers:
+                # At once what is known: a checkpoint must not wait for what comes after it.
+                while waiting and (len(waiting) > _AHEAD * workers or _known(waiting[0][1])):
                     yield _settle(*waiting.popleft())
             while waiting:
                 yield _settle(*waiting.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _known(header: Future[float | str] | None) -> bool:
+    return header is None or header.done()
 
 
 def _length(path: Path) -> float | str:

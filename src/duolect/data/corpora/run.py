@@ -161,7 +161,7 @@ def _fill(journal: Journal, split: Split, workers: int, progress: Callable[[Prog
             elif split.transcribed and not entry.text.strip():
                 journal.skip(Skipped(entry.id, str(entry.audio_filepath), "no transcript"))
             else:
-                journal.add(entry)
+                journal.add(entry, split.tally(entry), repeats=split.repeats)
             if time.monotonic() - shown >= _SHOW_SECONDS:
                 show()
                 shown = time.monotonic()
@@ -281,6 +281,7 @@ def _enter(record: dict[str, Any], split: Split, place: Place, out: Path, plan: 
         "hours": round(place.seconds / 3600, 4),
         "skipped": place.skipped,
         "reasons": place.reasons,
+        **({"tallies": place.tallies} if place.tallies else {}),
     }
     written = {
         "format": _FORMAT,

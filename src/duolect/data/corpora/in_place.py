@@ -1,0 +1,127 @@
+"""Parquet files that stay where they are: utterances that point at their rows, FILE.parquet#ROW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from duolect.audio import audio_info
+from duolect.audio.decoders import SoundBytes
+from duolect.audio.parquet import one_line, sound_column
+from duolect.data.corpora.base import UNKNOWN, Checkpoint, Entry
+from duolect.data.corpora.columns import Columns, utterance_of
+from duolect.data.corpora.tables import Table, open_table
+from duolect.data.skips import Skipped
+from duolect.errors import AudioError, ManifestError
+
+NO_AUDIO = "no audio: the row has no sound"
+_ROWS = 1024  # at once; words alone
+_SOUNDS = 32  # at once; with their sound
+
+
+def measure(sound: bytes, name: str) -> float | str:
+    """The seconds of an encoded sound, or what is wrong with it."""
+    try:
+        return audio_info(SoundBytes(name, sound)).duration
+    except AudioError as error:
+        return f"cannot be read: {str(error).removeprefix(name).lstrip(': ').rstrip('.')}"
+
+
+def rows_in_place(table: Table, columns: Columns, prefix: str, state: Any) -> Iterator[Entry]:
+    """The rows of parquet files on this machine as utterances, from the place `state` ([file, row]) on.
+
+    Sound is read only where the table does not tell how long it is. A row without an id is called `prefix`-NUMBER, by
+    its place in the table. Raises ManifestError naming the file that is damaged.
+    """
+    start_file, start_row = state or (0, 0)
+    before = 0
+    for number, name in enumerate(table.files):
+        path = Path(name)
+        with open_table(path) as opened:
+            if number >= start_file:
+                yield from _rows_of(
+                    opened, path, columns, prefix, before, start_row if number == start_file else 0, number
+                )
+            before += opened.metadata.num_rows
+
+
+def _rows_of(
+    opened: Any, path: Path, columns: Columns, prefix: str, before: int, start: int, number: int
+) -> Iterator[Entry]:
+    import pyarrow as arrow
+
+    part = _sound_leaf(path, opened.schema_arrow, columns.audio)
+    suffix = _address_suffix(path, opened.schema_arrow, columns.audio)
+    first = 0
+    for group in range(opened.num_row_groups):
+        rows = opened.metadata.row_group(group).num_rows
+        if first + rows <= start:
+            first += rows
+            continue
+        listen = part is not None and (columns.duration is None or _may_lack(opened, group, part))
+        wanted = columns.words + ([columns.audio] if listen or part is None else [])
+        try:
+            for batch in opened.iter_batches(_SOUNDS if listen else _ROWS, row_groups=[group], columns=wanted):
+                for at, row in enumerate(batch.to_pylist(), start=first):
+                    if at >= start:
+                        address = Path(f"{path}#{at}{suffix}")
+                        yield _entry(row, columns, path, address, f"{prefix}-{before + at:09d}", listen or part is None)
+                first += batch.num_rows
+                yield Checkpoint([number, max(first, start)])
+        except (OSError, arrow.ArrowException) as error:
+            raise ManifestError(
+                f"{path}: is damaged in row group {group} ({one_line(error)}); fetch it again, and give the same "
+                "command again to go on."
+            ) from error
+
+
+def _entry(row: dict[str, Any], columns: Columns, path: Path, address: Path, fallback: str, listen: bool) -> Entry:
+    record = columns.record(row, fallback)
+    duration = record.get("duration", UNKNOWN)
+    if not listen:
+        return utterance_of(record, address, duration)
+    sound, beside = sound_of(row[columns.audio])
+    if sound is None and beside is not None:
+        return utterance_of(record, path.parent / beside, UNKNOWN)
+    if not sound:
+        return Skipped(record["id"], str(address), NO_AUDIO)
+    if "duration" not in record:
+        duration = measure(sound, str(address))
+        if isinstance(duration, str):
+            return Skipped(record["id"], str(address), duration)
+    return utterance_of(record, address, duration)
+
+
+def sound_of(value: Any) -> tuple[bytes | None, str | None]:
+    """The encoded sound of a cell, and the path it has: of a struct, of bytes alone, or of a path alone."""
+    if isinstance(value, dict):
+        return value.get("bytes"), value.get("path")
+    return (None, value) if isinstance(value, str) else (value, None)
+
+
+def _sound_leaf(path: Path, schema: Any, column: str) -> str | None:
+    """The name of the parquet column with the bytes; None where the column holds paths."""
+    from pyarrow import types
+
+    kind = schema.field(column).type
+    return None if types.is_string(kind) or types.is_large_string(kind) else sound_column(path, schema, column)
+
+
+def _address_suffix(path: Path, schema: Any, column: str) -> str:
+    """What an address needs to say of the column: nothing where it would be found without."""
+    try:
+        found = sound_column(path, schema)
+    except AudioError:
+        return f":{column}"
+    return "" if found in (column, f"{column}.bytes") else f":{column}"
+
+
+def _may_lack(opened: Any, group: int, part: str) -> bool:
+    """Whether a row of a row group may have no sound, as far as its statistics tell."""
+    held = opened.metadata.row_group(group)
+    for index in range(held.num_columns):
+        column = held.column(index)
+        if column.path_in_schema == part:
+            return not (column.is_stats_set and column.statistics.has_null_count and column.statistics.null_count == 0)
+    return True
