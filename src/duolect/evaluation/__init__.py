@@ -1,4 +1,4 @@
-"""Word errors, BLEU and chrF, intervals and paired tests, hallucination, speed and memory accounting, hypothesis files (no torch)."""
+"""Word errors, BLEU and chrF, intervals and tests, hallucination, speed and memory, hypothesis files (no torch)."""
 
 from duolect.evaluation.hallucination import (
     PairedRate,
@@ -10,6 +10,9 @@ from duolect.evaluation.hallucination import (
     panel_of,
 )
 from duolect.evaluation.intervals import Interval, Paired, bootstrap_interval, paired
+from duolect.evaluation.mapsswe import Mapsswe
+from duolect.evaluation.normalisers import NORMALISERS, Normaliser, normaliser_function
+from duolect.evaluation.pairs import Pair, all_pairs, holm
 from duolect.evaluation.results import (
     HypothesisRow,
     RunRecord,
@@ -21,11 +24,9 @@ from duolect.evaluation.results import (
 )
 from duolect.evaluation.score import (
     Blocks,
-    Normaliser,
     Score,
     compare_scores,
     manifest_references,
-    normaliser_function,
     score_file,
     score_run,
 )
@@ -37,15 +38,18 @@ from duolect.evaluation.translation import (
     compare_translations,
     score_translations,
 )
-from duolect.evaluation.words import ALIGNER, WordErrors, align, word_errors
+from duolect.evaluation.words import ALIGNER, WordErrors, align, is_same, word_errors
 
 __all__ = [
     "ALIGNER",
+    "NORMALISERS",
     "Blocks",
     "HypothesisRow",
     "Interval",
     "Latency",
+    "Mapsswe",
     "Normaliser",
+    "Pair",
     "Paired",
     "PairedRate",
     "PairedTranslation",
@@ -61,10 +65,13 @@ __all__ = [
     "TranslationScore",
     "WordErrors",
     "align",
+    "all_pairs",
     "bootstrap_interval",
     "compare_panels",
     "compare_scores",
     "compare_translations",
+    "holm",
+    "is_same",
     "manifest_references",
     "normaliser_function",
     "paired",

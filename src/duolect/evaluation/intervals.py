@@ -6,11 +6,11 @@ the pooled WER of each replica is computed, and the middle 95 % of the replicas 
 *Probability of improvement* (same paper): the share of replicas in which the system makes fewer errors than the
 baseline on the same drawn utterances; replicas with equally many count one half.
 
-*p-value*: the two-sided matched-pairs randomisation test (Fisher-Pitman; "approximate randomisation" in Noreen 1989).
-If both systems were alike, each utterance's difference in errors could as well have the opposite sign; p is the share
-of sign assignments whose total difference is at least as large as the one seen. All 2^n assignments are enumerated
-when few utterances differ, otherwise as many as there are replicas are drawn and p = (1 + hits) / (1 + drawn). Unlike a
-p-value read off bootstrap replicas it stays valid for few utterances: a single one always gives p = 1.
+*p-value*: the two-sided matched-pairs randomisation test (Fisher-Pitman; approximated by draws in Noreen 1989, exact
+here). If both systems were alike, each utterance's difference in errors could as well have the opposite sign; p is the
+share of all 2^n sign assignments whose total difference is at least as large as the one seen. Errors are whole
+numbers, so the distribution of that total is found by convolution rather than by drawing from it. Unlike a p-value
+read off bootstrap replicas it stays valid for few utterances: a single one always gives p = 1.
 
 kaldialign's `bootstrap_wer_ci` does the same bootstrap but gives a symmetric mean ± 1.96 σ, counts ties as no
 improvement, has no p-value, and draws through the C++ library's implementation-defined distribution, so that its last
@@ -98,11 +98,8 @@ def interval_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed:
     None for fewer than two utterances: one alone says nothing of the spread. Reproducible by `seed`.
     Raises ScoringError when there are no reference words.
     """
-    _check_words(counts_N4)
-    if len(counts_N4) < 2:
-        return None
-    errors_R, words_R = _replicas(counts_N4[:, :3].sum(axis=1), counts_N4[:, 3], replicas, seed)
-    return _percentiles(errors_R, words_R)
+    drawn = replicas_of_counts(counts_N4, replicas=replicas, seed=seed)
+    return drawn.interval if len(counts_N4) > 1 else None
 
 
 def pooled_by_block(counts_N4: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
@@ -113,12 +110,40 @@ def pooled_by_block(counts_N4: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
     return counts_K4
 
 
+@dataclass(frozen=True)
+class Replicas:
+    """Errors and reference words of each bootstrap replica, int64 (R,); equal seeds draw the same utterances."""
+
+    errors_R: np.ndarray
+    words_R: np.ndarray
+
+    @property
+    def interval(self) -> Interval:
+        """The middle 95 % of the error rates; it says nothing where there is only one part to draw."""
+        return _percentiles(self.errors_R, self.words_R)
+
+
+def replicas_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> Replicas:
+    """Bootstrap replicas of one system's counts (N, 4): for its interval, and for `paired_of_counts` with others.
+
+    Raises ScoringError when there are no reference words.
+    """
+    _check_words(counts_N4)
+    return Replicas(*_replicas(counts_N4[:, :3].sum(axis=1), counts_N4[:, 3], replicas, seed))
+
+
 def paired_of_counts(
-    baseline_N4: np.ndarray, counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED
+    baseline_N4: np.ndarray,
+    counts_N4: np.ndarray,
+    *,
+    replicas: int = REPLICAS,
+    seed: int = SEED,
+    drawn: tuple[Replicas, Replicas] | None = None,
 ) -> Paired:
     """Compare two systems by their counts (N, 4) of the same utterances in the same order.
 
-    Raises ScoringError when the utterances cannot be the same ones.
+    `drawn`: the `replicas_of_counts` of both with these `replicas` and `seed`, where they are known; nothing is then
+    drawn, and the result is the same. Raises ScoringError when the utterances cannot be the same ones.
     """
     if len(baseline_N4) != len(counts_N4) or (baseline_N4[:, 3] != counts_N4[:, 3]).any():
         raise ScoringError("a paired test needs both systems' errors on the same utterances in the same order.")
@@ -127,14 +152,17 @@ def paired_of_counts(
     baseline_N, errors_N = baseline_N4[:, :3].sum(axis=1), counts_N4[:, :3].sum(axis=1)
     gain_N = errors_N - baseline_N
     total = int(words_N.sum())
-    gain_R, words_R = _replicas(gain_N, words_N, replicas, seed)
+    if drawn is None:
+        gain_R, words_R = _replicas(gain_N, words_N, replicas, seed)
+    else:
+        gain_R, words_R = drawn[1].errors_R - drawn[0].errors_R, drawn[0].words_R
     return Paired(
         baseline_wer=int(baseline_N.sum()) / total,
         wer=int(errors_N.sum()) / total,
         difference=int(gain_N.sum()) / total,
         interval=_percentiles(gain_R, words_R) if len(gain_N) > 1 else None,
         probability_of_improvement=float((gain_R < 0).mean() + 0.5 * (gain_R == 0).mean()),
-        p_value=randomisation_p_value(gain_N, replicas=replicas, seed=seed),
+        p_value=randomisation_p_value(gain_N),
         utterances=len(gain_N),
         differing=int(np.count_nonzero(gain_N)),
         seed=seed,
@@ -142,27 +170,33 @@ def paired_of_counts(
     )
 
 
-def randomisation_p_value(differences_N: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> float:
-    """Two-sided matched-pairs randomisation test of "the integer differences are as likely positive as negative".
+def randomisation_p_value(differences_N: np.ndarray, **_: int) -> float:
+    """Exact two-sided matched-pairs randomisation test of "integer differences are as likely positive as negative".
 
-    Exact when 2^(differing utterances) is at most `replicas`; otherwise Monte Carlo with `replicas` draws and `seed`.
+    The total of all signed differences is Σ_v v (2 Bin(n_v, ½) − n_v) over the sizes v of a difference, of which there
+    are n_v; the distributions of these sums are convolved, without what lies beyond 20 standard deviations of each:
+    a p-value below 1e-80 is not resolved.
     """
-    nonzero = differences_N[differences_N != 0].astype(np.float64)
-    seen = abs(nonzero.sum())
-    count = len(nonzero)
-    if count == 0:
-        return 1.0
-    if 2**count <= replicas:
-        signs = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        return float((np.abs((2.0 * signs - 1.0) @ nonzero) >= seen).mean())
-    rng = np.random.default_rng(seed)
-    hits, whole_bytes, step = 0, -(-count // 8), max(1, _CHUNK // count)
-    for start in range(0, replicas, step):
-        rows = min(step, replicas - start)
-        bits = np.unpackbits(rng.integers(0, 256, (rows, whole_bytes), dtype=np.uint8), axis=1, count=count)
-        # Σ(±d) = 2 Σ(bit·d) − Σd; integers below 2^53, so exact.
-        hits += int((np.abs(2.0 * (bits @ nonzero) - nonzero.sum()) >= seen).sum())
-    return (1 + hits) / (1 + replicas)
+    sizes_V, counts_V = np.unique(np.abs(differences_N[differences_N != 0]).astype(np.int64), return_counts=True)
+    chances, middle = np.ones(1), 0  # the total is 2 (place − middle): totals lie 2 apart
+    for size, count in zip(sizes_V.tolist(), counts_V.tolist(), strict=True):
+        heads, least = _fair_coins(count)
+        flips = np.zeros(size * (len(heads) - 1) + 1)
+        flips[::size] = heads
+        chances = np.convolve(chances, flips)
+        middle += size * (count - 2 * least)
+    totals = 2 * np.arange(len(chances)) - middle
+    share = float(chances[np.abs(totals) >= abs(int(differences_N.sum()))].sum())
+    return min(1.0, max(share, 2.0 ** max(1 - int(counts_V.sum()), -1000)))
+
+
+def _fair_coins(count: int) -> tuple[np.ndarray, int]:
+    """Chances of numbers of heads among `count` fair coins, up to 20 standard deviations from the middle; the least."""
+    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, count + 1)))))
+    chances = np.exp(log_factorial[-1] - log_factorial - log_factorial[::-1] - count * np.log(2))
+    reach = int(10 * count**0.5)
+    least = max(0, count // 2 - reach)
+    return chances[least : count - least + 1], least
 
 
 def _replicas(values_N: np.ndarray, words_N: np.ndarray, replicas: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

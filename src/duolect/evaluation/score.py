@@ -3,34 +3,37 @@
 Rules, all reported in the Score:
 * an utterance whose reference is empty after normalisation is dropped (WER is undefined there) and counted;
 * an utterance that was skipped in recognition counts as deleted, unless asked otherwise: a system gains nothing by it;
-* hypotheses and references that do not belong together are an error, never a smaller test set.
+* hypotheses and references that do not belong together are an error, never a smaller test set;
+* the chunks of a recording are joined first where their reference is the whole recording's (`chunks`);
+* the normaliser's name decides the whole regime (`regimes`): what is dropped, and whether compounds are merged.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from duolect.errors import ScoringError
+from duolect.evaluation.chunks import has_chunks, merge_chunks
 from duolect.evaluation.intervals import (
     REPLICAS,
     SEED,
     Interval,
     Paired,
-    interval_of_counts,
+    Replicas,
     paired_of_counts,
     pooled_by_block,
+    replicas_of_counts,
 )
+from duolect.evaluation.normalisers import Normaliser, normaliser_function
+from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped, read_run
-from duolect.evaluation.words import ALIGNER, WordErrors, utterance_counts
-
-Normaliser = Literal["plain", "none"]
-"""plain: `duolect.text.normalise` on both sides; none: texts are only split at white space."""
+from duolect.evaluation.words import WordErrors, utterance_counts
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,14 @@ class Score:
     skipped: int
     """Utterances the system did not recognise."""
     skipped_as_deletions: bool
-    normaliser: str
+    normaliser: Normaliser
+    """The name of the regime (`regimes.regime_of`)."""
+    normaliser_version: str = ""
+    """Whose rules, at which version; empty for our own."""
     aligner: str
+    """What counted the errors, and whether compounds were merged."""
+    marked_references: int = 0
+    """Utterances dropped because the reference says that they are not to be scored."""
     seed: int
     replicas: int
     blocks: str | None = None
@@ -72,11 +81,20 @@ class Score:
     """Substitutions, deletions, insertions and reference words of each, in the order of `ids`."""
     block_N: tuple[str, ...] = field(default=(), repr=False)
     """The block of each, in the order of `ids`; empty without blocks."""
+    texts_N: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Reference and hypothesis of each as they were compared, words parted by single spaces."""
+    drawn: Replicas | None = field(default=None, repr=False, compare=False)
+    """The bootstrap replicas behind the interval: paired comparisons use them again."""
 
     @property
     def wer(self) -> float:
         """Pooled word error rate as a fraction."""
         return self.errors.wer
+
+    @property
+    def merge_compounds(self) -> bool:
+        """Whether compounds are merged when errors are counted, as `align` then must be told."""
+        return regime_of(self.normaliser).merge_compounds
 
     @property
     def units(self) -> int:
@@ -100,26 +118,17 @@ class Score:
             "utterances": self.utterances,
             "empty_references": self.empty_references,
             "empty_reference_words": self.empty_reference_words,
+            "marked_references": self.marked_references,
             "skipped": self.skipped,
             "skipped_as_deletions": self.skipped_as_deletions,
             "normaliser": self.normaliser,
+            "normaliser_version": self.normaliser_version,
             "aligner": self.aligner,
             "blocks": self.blocks,
             "independent_parts": self.units,
             "seed": self.seed,
             "replicas": self.replicas,
         }
-
-
-def normaliser_function(name: str) -> Callable[[str], str]:
-    """The function behind a `Normaliser` name. Raises ScoringError for a name that is none."""
-    if name == "plain":
-        from duolect.text.normalise import normalise
-
-        return normalise
-    if name == "none":
-        return str
-    raise ScoringError(f"unknown normaliser {name!r}; known are {', '.join(get_args(Normaliser))}.")
 
 
 def score_run(
@@ -141,40 +150,63 @@ def score_run(
     Raises ScoringError for ids that are duplicate, unknown or missing, for rows without any reference, and when nothing
     is left to score.
     """
-    normalised = normaliser_function(normaliser)
-    pairs = texts_of(rows, references, skipped, skipped_as_deletions)
-    ids, texts, spoken, empty, empty_words = [], [], [], 0, 0
+    normalised, regime = normaliser_function(normaliser), regime_of(normaliser)
+    pairs = _pairs(list(rows), references, skipped, skipped_as_deletions)
+    ids, texts, spoken, empty, empty_words, marked = [], [], [], 0, 0, 0
     for key in sorted(pairs):
         reference, hypothesis = (normalised(text).split() for text in pairs[key])
         if not reference:
             empty, empty_words = empty + 1, empty_words + len(hypothesis)
             continue
+        if regime.not_scored and " ".join(reference) in regime.not_scored:
+            marked += 1
+            continue
         ids.append(key)
         texts.append(reference)
         spoken.append(hypothesis)
     if not ids:
-        raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference.")
+        also = f", {marked} marked as not to be scored" if marked else ""
+        raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference{also}.")
 
-    counts_N4 = utterance_counts(texts, spoken)
+    counts_N4 = utterance_counts(texts, spoken, merge_compounds=regime.merge_compounds)
     block_N = () if blocks is None else tuple(blocks.of.get(key, f"utterance {key}") for key in ids)
-    drawn = counts_N4 if blocks is None else pooled_by_block(counts_N4, block_N)
+    parts = counts_N4 if blocks is None else pooled_by_block(counts_N4, block_N)
+    drawn = replicas_of_counts(parts, replicas=replicas, seed=seed)
     return Score(
         errors=WordErrors.pooled(counts_N4),
-        interval=interval_of_counts(drawn, replicas=replicas, seed=seed),
+        interval=drawn.interval if len(parts) > 1 else None,
         utterances=len(ids),
         empty_references=empty,
         empty_reference_words=empty_words,
         skipped=len(skipped),
         skipped_as_deletions=skipped_as_deletions,
         normaliser=normaliser,
-        aligner=ALIGNER,
+        normaliser_version=regime.version,
+        aligner=regime.aligner,
+        marked_references=marked,
         seed=seed,
         replicas=replicas,
         blocks=None if blocks is None else blocks.name,
         ids=tuple(ids),
         counts_N4=counts_N4,
         block_N=block_N,
+        texts_N=tuple((" ".join(r), " ".join(h)) for r, h in zip(texts, spoken, strict=True)),
+        drawn=drawn,
     )
+
+
+def _pairs(
+    rows: list[HypothesisRow],
+    references: Mapping[str, str] | None,
+    skipped: Sequence[Skipped],
+    skipped_as_deletions: bool,
+) -> dict[str, tuple[str, str]]:
+    """As `texts_of`, of whole recordings where the rows are chunks of them."""
+    pairs = texts_of(rows, references, skipped, skipped_as_deletions)
+    if not has_chunks(rows, references):
+        return pairs
+    rows, references, skipped = merge_chunks(rows, references, skipped)
+    return texts_of(rows, references, skipped, skipped_as_deletions)
 
 
 def texts_of(
@@ -258,12 +290,19 @@ def compare_scores(baseline: Score, other: Score) -> Paired:
         raise ScoringError(
             f"scores under the normalisers {baseline.normaliser!r} and {other.normaliser!r} cannot be compared."
         )
+    for one, two in ((baseline.normaliser_version, other.normaliser_version), (baseline.aligner, other.aligner)):
+        if one != two:
+            raise ScoringError(
+                f"scores made with {one or 'no version'!r} and {two or 'no version'!r} cannot be compared."
+            )
     if baseline.ids != other.ids:
         apart = sorted(set(baseline.ids) ^ set(other.ids))
         raise ScoringError(f"a paired test needs the same utterances; {named(apart)} scored in only one of the runs.")
     if baseline.block_N != other.block_N:
         raise ScoringError("a paired test needs the same blocks of utterances in both runs.")
-    return paired_of_counts(baseline.counts_K4, other.counts_K4, replicas=other.replicas, seed=other.seed)
+    like = (baseline.replicas, baseline.seed) == (other.replicas, other.seed)
+    drawn = (baseline.drawn, other.drawn) if like and baseline.drawn and other.drawn else None
+    return paired_of_counts(baseline.counts_K4, other.counts_K4, replicas=other.replicas, seed=other.seed, drawn=drawn)
 
 
 def _unique(ids: Sequence[str], what: str) -> None:
