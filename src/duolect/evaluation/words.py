@@ -4,6 +4,9 @@ WER = (substitutions + deletions + insertions) / reference words, pooled over ut
 per-utterance rates. Where several alignments have the same cost, the split into S, D and I is kaldialign's choice; the
 WER does not depend on it.
 
+With compounds merged, as the Open ASR leaderboard counts since June 2026, neighbouring words of one side that together
+spell one word of the other match it at no cost ("white paper", "whitepaper"); the number of reference words stays.
+
 Shape suffixes: N utterances; the four columns of `counts_N4` are substitutions, deletions, insertions, reference words.
 """
 
@@ -20,6 +23,7 @@ import numpy as np
 from duolect.errors import ScoringError
 
 ALIGNER = f"kaldialign {version('kaldialign')}, unit costs"
+MERGING_ALIGNER = f"{ALIGNER}, compounds merged"
 
 Words = str | Sequence[str]
 """One utterance: words, or a text that is split at white space."""
@@ -66,7 +70,9 @@ def split(words: Words) -> list[str]:
     return words.split() if isinstance(words, str) else list(words)
 
 
-def utterance_counts(references: Sequence[Words], hypotheses: Sequence[Words]) -> np.ndarray:
+def utterance_counts(
+    references: Sequence[Words], hypotheses: Sequence[Words], *, merge_compounds: bool = False
+) -> np.ndarray:
     """Error counts of each utterance: int64 (N, 4) = substitutions, deletions, insertions, reference words.
 
     Raises ScoringError when the two lists are not equally long.
@@ -75,24 +81,34 @@ def utterance_counts(references: Sequence[Words], hypotheses: Sequence[Words]) -
         raise ScoringError(f"{len(references)} references cannot be paired with {len(hypotheses)} hypotheses.")
     counts_N4 = np.zeros((len(references), 4), dtype=np.int64)
     for n, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True)):
-        found = kaldialign.edit_distance(split(reference), split(hypothesis))
+        found = kaldialign.edit_distance(split(reference), split(hypothesis), merge_compounds=merge_compounds)
         counts_N4[n] = found["sub"], found["del"], found["ins"], found["ref_len"]
     return counts_N4
 
 
-def word_errors(references: Sequence[Words], hypotheses: Sequence[Words]) -> WordErrors:
+def word_errors(
+    references: Sequence[Words], hypotheses: Sequence[Words], *, merge_compounds: bool = False
+) -> WordErrors:
     """Pooled word errors of a list of utterances. Texts are compared as they are: normalise them first.
 
     Raises ScoringError when the two lists are not equally long.
     """
-    return WordErrors.pooled(utterance_counts(references, hypotheses))
+    return WordErrors.pooled(utterance_counts(references, hypotheses, merge_compounds=merge_compounds))
 
 
-def align(reference: Words, hypothesis: Words) -> list[tuple[str | None, str | None]]:
+def align(reference: Words, hypothesis: Words, *, merge_compounds: bool = False) -> list[tuple[str | None, str | None]]:
     """One best alignment, in order: (r, h) equal or substituted, (r, None) deleted, (None, h) inserted.
 
-    For display; its number of errors is that of `word_errors`.
+    For display; its number of errors (see `is_same`) is that of `word_errors`. A merged compound is one pair, the words
+    of the side that has several parted by spaces: ("white paper", "whitepaper").
     """
     # The empty string never is a word, so it can stand for the gap.
-    pairs = kaldialign.align(split(reference), split(hypothesis), "")
+    pairs = kaldialign.align(split(reference), split(hypothesis), "", merge_compounds=merge_compounds)
     return [(r or None, h or None) for r, h in pairs]
+
+
+def is_same(reference: str | None, hypothesis: str | None) -> bool:
+    """Whether a pair of `align` is no error: the same word, or a merged compound of the same letters."""
+    if reference is None or hypothesis is None:
+        return False
+    return reference == hypothesis or reference.replace(" ", "") == hypothesis.replace(" ", "")

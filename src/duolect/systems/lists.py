@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from duolect.evaluation import Normaliser
-from duolect.evaluation.score import normaliser_function
+from duolect.evaluation.normalisers import normaliser_function
 from duolect.evaluation.words import utterance_counts
 from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context
