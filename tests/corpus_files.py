@@ -36,7 +36,7 @@ def imported(name: str, source: Path, out: Path, *, splits: tuple[str, ...] = ()
 
 def rows(manifest: Path) -> list[dict[str, Any]]:
     """The lines of a manifest as they are written."""
-    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").split("\n") if line]
 
 
 def skipped(manifest: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from duolect.data.corpora.base import Corpus, Plan, Split, repeatable, sign_files, source_folder
+from duolect.data.corpora.lines import GENDERS
 from duolect.data.cuts import from_cuts
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
@@ -119,16 +120,20 @@ def _converted(cut: Any, where: str, options: LhotseOptions) -> Iterator[Utteran
         source = cut.recording.sources[0].source
         path = Path(os.path.abspath(options.root / source))
     gender = next((s.gender for s in cut.supervisions if getattr(s, "gender", None)), None)
-    fields = {**utterance.fields, **({"gender": gender} if gender and "gender" not in utterance.fields else {})}
+    fields = dict(utterance.fields)
+    if gender:
+        fields.setdefault("gender", GENDERS.get(str(gender).lower(), gender))
     yield replace(utterance, audio_filepath=path, lang=utterance.lang or options.lang, fields=fields)
 
 
 def _pieces(cut: Any) -> Iterator[Any]:
     """The cut itself where one supervision spans it, or a cut for each of its supervisions."""
+    from lhotse import MonoCut
     from lhotse.utils import fastcopy
 
     alone = cut.supervisions[0] if len(cut.supervisions) == 1 else None
-    if alone is not None and abs(alone.start) <= _SAME and abs(alone.end - cut.duration) <= _SAME:
+    spanned = alone is not None and abs(alone.start) <= _SAME and abs(alone.end - cut.duration) <= _SAME
+    if spanned or not isinstance(cut, MonoCut) or not cut.supervisions:  # what is no MonoCut is refused later
         yield cut
         return
     for supervision in cut.supervisions:
