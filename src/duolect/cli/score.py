@@ -38,6 +38,11 @@ class Score:
     blocks: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (speaker, session …) that says which depend on one another: intervals and tests of
     word errors draw all with the same value together."""
+    panel: bool = False
+    """Also print the hallucination panel: how often each system writes what nobody said. Utterances without a word in
+    their reference, which have no word error rate, are in it as non-speech."""
+    panel_list: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """With the panel, list the N utterances of each file that show most signs of hallucination."""
     markdown: bool = False
     """Print Markdown."""
 
@@ -49,6 +54,7 @@ def run(arguments: list[str]) -> int:
         raise ConfigError("no hypothesis file is given.")
     from duolect.reports import compare_files, markdown_table, print_table
 
+    panel = asked.panel or asked.panel_list > 0
     tables = compare_files(
         asked.files,
         manifest=asked.manifest,
@@ -56,6 +62,7 @@ def run(arguments: list[str]) -> int:
         normaliser=asked.normaliser,
         metric=asked.metric,
         blocks=asked.blocks,
+        allow_empty=panel,
     )
     for number, table in enumerate(tables):
         if asked.markdown:
@@ -63,4 +70,22 @@ def run(arguments: list[str]) -> int:
         else:
             print("\n" if number else "", end="")
             print_table(table)
+    if panel:
+        print("\n" if tables else "", end="")
+        _print_panel(asked)
     return 0
+
+
+def _print_panel(asked: Score) -> None:
+    from duolect.reports import panel_files, panels_markdown, print_panels, worst_utterances
+
+    panels = panel_files(
+        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser, blocks=asked.blocks
+    )
+    if asked.markdown:
+        print(panels_markdown(panels, asked.by), end="")
+    else:
+        print_panels(panels, asked.by)
+    for system in panels[0].systems if asked.panel_list > 0 else ():
+        print()
+        print("\n".join(worst_utterances(system, asked.panel_list)))

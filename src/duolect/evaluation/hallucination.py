@@ -43,10 +43,13 @@ from duolect.text.normalise import normalise
 Kind = Literal["speech", "non-speech"]
 NON_SPEECH = "non_speech_"
 TITLES = {
-    "any": "any of the signs below but too short",
+    "any": "any sign",
+    "output": "any text",
+    "characters": "characters/min",
+    "words": "words/min",
     "wer": "WER above 100 %",
-    "long": "too long",
-    "short": "too short",
+    "long": "too many words",
+    "short": "too few words",
     "insertions": "inserted words in a row",
     "loop": "repeats itself",
     "compression": "compresses too well",
@@ -54,11 +57,8 @@ TITLES = {
     "unfinished": "no end found",
     "refusal": "speaks of itself",
     "stock": "stock phrase",
-    "output": "any text",
-    "characters": "characters per minute",
-    "words": "words per minute",
 }
-"""What each sign is called in a table, without its threshold."""
+"""What each sign is called in a table, without its threshold; any sign is any but too few words."""
 PER_MINUTE = ("characters", "words")
 _NO_END = ("truncated", "unfinished")
 _WITHOUT_REFERENCE = ("loop", "compression", "fast", "unfinished", "refusal", "stock")
@@ -91,7 +91,7 @@ class PanelConfig:
     characters_free: int = 10
     """`fast`: so many characters more are granted, as the same cap grants 2 tokens: a short word in a short file."""
     transcripts: bool = True
-    """False for translations: their words need not be those of the reference, `wer` and `insertions` are not defined."""
+    """False for translations, where other words can be right too: `wer` and `insertions` are not defined."""
 
     def __post_init__(self) -> None:
         for name in ("wer", "longest", "shortest", "compression", "characters_per_second"):
@@ -242,13 +242,13 @@ def panel_of(
 
     Words are counted and aligned after `normaliser`; characters per second, compression and phrases are of the text as
     it is written. For non-speech, sound events in brackets ("[music]") are no text.
-    Raises ScoringError for ids that are duplicate, unknown or missing, and where there is no row.
+    Raises ScoringError for ids that are duplicate, unknown or missing, and for no row at all.
     """
     rows, config = list(rows), thresholds or PanelConfig()
     normalised = normaliser_function(normaliser)
     given = rows if references is not None else [dataclasses.replace(r, reference=r.reference or "") for r in rows]
     texts_of(given, references, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
-    if not rows:
+    if not rows and not skipped:
         raise ScoringError("the hallucination panel needs at least one hypothesis.")
     rows.sort(key=lambda row: row.id)
     found: list[_Found] = []
@@ -288,7 +288,7 @@ def compare_panels(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
     """Rate name → the paired comparison on the utterances for which both panels define it; none for the others.
 
     Seed and replicas are `other`'s. Raises ScoringError where thresholds, normalisers or blocks differ, or the two have
-    no utterance in common.
+    no utterance in common though both have some.
     """
     if (baseline.normaliser, baseline.config) != (other.normaliser, other.config):
         raise ScoringError("panels under different normalisers or thresholds cannot be compared.")
@@ -297,7 +297,7 @@ def compare_panels(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
     places = ({key: n for n, key in enumerate(panel.ids)} for panel in (baseline, other))
     first, second = places
     common = [key for key in baseline.ids if key in second]
-    if not common:
+    if not common and baseline.ids and other.ids:
         raise ScoringError("the two runs have no utterance in common.")
     rows_1, rows_2 = [first[key] for key in common], [second[key] for key in common]
     pairs = {}
@@ -406,6 +406,7 @@ def _table(found: Sequence[_Found]) -> dict[str, np.ndarray]:
     for kind, prefix in (("speech", ""), ("non-speech", NON_SPEECH)):
         for name in TITLES:
             counts_N2 = np.array([_counts(f, name) if f.kind == kind else (0, 0) for f in found], dtype=np.int64)
+            counts_N2 = counts_N2.reshape(-1, 2)
             if counts_N2[:, 1].any():
                 table[prefix + name] = counts_N2
     return table

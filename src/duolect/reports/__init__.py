@@ -3,14 +3,17 @@
 from duolect.reports.attention import save_attention
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
 from duolect.reports.page import page, write_page
+from duolect.reports.panel import PanelComparison, PanelResult, panels_markdown, print_panels, worst_utterances
 from duolect.reports.plots import curves_svg, save_png, speed_svg
-from duolect.reports.runs import compare_files
+from duolect.reports.runs import compare_files, panel_files
 from duolect.reports.summary import difference_sentence, findings
 from duolect.reports.table import markdown_table, print_table, terminal_table
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
 __all__ = [
     "Comparison",
+    "PanelComparison",
+    "PanelResult",
     "SystemResult",
     "TrainingCurve",
     "TranslationComparison",
@@ -21,6 +24,9 @@ __all__ = [
     "findings",
     "markdown_table",
     "page",
+    "panel_files",
+    "panels_markdown",
+    "print_panels",
     "print_table",
     "read_curve",
     "save_attention",
@@ -28,5 +34,6 @@ __all__ = [
     "speed_svg",
     "system_result",
     "terminal_table",
+    "worst_utterances",
     "write_page",
 ]

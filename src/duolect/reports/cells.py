@@ -87,7 +87,7 @@ def draw_terminal(title: str, wanted: Sequence[Column], legend: Sequence[str], w
     """The table and its legend for a terminal of `width` columns; what does not fit is left out and named."""
     wanted, dropped = list(wanted), []
     for dispensable in _DISPENSABLE:
-        if _natural_width(wanted) <= width:
+        if natural_width(wanted) <= width:
             break
         if any(column.title == dispensable for column in wanted):
             wanted = [column for column in wanted if column.title != dispensable]
@@ -143,7 +143,7 @@ def each(systems: Sequence[Any], text: Callable[[Any], Any]) -> str:
     return f"{usual} ({others})"
 
 
-def _natural_width(wanted: Sequence[Column]) -> int:
+def natural_width(wanted: Sequence[Column]) -> int:
     """Characters the table needs with system names wrapped at `_NAME_WIDTH` and two between columns."""
     heads = [_HEADS.get(column.title, column.title).splitlines() for column in wanted]
     widths = [

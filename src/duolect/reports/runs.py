@@ -14,15 +14,20 @@ from duolect.evaluation import (
     Blocks,
     HypothesisRow,
     Normaliser,
+    PanelConfig,
     RunRecord,
     TranslationMetric,
+    compare_panels,
     compare_translations,
     manifest_references,
+    normaliser_function,
+    panel_of,
     read_run,
     score_translations,
 )
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
+from duolect.reports.panel import PanelComparison, PanelResult
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
 Metric = Literal["auto", "wer", "bleu", "chrf"]
@@ -36,6 +41,15 @@ class _Run:
     record: RunRecord
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some utterances of the test set, in all runs."""
+
+    title: str
+    runs: Sequence[_Run]
+    references: Mapping[str, str] | None
+
+
 def compare_files(
     files: Sequence[Path],
     *,
@@ -44,6 +58,7 @@ def compare_files(
     normaliser: Normaliser = "plain",
     metric: Metric = "auto",
     blocks: str | None = None,
+    allow_empty: bool = False,
 ) -> list[Comparison] | list[TranslationComparison]:
     """The comparison of hypothesis files of the same utterances, the first of them the baseline; then, where `by` names
     a field (corpus, speaker …), one for each of its values.
@@ -52,30 +67,111 @@ def compare_files(
     metric: "auto" is the word error rate for transcripts, BLEU and chrF for translations. Several languages of
     translations, each of which has scores of its own, have a table each and none together.
     blocks: a field (speaker, session …) whose utterances are drawn together for intervals and tests of word errors.
+    A value of `by` whose references have no words has no WER and is left out; where none at all have any, that is an
+    error, or with allow_empty no comparison.
     Raises ScoringError for files that cannot be compared, ConfigError where no utterance has the field.
     """
     runs = _read(files)
     translated = _translated(runs)
     metrics: tuple[TranslationMetric, ...] = METRICS if metric == "auto" else (metric,) if metric != "wer" else ()
     as_translations = metric in METRICS or (translated and metric == "auto")
-    target = "translation" if translated or as_translations else "text"
-    references = manifest_references(manifest, target) if manifest is not None else None
-    parts: list[tuple[str, list[_Run], Mapping[str, str] | None]] = []
-    if not (as_translations and by == "target_lang"):
-        title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
-        parts.append((title, runs, references))
+    references = _references(manifest, translated or as_translations)
+    title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
+    parts = _parts(title, runs, references, by, manifest)
+    if as_translations and by == "target_lang":
+        parts = parts[1:]
+    if as_translations and blocks is not None:
+        raise ConfigError("--blocks: belongs to word errors; BLEU and chrF are resampled by utterances.")
+    if as_translations:
+        return [_translations(part.title, part.runs, part.references, metrics) for part in parts]
+    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
+    # A group without reference words (silence, noise) has no WER, and is no fault.
+    must = () if allow_empty else parts[:1]
+    kept = [part for part in parts if part in must or _scored(part, normaliser)]
+    return [_comparison(part.title, part.runs, part.references, normaliser, drawn) for part in kept]
+
+
+def panel_files(
+    files: Sequence[Path],
+    *,
+    manifest: Path | None = None,
+    by: str | None = None,
+    normaliser: Normaliser = "plain",
+    thresholds: PanelConfig | None = None,
+    blocks: str | None = None,
+) -> list[PanelComparison]:
+    """The hallucination panels of hypothesis files, the first file the baseline; then, where `by` names a field, those
+    of each of its values, titled by the value. Utterances without reference words are in it, as non-speech.
+
+    Arguments and errors are those of `compare_files`; the durations that rows lack are taken from the manifest.
+    """
+    runs = _read(files)
+    translated = _translated(runs)
+    references = _references(manifest, translated)
+    if manifest is not None:
+        runs = _with_durations(runs, manifest)
+    config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
+    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
+    parts = _parts("All utterances", runs, references, by, manifest)
+    return [_panels(part, normaliser, config, drawn, f"{by}: ") for part in parts]
+
+
+def _panels(
+    part: _Part, normaliser: Normaliser, config: PanelConfig, blocks: Blocks | None, prefix: str
+) -> PanelComparison:
+    results: list[PanelResult] = []
+    for run in part.runs:
+        try:
+            panel = panel_of(
+                run.rows,
+                normaliser=normaliser,
+                references=part.references,
+                skipped=run.record.skipped,
+                thresholds=config,
+                blocks=blocks,
+            )
+            paired = compare_panels(results[0].panel, panel) if results else {}
+        except ScoringError as error:
+            raise ScoringError(f"{run.name}: {error}") from error
+        rows = run.rows
+        if part.references is not None:
+            rows = [dataclasses.replace(row, reference=part.references[row.id]) for row in rows]
+        results.append(PanelResult(name=run.name, panel=panel, paired=paired, rows=rows))
+    return PanelComparison(title=part.title.removeprefix(prefix), systems=results)
+
+
+def _references(manifest: Path | None, translated: bool) -> dict[str, str] | None:
+    return None if manifest is None else manifest_references(manifest, "translation" if translated else "text")
+
+
+def _with_durations(runs: Sequence[_Run], manifest: Path) -> list[_Run]:
+    seconds = {utterance.id: utterance.duration for utterance in read_manifest(manifest)}
+
+    def known(row: HypothesisRow) -> HypothesisRow:
+        return row if row.duration is not None else dataclasses.replace(row, duration=seconds.get(row.id))
+
+    return [dataclasses.replace(run, rows=[known(row) for row in run.rows]) for run in runs]
+
+
+def _parts(
+    title: str, runs: Sequence[_Run], references: Mapping[str, str] | None, by: str | None, manifest: Path | None
+) -> list[_Part]:
+    """All utterances; then those of each value of the field `by`, sorted."""
+    parts = [_Part(title, runs, references)]
     if by is not None:
         groups = _groups(by, runs, manifest)
         for value in sorted(set(groups.values())):
             ids = {key for key, found in groups.items() if found == value}
-            part = None if references is None else {key: references[key] for key in ids if key in references}
-            parts.append((f"{by}: {value}", _restricted(runs, ids), part))
-    if as_translations and blocks is not None:
-        raise ConfigError("--blocks: belongs to word errors; BLEU and chrF are resampled by utterances.")
-    if as_translations:
-        return [_translations(title, found, texts, metrics) for title, found, texts in parts]
-    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
-    return [_comparison(title, found, texts, normaliser, drawn) for title, found, texts in parts]
+            texts = None if references is None else {key: references[key] for key in ids if key in references}
+            parts.append(_Part(f"{by}: {value}", _restricted(runs, ids), texts))
+    return parts
+
+
+def _scored(part: _Part, normaliser: Normaliser) -> bool:
+    """Whether some utterance has reference words."""
+    normalised = normaliser_function(normaliser)
+    known = part.references.values() if part.references is not None else (r.reference or "" for r in part.runs[0].rows)
+    return any(normalised(text).split() for text in known)
 
 
 def _translated(runs: Sequence[_Run]) -> bool:
