@@ -139,6 +139,7 @@ def score_run(
     skipped: Sequence[Skipped] = (),
     skipped_as_deletions: bool = True,
     blocks: Blocks | None = None,
+    normalised_already: bool = False,
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Score:
@@ -146,11 +147,12 @@ def score_run(
 
     references: id → text (see `manifest_references`); they then take the place of the rows' own, and every one of them
     must be answered by a row or be in `skipped`. skipped: the run's skip list (`RunRecord.skipped`). blocks: utterances
-    that are drawn together for the interval, and in paired tests.
+    that are drawn together for the interval, and in paired tests. normalised_already: all texts have been through the
+    normaliser before, and are only split (a second time could change them).
     Raises ScoringError for ids that are duplicate, unknown or missing, for rows without any reference, and when nothing
     is left to score.
     """
-    normalised, regime = normaliser_function(normaliser), regime_of(normaliser)
+    normalised, regime = normaliser_function("none" if normalised_already else normaliser), regime_of(normaliser)
     pairs = _pairs(list(rows), references, skipped, skipped_as_deletions)
     ids, texts, spoken, empty, empty_words, marked = [], [], [], 0, 0, 0
     for key in sorted(pairs):
