@@ -30,6 +30,7 @@ COMMANDS = {
     "study": "one question of the papers, answered with your systems and data",
     "stress": "make silence, noise, music and speech under strain, to see what systems make up",
     "score": "word error rates, or BLEU and chrF, with intervals and a paired test",
+    "compare": "any number of systems and hypothesis files on one manifest: table and report",
     "perplexity": "how well language models foretell a text, per token and per word",
 }
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from duolect.evaluation import align, normaliser_function
+from duolect.evaluation import HypothesisRow, align, is_same, normaliser_function
 from duolect.reports.comparison import Comparison, SystemResult
 
 _LONG = 40  # words; longer utterances are hard to compare by eye and are taken only when there are no others
@@ -44,11 +44,11 @@ class Example:
     heard: list[HeardBy]
 
 
-def mark(reference: str, hypothesis: str) -> list[Part]:
-    """The alignment of two (normalised) texts with each step named."""
+def mark(reference: str, hypothesis: str, *, merge_compounds: bool = False) -> list[Part]:
+    """The alignment of two (normalised) texts with each step named; a merged compound is "same"."""
     parts = []
-    for r, h in align(reference, hypothesis):
-        if r == h:
+    for r, h in align(reference, hypothesis, merge_compounds=merge_compounds):
+        if is_same(r, h):
             parts.append(Part("same", r or "", h or ""))
         elif h is None:
             parts.append(Part("deleted", r or "", ""))
@@ -65,11 +65,17 @@ def examples(comparison: Comparison, limit: int = 10) -> list[Example]:
     """
     if len(comparison.systems) < 2 or any(not system.rows for system in comparison.systems):
         return []
-    chosen = _choose(comparison.systems, limit)
-    return [_example(comparison.systems, key) for key in chosen]
+    return examples_of(comparison.systems, differing(comparison.systems, limit))
 
 
-def _choose(systems: Sequence[SystemResult], limit: int) -> list[str]:
+def examples_of(systems: Sequence[SystemResult], ids: Sequence[str]) -> list[Example]:
+    """The utterances of these ids as all systems heard them."""
+    rows = [{row.id: row for row in system.rows} for system in systems]
+    return [_example(systems, [found.get(key) for found in rows], key) for key in ids]
+
+
+def differing(systems: Sequence[SystemResult], limit: int) -> list[str]:
+    """The ids of up to `limit` utterances on which the systems make different numbers of errors, as for `examples`."""
     common = set(systems[0].score.ids).intersection(*(system.score.ids for system in systems[1:]))
     ids = [key for key in systems[0].score.ids if key in common]
     if not ids:
@@ -93,14 +99,14 @@ def _errors(system: SystemResult, ids: Sequence[str]) -> np.ndarray:
     return system.score.counts_N4[[place[key] for key in ids], :3].sum(axis=1)
 
 
-def _example(systems: Sequence[SystemResult], key: str) -> Example:
-    rows = [next((row for row in system.rows if row.id == key), None) for system in systems]
+def _example(systems: Sequence[SystemResult], rows: Sequence[HypothesisRow | None], key: str) -> Example:
     known = next((row for row in rows if row is not None and row.reference is not None), None)
     reference = known.reference if known is not None and known.reference is not None else ""
     heard = []
     for system, row in zip(systems, rows, strict=True):
         normalised = normaliser_function(system.score.normaliser)
-        parts = mark(normalised(reference), normalised(row.text) if row is not None else "")
+        said = normalised(row.text) if row is not None else ""
+        parts = mark(normalised(reference), said, merge_compounds=system.score.merge_compounds)
         heard.append(
             HeardBy(
                 system=system.name,

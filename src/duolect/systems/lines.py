@@ -49,6 +49,8 @@ class Line:
     search: SearchConfig | None = None
     method: str | None = None
     tuning: TuningRecord | None = None
+    manifest: Path | None = None
+    """What to recognise, where that is not the manifest of all the lines."""
 
     @classmethod
     def of(cls, name: str, system: System, out: Path) -> Line:
@@ -107,20 +109,20 @@ def recognize_lines(
     systems: by line name, those that are in memory anyway: no process is started for what they show to stand.
     apart: a process for each folder, rather than one for all.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[Path, Outcome] = {}
     for line in lines:
         system = (systems or {}).get(line.name)
-        if system is not None and stands(line.out, system, file_hash(manifest), how):
-            outcomes[line.name] = Outcome(line=line, reused=True)
+        if system is not None and stands(line.out, system, file_hash(line.manifest or manifest), how):
+            outcomes[line.out] = Outcome(line=line, reused=True)
     groups: dict[Path | None, list[Line]] = {}
     for line in lines:
-        if line.name not in outcomes:
+        if line.out not in outcomes:
             groups.setdefault(line.folder if apart else None, []).append(line)
     for group in groups.values():
         killed = [Outcome(line=line, error=_KILLED) for line in group]
         for outcome in _in_fresh_process(_recognize, group, killed, manifest, how, bar):
-            outcomes[outcome.line.name] = outcome
-    return [outcomes[line.name] for line in lines]
+            outcomes[outcome.line.out] = outcome
+    return [outcomes[line.out] for line in lines]
 
 
 def runnable_methods(folder: Path) -> list[str]:
@@ -171,24 +173,23 @@ def _leave_interrupts() -> None:
 
 def _recognize(lines: Sequence[Line], manifest: Path, how: HowRecognized, bar: Bar) -> list[Outcome]:
     """In the fresh process. Each folder is loaded once, and only one at a time."""
-    outcomes: dict[str, Outcome] = {}
-    ours = file_hash(manifest)
+    outcomes: dict[Path, Outcome] = {}
     for folder in dict.fromkeys(line.folder for line in lines):
         of_folder = [line for line in lines if line.folder == folder]
         try:
             stored = load(folder, how.device)
         except (DuolectError, MemoryError, torch.OutOfMemoryError) as error:
-            outcomes |= {line.name: Outcome(line=line, error=_sentence(error)) for line in of_folder}
+            outcomes |= {line.out: Outcome(line=line, error=_sentence(error)) for line in of_folder}
             continue
-        outcomes |= {line.name: _recognize_line(line, stored, manifest, ours, how, bar) for line in of_folder}
+        outcomes |= {line.out: _recognize_line(line, stored, line.manifest or manifest, how, bar) for line in of_folder}
         del stored
-    return [outcomes[line.name] for line in lines]
+    return [outcomes[line.out] for line in lines]
 
 
-def _recognize_line(line: Line, stored: System, manifest: Path, ours: str, how: HowRecognized, bar: Bar) -> Outcome:
+def _recognize_line(line: Line, stored: System, manifest: Path, how: HowRecognized, bar: Bar) -> Outcome:
     try:
         system = line.system(stored)
-        if stands(line.out, system, ours, how):
+        if stands(line.out, system, file_hash(manifest), how):
             return Outcome(line=line, reused=True)
         with bar(f"recognising {line.name}") as advance:
             recognize_manifest(

@@ -1,0 +1,126 @@
+"""Error rates by speaker, length, noise and any other field of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from duolect.errors import ConfigError
+from duolect.evaluation.breakdown import REPLICAS, Breakdown, Part, breakdown, fields_worth_showing
+from duolect.evaluation.intervals import Interval
+from duolect.reports.cells import Cell, Column, draw_markdown, interval_text, percent, plain_column
+from duolect.reports.compare.evidence import Evidence
+from duolect.reports.markup import bounds_of, columns_table, escape, legend_list, whiskers
+from duolect.reports.parts import ReportPart
+
+MOST_PARTS = 20
+DRAWN = 5
+_TITLES = {"duration": "Length in seconds", "snr": "SNR in dB", "lang": "Language"}
+_NUMBERS = ("duration", "snr", "snr_db")
+
+
+def fields_part(evidence: Evidence) -> ReportPart | None:
+    """A table for each field; None where the set cannot be divided. Raises ConfigError for an unknown --by."""
+    found = [breakdown(evidence.scores, name, evidence.fields[name]) for name in chosen(evidence)]
+    found = [each for each in found if len(each.parts) > 1]
+    if not found:
+        return None
+    html, markdown = [], []
+    for each in found:
+        html += list(_html(each, evidence))
+        markdown.append(f"### {title_of(each.field)}\n\n{draw_markdown(_columns(each), _legend(each))}")
+    drawn = _drawn(evidence)
+    key = "".join(
+        f'<li><svg class="dot" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="var(--series-{n % 5 + 1})"/></svg>'
+        f" {escape(name)}</li>"
+        for n, name in enumerate(drawn)
+    )
+    hint = (
+        f"Intervals are 95 %, of {REPLICAS:,} bootstrap replicas within each part. The worst of many parts looks worse "
+        "than it is."
+    )
+    return ReportPart(
+        anchor="fields",
+        title="Where errors are made",
+        html=[f'<p class="hint">{escape(hint)}</p><ul class="key" aria-label="Colours">{key}</ul>', *html],
+        markdown="\n".join(markdown),
+        raw={name: {"by": {each.field: _raw(each, n) for each in found}} for n, name in enumerate(evidence.names)},
+    )
+
+
+def chosen(evidence: Evidence) -> list[str]:
+    """The fields shown: those asked for, speaker, length, SNR, then fields of few values."""
+    fields, asked = evidence.fields, list(evidence.options.by)
+    for name in asked:
+        if name not in fields:
+            raise ConfigError(f"--by: no utterance has a field {name!r}; known are {', '.join(sorted(fields))}.")
+    own = [name for name in ("speaker", *_NUMBERS) if name in fields and len(set(fields[name].values())) > 1]
+    few = {name: values for name, values in fields.items() if name not in (*own, *asked)}
+    # Of fields that divide the set as one of those already does, such as voice and speaker, nothing new is learnt.
+    known = {name: fields[name] for name in (*asked, *own)}
+    found = fields_worth_showing({**known, **few}, evidence.ids, most=len(known) + 8)
+    return list(dict.fromkeys([*asked, *own, *(name for name in found if name in few)]))
+
+
+def title_of(field: str) -> str:
+    """What a field is called in a heading."""
+    return _TITLES.get(field, field.replace("_", " ").capitalize())
+
+
+def _drawn(evidence: Evidence) -> list[str]:
+    """The systems of the small drawings: the most accurate ones, in the comparison's order."""
+    best = {system.name for system in evidence.comparison.ranked[:DRAWN]}
+    return [name for name in evidence.names if name in best]
+
+
+def _columns(each: Breakdown) -> list[Column]:
+    parts = each.parts[:MOST_PARTS]
+    found = [
+        plain_column(title_of(each.field), [part.value for part in parts]),
+        plain_column("Utterances", [f"{part.utterances:,}" for part in parts]),
+        plain_column("Words", [f"{part.words:,}" for part in parts]),
+    ]
+    for s, name in enumerate(each.systems):
+        found.append(Column(name, tuple(_cell(part, s) for part in parts)))
+    return found
+
+
+def _cell(part: Part, s: int) -> Cell:
+    lowest = min(errors.wer for errors in part.errors)
+    best = len(part.errors) > 1 and part.errors[s].wer == lowest
+    return Cell(percent(part.errors[s].wer, 1), best, interval_text(part.intervals[s]) if part.intervals[s] else "")
+
+
+def _html(each: Breakdown, evidence: Evidence) -> Iterator[str]:
+    yield f"<h3>{escape(title_of(each.field))}</h3>"
+    parts = each.parts[:MOST_PARTS]
+    shown = [each.systems.index(name) for name in _drawn(evidence)]
+    ends = [interval for part in parts for s in shown if (interval := part.intervals[s]) is not None]
+    points = [Interval(part.errors[s].wer, part.errors[s].wer) for part in parts for s in shown]
+    bounds = bounds_of([*ends, *points])
+    drawings: Sequence[str] = ()
+    if bounds is not None:
+        drawings = [
+            whiskers([part.errors[s].wer for s in shown], [part.intervals[s] for s in shown], bounds) for part in parts
+        ]
+    yield from columns_table(_columns(each), f"Word error rate by {each.field}", drawings)
+    yield legend_list(_legend(each))
+
+
+def _legend(each: Breakdown) -> list[str]:
+    lines = [f"WER in per cent with its interval (drawn: {each.drawn})" + ("." if each.numeric else "; worst first.")]
+    if len(each.parts) > MOST_PARTS:
+        lines.append(f"The {MOST_PARTS} worst of {len(each.parts)}; all of them are in results.jsonl.")
+    return lines
+
+
+def _raw(each: Breakdown, s: int) -> dict[str, dict[str, object]]:
+    return {
+        part.value: {
+            "wer": part.errors[s].wer,
+            "interval_95": [i.low, i.high] if (i := part.intervals[s]) is not None else None,
+            "errors": part.errors[s].errors,
+            "words": part.words,
+            "utterances": part.utterances,
+        }
+        for part in each.parts
+    }

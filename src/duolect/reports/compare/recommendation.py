@@ -1,0 +1,281 @@
+"""Which system to take, in plain words that claim no more than the tests allow.
+
+Three questions: which is the most accurate, which is the fastest among those nearly as accurate, which writes the least
+where nobody speaks. A system is called better than another only where the paired test, corrected for all pairs that
+were compared (Holm), says so; otherwise the answer is that there is no significant difference, and which systems share
+the first place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from duolect.evaluation import Panel, Rate, compare_panels
+from duolect.evaluation.hallucination import NON_SPEECH
+from duolect.evaluation.intervals import LEVEL
+from duolect.evaluation.pairs import holm
+from duolect.reports.cells import interval_text, p_text, percent, rtfx_text
+from duolect.reports.compare.evidence import Evidence
+from duolect.reports.comparison import SystemResult
+from duolect.reports.markup import escape, prose
+from duolect.reports.parts import ReportPart
+
+FEW_UTTERANCES = 100
+FEW_BLOCKS = 10
+_OUTPUT, _CHARACTERS = f"{NON_SPEECH}output", f"{NON_SPEECH}characters"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One answer: the question, the systems that answer it (several: no significant difference), what to say and
+    why."""
+
+    question: str
+    systems: tuple[str, ...]
+    sentence: str
+    evidence: tuple[str, ...]
+
+
+def recommendation(evidence: Evidence) -> list[Advice]:
+    """The answers that the data give, in the order of the questions."""
+    found = [most_accurate(evidence), fastest(evidence), safest(evidence.nonspeech or evidence.panels, evidence.names)]
+    return [advice for advice in found if advice is not None]
+
+
+def recommendation_part(evidence: Evidence) -> ReportPart:
+    """The answers and what they do not say, at the head of the report."""
+    answers, limits = recommendation(evidence), caveats(evidence)
+    return ReportPart(
+        anchor="lead",
+        title="Recommendation",
+        html=list(_html(answers, limits)),
+        markdown="\n".join(_markdown(answers, limits)),
+        raw={
+            name: {"recommended": [a.question for a in answers if name in a.systems and len(a.systems) == 1]}
+            for name in evidence.names
+        },
+    )
+
+
+def sentences(evidence: Evidence) -> list[str]:
+    """The answers and caveats as plain sentences, for a terminal."""
+    return [f"{a.question}: {a.sentence}" for a in recommendation(evidence)] + caveats(evidence)
+
+
+def most_accurate(evidence: Evidence) -> Advice:
+    """The lowest WER, and which systems it does not differ from."""
+    ranked = evidence.comparison.ranked
+    best, others = ranked[0], ranked[1:]
+    if not others:
+        return Advice(
+            "Most accurate",
+            (best.name,),
+            f"{best.name}: {_rate(best)}. With one system there is nothing to compare.",
+            (),
+        )
+    alike = [s for s in others if not evidence.pair(best.name, s.name).significant]
+    proof = tuple(_pair_sentence(evidence, best, other) for other in others)
+    if not alike:
+        least = max(evidence.pair(best.name, s.name).p_holm for s in others)
+        than = others[0].name if len(others) == 1 else "each of the others"
+        sentence = f"{best.name}, {_rate(best)}. It is significantly better than {than} ({_p(least)})."
+        return Advice("Most accurate", (best.name,), sentence, proof)
+    names = (best.name, *(s.name for s in alike))
+    which = "they are" if len(alike) == len(others) else "the others are significantly worse; these are"
+    lead = (
+        f"No significant difference between {_and(names)}: {which} {percent(best.score.wer)} to "
+        f"{percent(max(s.score.wer for s in alike))} % WER on {best.score.utterances:,} utterances. "
+        f"The lowest rate is that of {best.name}, {_rate(best)}, which may be chance."
+    )
+    if all(s.score.wer == best.score.wer for s in alike):
+        lead = (
+            f"No difference: {_and(names)} make equally many errors, {percent(best.score.wer)} % WER on "
+            f"{best.score.utterances:,} utterances."
+        )
+    return Advice("Most accurate", names, lead, proof)
+
+
+def fastest(evidence: Evidence) -> Advice | None:
+    """The fastest of the systems within a share of the best WER; None with one system, or where nothing was timed."""
+    ranked, within = evidence.comparison.ranked, evidence.options.within
+    best = ranked[0]
+    timed = [s for s in ranked if math.isfinite(s.timing.rtfx) and s.timing.rtfx > 0]
+    if len(ranked) < 2 or not timed:
+        return None
+    limit = f"within {100 * within:g} % (relative) of the best WER"
+    question = f"Fastest {limit}"
+    if why := _incomparable(timed):
+        return Advice(question, (), f"The speeds cannot be compared: {why}.", ())
+    good = [s for s in timed if s.score.wer <= best.score.wer * (1 + within)]
+    if not good:
+        return Advice(question, (), f"No system that was timed is {limit}.", ())
+    choice = max(good, key=lambda s: s.timing.rtfx)
+    speed = f"RTFx {rtfx_text(choice.timing.rtfx)}"
+    others = [s for s in good if s is not choice]
+    proof = tuple(
+        f"{s.name}: RTFx {rtfx_text(s.timing.rtfx)} at {percent(s.score.wer)} % WER."
+        for s in sorted(others, key=lambda s: -s.timing.rtfx)
+    )
+    if not others:
+        return Advice(question, (choice.name,), f"{choice.name} ({speed}), the only one within that bound.", ())
+    proof = (*proof, "Each speed was measured once; a few per cent of difference may be chance.")
+    if choice is best:
+        return Advice(question, (choice.name,), f"{choice.name}, which has the best WER itself ({speed}).", proof)
+    ratio = choice.timing.rtfx / best.timing.rtfx if best in timed else math.nan
+    times = f", {ratio:.1f} times as fast as {best.name}" if math.isfinite(ratio) else ""
+    pair = evidence.pair(best.name, choice.name)
+    verdict = (
+        f"its WER is significantly higher ({_p(pair.p_holm)})"
+        if pair.significant
+        else f"its WER is not significantly different ({_p(pair.p_holm)})"
+    )
+    worse = choice.score.wer / best.score.wer - 1 if best.score.wer else 0.0
+    return Advice(
+        question,
+        (choice.name,),
+        f"{choice.name}, {speed}{times}, at {percent(choice.score.wer)} % WER "
+        f"({100 * worse:.1f} % more errors than {best.name}; {verdict}).",
+        proof,
+    )
+
+
+def safest(panels: Mapping[str, Panel], names: Sequence[str]) -> Advice | None:
+    """Who writes least often where nobody speaks; None where fewer than two systems heard any non-speech."""
+    rates = {name: rate for name in names if name in panels and (rate := panels[name].rate(_OUTPUT)) is not None}
+    if len(rates) < 2:
+        return None
+    pairs = list(combinations(rates, 2))
+    tested = [compare_panels(panels[a], panels[b]).get(_OUTPUT) for a, b in pairs]
+    corrected = dict(zip(pairs, holm([t.p_value if t is not None else 1.0 for t in tested]), strict=True))
+    ranked = sorted(rates, key=lambda name: (rates[name].value, _characters(panels[name])))
+    best, others = ranked[0], ranked[1:]
+
+    def p(other: str) -> float:
+        return corrected.get((best, other), corrected.get((other, best), 1.0))
+
+    proof = tuple(f"{name}: {_output(rates[name], panels[name])}." for name in ranked)
+    alike = [name for name in others if p(name) >= 1 - LEVEL]
+    if not alike:
+        return Advice(
+            "Safest on non-speech",
+            (best,),
+            f"{best}: {_output(rates[best], panels[best])}; significantly less often than "
+            f"{others[0] if len(others) == 1 else 'each of the others'} ({_p(max(map(p, others)))}).",
+            proof,
+        )
+    tied = (best, *alike)
+    low, high = rates[best].value, max(rates[name].value for name in tied)
+    share = f"{percent(low, 1)} %" if low == high else f"{percent(low, 1)} to {percent(high, 1)} %"
+    rest = "" if len(alike) == len(others) else " The others do significantly more often."
+    return Advice(
+        "Safest on non-speech",
+        tied,
+        f"No significant difference between {_and(tied)}: they write something for {share} of "
+        f"{rates[best].total:,.0f} recordings without speech.{rest}",
+        proof,
+    )
+
+
+def caveats(evidence: Evidence) -> list[str]:
+    """What the answers do not say: few utterances, scales tuned on this very set, speakers that were not regarded."""
+    systems = evidence.comparison.systems
+    score = systems[0].score
+    found = []
+    if score.utterances < FEW_UTTERANCES:
+        found.append(f"Only {score.utterances:,} utterances were scored: even large differences may not be seen.")
+    if score.blocks is not None and score.units < FEW_BLOCKS:
+        found.append(f"Only {score.units} blocks by {score.blocks}: intervals and tests are rough.")
+    tuned = [name for name, record in evidence.records.items() if record.search.get("tuned_on_this_set")]
+    if tuned:
+        found.append(
+            f"The scales of {_and(tuned)} were tuned on this very set; "
+            f"{'its' if len(tuned) == 1 else 'their'} error rates say nothing about other data."
+        )
+    lost = [f"{s.name} {s.score.skipped:,}" for s in systems if s.score.skipped]
+    if lost:
+        found.append(f"Utterances that could not be recognised count as deleted: {', '.join(lost)}.")
+    speakers = evidence.fields.get("speaker", {})
+    if score.blocks is None and 1 < len(set(speakers.values())) <= score.utterances / 2:
+        found.append(
+            "Utterances were taken as independent, though they share speakers; with --blocks speaker intervals are "
+            "wider and more honest about new speakers."
+        )
+    return found
+
+
+def _incomparable(timed: Sequence[SystemResult]) -> str:
+    """Why speeds cannot be compared; "" where they can."""
+    for what, values in (
+        ("the clock ran over different regions", {s.timing.region for s in timed}),
+        ("they ran on different devices", {s.provenance.get("device") for s in timed}),
+    ):
+        if len(values) > 1:
+            return what
+    return ""
+
+
+def _pair_sentence(evidence: Evidence, best: SystemResult, other: SystemResult) -> str:
+    pair = evidence.pair(best.name, other.name)
+    sign = 1 if pair.b == best.name else -1
+    points = f"{percent(abs(pair.difference))} points"
+    bounds = ""
+    if pair.interval is not None:
+        ends = sorted((-sign * pair.interval.low, -sign * pair.interval.high))
+        bounds = f" (95 % interval {percent(ends[0])} to {percent(ends[1])})"
+    return f"Against {other.name}: {points} fewer{bounds}, {_p(pair.p_holm)}."
+
+
+def _rate(system: SystemResult) -> str:
+    interval = system.score.interval
+    sure = f" (95 % interval {interval_text(interval)} %)" if interval is not None else ""
+    return f"{percent(system.score.wer)} % WER{sure}"
+
+
+def _output(rate: Rate, panel: Panel) -> str:
+    sure = f" (95 % interval {interval_text(rate.interval)} %)" if rate.interval is not None else ""
+    characters = panel.rate(_CHARACTERS)
+    minute = f", {characters.value:,.1f} characters per minute" if characters is not None else ""
+    return f"any text for {percent(rate.value, 1)} % of {rate.total:,.0f} recordings without speech{sure}{minute}"
+
+
+def _characters(panel: Panel) -> float:
+    rate = panel.rate(_CHARACTERS)
+    return rate.value if rate is not None else math.inf
+
+
+def _p(p_value: float) -> str:
+    return f"p = {p_text(p_value)}" if p_value >= 0.001 else "p < 0.001"
+
+
+def _and(names: Sequence[Any]) -> str:
+    return str(names[0]) if len(names) == 1 else f"{', '.join(map(str, names[:-1]))} and {names[-1]}"
+
+
+_HOW = "p: paired tests on the same utterances, corrected for the number of pairs by Holm's method."
+
+
+def _html(answers: Sequence[Advice], limits: Sequence[str]) -> Iterator[str]:
+    yield '<dl class="advice">'
+    for advice in answers:
+        head = " · ".join(advice.systems) if len(advice.systems) == 1 else "no single system"
+        yield f"<dt>{escape(advice.question)}</dt><dd><strong>{escape(head)}</strong><p>{prose(advice.sentence)}</p>"
+        if advice.evidence:
+            items = "".join(f"<li>{prose(line)}</li>" for line in advice.evidence)
+            yield f"<details><summary>Evidence</summary><ul>{items}</ul></details>"
+        yield "</dd>"
+    yield "</dl>"
+    for line in limits:
+        yield f'<p class="caveat">{prose(line)}</p>'
+    yield f'<p class="hint">{prose(_HOW)}</p>'
+
+
+def _markdown(answers: Sequence[Advice], limits: Sequence[str]) -> Iterator[str]:
+    for advice in answers:
+        yield f"* **{advice.question}**: {advice.sentence}"
+        yield from (f"  * {line}" for line in advice.evidence)
+    yield from (f"* Note: {line}" for line in limits)
+    yield f"\n{_HOW}"
