@@ -187,3 +187,24 @@ def test_the_demo_goes_from_sound_to_report(corpus: Corpus, tmp_path: Path, call
     for method in ("ctc-greedy", "ctc+lm-labelwise", "speech-llm+ctc"):
         assert method in result.out
         assert method in report
+
+
+def test_measuring_prints_where_the_time_went_and_changes_no_hypothesis(
+    system: Path, corpus: Corpus, tmp_path: Path, call: Call
+) -> None:
+    plain, measured = tmp_path / "plain.jsonl", tmp_path / "measured.jsonl"
+    call("recognize", system, corpus.dev, "--out", plain)
+    found = call("recognize", system, corpus.dev, "--measure", "--latency-utterances", 2, "--out", measured)
+    assert found.status == 0, found.err
+    assert "Where the time went" in found.out
+    assert "Latency of 2 utterances, one at a time" in found.out
+    (rows, record), (others, _) = read_run(measured), read_run(plain)
+    assert record is not None
+    assert record.flops
+    assert [(row.text, row.score) for row in rows] == [(row.text, row.score) for row in others]
+    assert "What recognition cost" in call("score", plain, measured).out
+    assert "What recognition cost" not in call("score", plain).out
+    assert (
+        "at least 1, not 0"
+        in call("recognize", system, corpus.dev, "--measure", "--latency-utterances", 0, "--out", plain).sentence()
+    )

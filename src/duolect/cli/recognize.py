@@ -65,6 +65,11 @@ class Recognize:
     BEFORE<audio>AFTER."""
     warm_up: bool = False
     """Recognise the first batch once beforehand, untimed, so that the speed is that of a running system."""
+    measure: bool = False
+    """Find out what recognition costs, with a warm-up and in passes of their own afterwards: operations by part, and
+    the latency of one utterance at a time. Prints where the time went; the hypotheses stay the same."""
+    latency_utterances: Annotated[int, tyro.conf.arg(metavar="N")] = 32
+    """With --measure: how many utterances are recognised one at a time."""
     target_language: LanguageOption = None
     """Write all utterances in this language, where the model was trained with several; by default each names its own
     (target_lang in the manifest, or lang where it is transcribed)."""
@@ -82,7 +87,7 @@ def run(arguments: list[str]) -> int:
     asked = parse("recognize", Recognize, rest)
     require_writable(asked.out)
     from duolect.data import load_manifest
-    from duolect.systems import recognize_manifest
+    from duolect.systems import Measure, recognize_manifest
 
     utterances = {u.id: u for u in load_manifest(asked.manifest)}  # a bad line is found before the models are loaded
     for name in asked.explain:
@@ -103,6 +108,7 @@ def run(arguments: list[str]) -> int:
             max_seconds=asked.max_seconds,
             nbest=asked.nbest is not None,
             warm_up=asked.warm_up,
+            measure=Measure(utterances=asked.latency_utterances) if asked.measure else None,
             target_language=asked.target_language,
             progress=progress,
             command=command_line("recognize", arguments),
@@ -117,7 +123,20 @@ def run(arguments: list[str]) -> int:
         if name not in skipped:
             _explain(system, utterances[name], asked)
     print(f"{asked.out}: {_summary(recognition)}")
+    if asked.measure:
+        _print_cost(asked.out)
     return 1 if recognition.skipped else 0
+
+
+def _print_cost(out: Path) -> None:
+    from rich.console import Console
+
+    from duolect.evaluation.results import read_record
+    from duolect.reports import stage_table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if (record := read_record(out)) is not None:
+        console.print(stage_table(record, console.width))
 
 
 def _explain(system: System, utterance: Utterance, asked: Recognize) -> None:

@@ -70,10 +70,25 @@ def run(arguments: list[str]) -> int:
         else:
             print("\n" if number else "", end="")
             print_table(table)
+    _print_cost(asked)
     if panel:
         print("\n" if tables else "", end="")
         _print_panel(asked)
     return 0
+
+
+def _print_cost(asked: Score) -> None:
+    from rich.console import Console
+
+    from duolect.reports import cost_markdown, cost_table, measured_runs
+
+    runs = measured_runs(asked.files)
+    if runs and asked.markdown:
+        print(f"\n### What recognition cost\n\n{cost_markdown(runs)}")
+    elif runs:
+        print()
+        console = Console()
+        console.print(cost_table(runs, console.width))
 
 
 def _print_panel(asked: Score) -> None:

@@ -191,7 +191,8 @@ def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunReco
     strange = next((row for row in rows if row.run is not None and row.run != record.hash), None)
     if strange is not None:
         raise ScoringError(
-            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {run_record_path(path)} is of {record.hash}."
+            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {run_record_path(path)} is of"
+            f" {record.hash}."
         )
     return rows, record
 

@@ -2,6 +2,7 @@
 
 from duolect.reports.attention import save_attention
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
+from duolect.reports.cost import cost_markdown, cost_table, measured_runs, stage_table
 from duolect.reports.page import page, write_page
 from duolect.reports.panel import PanelComparison, PanelResult, panels_markdown, print_panels, worst_utterances
 from duolect.reports.plots import curves_svg, save_png, speed_svg
@@ -19,10 +20,13 @@ __all__ = [
     "TranslationComparison",
     "TranslationResult",
     "compare_files",
+    "cost_markdown",
+    "cost_table",
     "curves_svg",
     "difference_sentence",
     "findings",
     "markdown_table",
+    "measured_runs",
     "page",
     "panel_files",
     "panels_markdown",
@@ -32,6 +36,7 @@ __all__ = [
     "save_attention",
     "save_png",
     "speed_svg",
+    "stage_table",
     "system_result",
     "terminal_table",
     "worst_utterances",

@@ -16,9 +16,18 @@ from duolect.evaluation import Interval
 
 DASH = "–"
 # Left out first when the terminal is narrow.
-_DISPENSABLE = ("Peak memory", "Sub/Del/Ins", "RTFx")
+_DISPENSABLE = ("Latency s (95 %)", "GFLOP per audio s", "Peak memory", "Sub/Del/Ins", "RTFx")
 # In two lines on a terminal, where width is dear.
-_HEADS = {"95 % interval": "95 %\ninterval", "Peak memory": "Peak\nmemory"}
+_HEADS = {
+    "95 % interval": "95 %\ninterval",
+    "Peak memory": "Peak\nmemory",
+    "GFLOP per audio s": "GFLOP per\naudio s",
+    "Latency s (95 %)": "Latency s\n(95 %)",
+    "Tokens/s ×": "Tokens/s\n×",
+    "RTFx ×": "RTFx\n×",
+    "Memory ×": "Memory\n×",
+    "RTFx, files": "RTFx,\nfiles",
+}
 _NAME_WIDTH = 20
 
 

@@ -22,6 +22,7 @@ from duolect.evaluation import (
     compare_scores,
     score_run,
 )
+from duolect.reports.cost import cost_details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,7 @@ def system_result(
         paired=compare_scores(baseline, score) if baseline is not None else None,
         timing=record.timing,
         peak_memory=memory,
+        details=cost_details(record),
         rows=rows,
         provenance={key: value for key, value in given.items() if value is not None},
     )

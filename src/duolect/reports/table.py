@@ -24,6 +24,7 @@ from duolect.reports.cells import (
     rtfx_text,
 )
 from duolect.reports.comparison import Comparison, SystemResult
+from duolect.reports.cost import FLOPS_TITLE, LATENCY, LATENCY_TITLE, OPERATIONS
 from duolect.reports.translations import TranslationComparison, translation_columns, translation_legend
 
 _FEW_BLOCKS = 10
@@ -80,7 +81,7 @@ def legend(comparison: Comparison) -> list[str]:
         "WER: substituted, deleted and inserted words per 100 reference words, pooled over "
         + _each(comparison, lambda s: f"{s.score.utterances:,} utterances ({s.score.errors.words:,} words)")
         + "; normaliser "
-        + _each(comparison, lambda s: s.score.normaliser)
+        + _each(comparison, lambda s: regime_text(s.score))
         + f"; aligned by {scores[0].aligner}.",
         _interval(scores[0]),
     ]
@@ -101,8 +102,15 @@ def legend(comparison: Comparison) -> list[str]:
     if any(system.peak_memory is not None for system in comparison.systems):
         kind = _setting(comparison, "memory", named=False)
         lines.append(f"Peak memory: largest amount held while recognising{f' ({kind})' if kind else ''}.")
+    titles = {title for system in comparison.systems for title in system.details}
+    lines += [text for title, text in ((FLOPS_TITLE, OPERATIONS), (LATENCY_TITLE, LATENCY)) if title in titles]
     lines += _left_out(comparison)
     return lines
+
+
+def regime_text(score: Score) -> str:
+    """The normaliser's name, and in brackets whose rules and which table they are."""
+    return f"{score.normaliser} ({score.normaliser_version})" if score.normaliser_version else score.normaliser
 
 
 def _interval(score: Score) -> str:
@@ -158,6 +166,9 @@ def _left_out(comparison: Comparison) -> list[str]:
     if any(system.score.empty_references for system in comparison.systems):
         counts = _each(comparison, lambda s: s.score.empty_references)
         lines.append(f"Utterances with an empty reference, not scored: {counts}.")
+    if any(system.score.marked_references for system in comparison.systems):
+        counts = _each(comparison, lambda s: s.score.marked_references)
+        lines.append(f"Utterances whose reference is marked as not to be scored, left out: {counts}.")
     if any(system.score.skipped for system in comparison.systems):
         counts = _each(
             comparison,
