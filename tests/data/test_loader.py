@@ -211,7 +211,7 @@ def test_a_corpus_without_one_good_utterance_stops(make_corpus: Make, letters: A
 def test_an_unforeseen_fault_of_a_decoder_is_a_skip_too(
     make_corpus: Make, letters: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(utterance: Utterance) -> np.ndarray:
+    def fail(utterance: Utterance, sound: bytes | None) -> np.ndarray:
         if utterance.id == "tone1":
             raise RuntimeError("the decoder gave up")
         return np.zeros(16000, np.float32)

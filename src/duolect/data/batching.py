@@ -16,8 +16,8 @@ from duolect.data.manifest import Utterance
 from duolect.data.stream import BatchStream, stable_seed
 from duolect.errors import ConfigError, ManifestError
 
-# No bucket but the first holds utterances more than this factor apart, so that padding stays below it.
-_WIDEST = 1.25
+WIDEST = 1.25
+"""No bucket but the first holds utterances more than this factor apart, so that padding stays below it."""
 
 GROWTH = 1.3
 """How much larger a curriculum's epoch is than the one before."""
@@ -58,6 +58,15 @@ class BatchConfig:
             raise ConfigError(f"batches: 0 <= shortest < longest must hold, not {self.shortest} and {self.longest}.")
 
 
+def duration_misfit(duration: float, config: BatchConfig) -> str | None:
+    """Why an utterance of that many seconds is left out; None where it is not."""
+    if duration < config.shortest:
+        return f"its {duration:.2f} s are less than the shortest allowed, {config.shortest:g} s"
+    if config.longest is not None and duration > config.longest:
+        return f"its {duration:.2f} s are more than the longest allowed, {config.longest:g} s"
+    return None
+
+
 @dataclass(slots=True)
 class _Item:
     """All of an utterance that lhotse's bucketing looks at; a MonoCut would take far longer to make."""
@@ -92,7 +101,7 @@ class SpeechBatches(BatchStream[list[Utterance]]):
         self.utterances: list[Utterance] = []
         self.left_out: list[tuple[Utterance, str]] = []
         for utterance in utterances:
-            if reason := self._misfit(utterance):
+            if reason := duration_misfit(utterance.duration, config):
                 self.left_out.append((utterance, reason))
             else:
                 self.utterances.append(utterance)
@@ -109,13 +118,6 @@ class SpeechBatches(BatchStream[list[Utterance]]):
         self._items = [
             _Item(edges[min(bisect_left(edges, u.duration), len(edges) - 1)], i) for i, u in enumerate(self.utterances)
         ]
-
-    def _misfit(self, utterance: Utterance) -> str | None:
-        if utterance.duration < self.config.shortest:
-            return f"its {utterance.duration:.2f} s are less than the shortest allowed, {self.config.shortest:g} s"
-        if self.config.longest is not None and utterance.duration > self.config.longest:
-            return f"its {utterance.duration:.2f} s are more than the longest allowed, {self.config.longest:g} s"
-        return None
 
     def epoch_batches(self, epoch: int) -> Iterator[list[Utterance]]:
         """All batches of one epoch, for all ranks together."""
@@ -172,5 +174,5 @@ def _bucket_edges(durations: Sequence[float], config: BatchConfig) -> list[float
 
 
 def _between(low: float, high: float) -> list[float]:
-    parts = math.ceil(math.log(high / low) / math.log(_WIDEST))
+    parts = math.ceil(math.log(high / low) / math.log(WIDEST))
     return [low * (high / low) ** (part / parts) for part in range(1, parts)]

@@ -5,6 +5,7 @@ Tensor names: B utterances, N samples or labels.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from duolect.audio.decoders import SoundBytes
 from duolect.audio.files import SAMPLE_RATE, read_audio
 from duolect.data.augment import WaveAugmentConfig, augment_wave
 from duolect.data.batching import SpeechBatches
 from duolect.data.manifest import Utterance
+from duolect.data.shards import CarriedBatch, ShardBatches
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import Dealt, Place, stable_seed
 from duolect.data.targets import Target, target_text, utterance_tag
@@ -74,15 +77,15 @@ class SpeechBatch:
         return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
-def read_samples(utterance: Utterance) -> np.ndarray:
-    """The sound of an utterance: float32 (N,) at 16 kHz, about `duration` seconds.
+def read_samples(utterance: Utterance, sound: bytes | None = None) -> np.ndarray:
+    """The sound of an utterance: float32 (N,) at 16 kHz, about `duration` seconds; from its encoded `sound` file
+    where that is at hand.
 
     Raises AudioError when the file cannot be read, ends more than 0.1 s before offset + duration, or gives less than
     0.1 s of sound.
     """
-    samples_N = read_audio(
-        utterance.audio_filepath, sample_rate=SAMPLE_RATE, offset=utterance.offset, duration=utterance.duration
-    )
+    source = utterance.audio_filepath if sound is None else SoundBytes(str(utterance.audio_filepath), sound)
+    samples_N = read_audio(source, sample_rate=SAMPLE_RATE, offset=utterance.offset, duration=utterance.duration)
     seconds = len(samples_N) / SAMPLE_RATE
     if seconds < utterance.duration - _TOLERANCE_SECONDS:
         raise AudioError(
@@ -105,22 +108,24 @@ def collate(
     epoch: int = 0,
     augment: WaveAugmentConfig | None = None,
     misfit: Misfit | None = None,
+    sounds: Sequence[bytes] | None = None,
 ) -> SpeechBatch:
     """Read, augment, spell and pad utterances; those of which that fails are left out and listed in `skipped`.
 
     `units` None: no labels (recognition, where the reference need not be spelled). They spell the `target`, the labels
     of `ctc_units` always the transcript. `tags`: the languages a model can be told to write, of which each utterance
     must name one; none: it is told nothing. `augment`: for training only; drawn from (seed, epoch, id), as `seeds_B`
-    are. `misfit`: what a model cannot take. The batch may come out empty (B = 0).
+    are. `misfit`: what a model cannot take. `sounds`: the encoded sound file of each utterance, where they
+    are at hand. The batch may come out empty (B = 0).
     """
     kept: list[_Ready] = []
     skipped = []
-    for utterance in utterances:
+    for utterance, sound in zip(utterances, sounds or itertools.repeat(None), strict=False):
         try:
             labels = units.encode(target_text(utterance, target)) if units is not None else []
             ctc_labels = ctc_units.encode(utterance.text) if ctc_units is not None else []
             tag = utterance_tag(utterance, target, tags) if tags else 0
-            samples_N = read_samples(utterance)
+            samples_N = read_samples(utterance, sound)
             if augment is not None:
                 samples_N = augment_wave(samples_N, stable_seed("wave", seed, epoch, utterance.id), augment)
             reason = None if misfit is None else misfit(len(samples_N) / SAMPLE_RATE, len(labels))
@@ -185,7 +190,7 @@ class SpeechLoader:
 
     def __init__(
         self,
-        batches: SpeechBatches,
+        batches: SpeechBatches | ShardBatches,
         units: Units | None,
         ctc_units: Units | None = None,
         augment: WaveAugmentConfig | None = None,
@@ -198,7 +203,8 @@ class SpeechLoader:
     ) -> None:
         self.batches, self.workers, self.pin_memory = batches, workers, pin_memory
         self.skipped = SkipLog() if skipped is None else skipped
-        self.skipped.add_misfits(batches.left_out)
+        if isinstance(batches, SpeechBatches):  # shards tell as they are read
+            self.skipped.add_misfits(batches.left_out)
         self._preparation = _Preparation(
             units=units,
             ctc_units=ctc_units,
@@ -236,8 +242,8 @@ class SpeechLoader:
         )
         return iter(loader)
 
-    def state_dict(self) -> dict[str, int]:
-        """The place after the batches delivered so far: {"epoch", "consumed"}."""
+    def state_dict(self) -> dict[str, Any]:
+        """The place after the batches delivered so far: "epoch", "consumed", and where in their shards."""
         return self.batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -248,7 +254,7 @@ class SpeechLoader:
 class _Deals(Sampler):
     """What this rank gets, in order, as torch's DataLoader asks for it."""
 
-    def __init__(self, batches: SpeechBatches, place: Place) -> None:
+    def __init__(self, batches: SpeechBatches | ShardBatches, place: Place) -> None:
         self.batches, self.place = batches, place
 
     def __iter__(self) -> Iterator[Any]:
@@ -261,8 +267,11 @@ class _Preparation(Dataset):
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
-    def __getitem__(self, index: Dealt[list[Utterance]]) -> tuple[int, Place, SpeechBatch]:
-        batch = collate(index.batch, epoch=index.epoch, **self.settings)
+    def __getitem__(self, index: Dealt[list[Utterance] | CarriedBatch]) -> tuple[int, Place, SpeechBatch]:
+        found, sounds = index.batch, None
+        if isinstance(found, CarriedBatch):
+            found, sounds = found.utterances, found.sounds
+        batch = collate(found, epoch=index.epoch, sounds=sounds, **self.settings)
         return index.epoch, index.after, batch
 
 

@@ -52,7 +52,11 @@ class BatchStream(ABC, Generic[Batch]):
         if epochs is not None and epochs < 1:
             raise ConfigError(f"epochs must be at least 1, or none for an endless sequence, not {epochs}.")
         self.rank, self.world_size, self.epochs, self.even = rank, world_size, epochs, even
-        self._place, self._ended = Place(), False
+        self._place, self._ended = self.epoch_start(0), False
+
+    def epoch_start(self, epoch: int) -> Place:
+        """The place where an epoch begins."""
+        return Place(epoch)
 
     @abstractmethod
     def epoch_batches(self, epoch: int) -> Iterator[Batch]:
@@ -66,26 +70,30 @@ class BatchStream(ABC, Generic[Batch]):
                 break
         return batches
 
+    def batches_from(self, place: Place) -> Iterator[tuple[Batch, Place]]:
+        """The global batches of an epoch from `place` on, each with the place behind it."""
+        behind = enumerate(self.skip_batches(place.epoch, place.consumed), start=place.consumed + 1)
+        return ((batch, Place(place.epoch, consumed)) for consumed, batch in behind)
+
     def deal(self, place: Place | None = None) -> Iterator[Dealt[Batch]]:
         """This rank's batches from `place` (by default where the stream stands) on, leaving the stream where it stands.
 
         Raises DuolectError when an epoch has no batches at all.
         """
         place = self._place if place is None else place
-        epoch, done = place.epoch, place.consumed
         hand: list[tuple[Batch, int]] = []
-        while self.epochs is None or epoch < self.epochs:
-            found = done
-            for found, batch in enumerate(self.skip_batches(epoch, done), start=done + 1):
-                hand.append((batch, epoch))
+        while self.epochs is None or place.epoch < self.epochs:
+            for batch, behind in self.batches_from(place):
+                place = behind
+                hand.append((batch, place.epoch))
                 if len(hand) == self.world_size:
-                    yield Dealt(*hand[self.rank], Place(epoch, found))
+                    yield Dealt(*hand[self.rank], place)
                     hand = []
-            if not found:
+            if not place.consumed:
                 raise DuolectError("There is nothing to batch: no utterance or sentence is left.")
-            epoch, done = epoch + 1, 0
+            place = self.epoch_start(place.epoch + 1)
         if not self.even and self.rank < len(hand):
-            yield Dealt(*hand[self.rank], Place(epoch, 0))
+            yield Dealt(*hand[self.rank], place)
 
     def __iter__(self) -> Iterator[Batch]:
         for dealt in self.deal(self.begin()):
@@ -96,7 +104,7 @@ class BatchStream(ABC, Generic[Batch]):
     def begin(self) -> Place:
         """The place to go on from; the very beginning when the last epoch was over."""
         if self._ended:
-            self._place, self._ended = Place(), False
+            self._place, self._ended = self.epoch_start(0), False
         return self._place
 
     def advance(self, place: Place) -> None:
@@ -105,9 +113,9 @@ class BatchStream(ABC, Generic[Batch]):
 
     def end(self) -> None:
         """Note that the last epoch is over: iterating once more begins anew."""
-        self._place, self._ended = Place(self.epochs or 0), True
+        self._place, self._ended = self.epoch_start(self.epochs or 0), True
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """The place after the batches handed out so far: {"epoch", "consumed"}; the same on all ranks after a step."""
         return {"epoch": self._place.epoch, "consumed": self._place.consumed}
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from duolect.audio.parquet import file_of
-from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, with_targets
+from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, target_text, with_targets
+from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
+from duolect.data.targets import utterance_tag
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
@@ -32,9 +34,7 @@ def load_utterances(manifests: Iterable[str], normalised: bool) -> list[Utteranc
             f"{next(iter(manifests))}: none of the first {len(first)} audio files exists; the first would be "
             f"{first[0].audio_filepath}. Paths in a manifest are relative to it."
         )
-    if normalised:
-        utterances = [dataclasses.replace(utterance, text=normalise(utterance.text)) for utterance in utterances]
-    return [u if u.translation is None else dataclasses.replace(u, translation=tidy(u.translation)) for u in utterances]
+    return [_written(utterance, normalised) for utterance in utterances]
 
 
 def trainable_utterances(
@@ -52,6 +52,31 @@ def trainable_utterances(
         )
     skipped.extend(lost)
     return kept
+
+
+def open_shards(sources: Sequence[str], task: AcousticTask | SpeechLLMTask) -> Shards | None:
+    """The parquet shards that `sources` stand for, each utterance as the task needs it; None where they are manifests.
+
+    Raises ConfigError for a mixture of both, ManifestError or AudioError where there are none or the first is unfit.
+    """
+    if not any(map(is_shards, sources)):
+        return None
+
+    def adapt(utterance: Utterance) -> Utterance:
+        changed = _written(utterance, task.normalise)
+        target_text(changed, task.target)
+        if task.model.tags:
+            utterance_tag(changed, task.target, task.model.tags)
+        return changed
+
+    return Shards(list_shards(sources), task.shards or ShardsConfig(), adapt)
+
+
+def _written(utterance: Utterance, normalised: bool) -> Utterance:
+    """The utterance with its texts as they are spelled."""
+    text = normalise(utterance.text) if normalised else utterance.text
+    translation = None if utterance.translation is None else tidy(utterance.translation)
+    return dataclasses.replace(utterance, text=text, translation=translation)
 
 
 def sentences_of(files: Iterable[str], normalised: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ Nothing is trained, downloaded in bulk or written; the model has shapes but no w
 from __future__ import annotations
 
 import dataclasses
+import glob
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import nn
 
 from duolect.audio.files import SAMPLE_RATE
 from duolect.data import SpeechBatch, read_manifest
+from duolect.data.shards import is_shards
 from duolect.errors import DuolectError, TrainingError
 from duolect.models import count_parameters
 from duolect.models.sizing import build_unweighted, published_vocabulary
@@ -26,7 +28,7 @@ from duolect.text import UnitsConfig, build_units
 from duolect.training.cost import StepCost, step_cost
 from duolect.training.freezing import Stages
 from duolect.training.optimiser import parameter_groups
-from duolect.training.parts import filled_config, units_of
+from duolect.training.parts import filled_config, open_shards, units_of
 from duolect.training.task import LanguageTask, Recipe, UnitsFrom
 
 _LOOKED_AT = 2000  # utterances of a manifest that the averages are taken over
@@ -98,9 +100,7 @@ def plan_training(recipe: Recipe) -> Plan:
         notes.append(str(error).rstrip("."))
     accumulate = recipe.loop.accumulate
     seconds = float(batch.sample_lengths_B.sum()) / SAMPLE_RATE if isinstance(batch, SpeechBatch) else 0.0
-    for file in (*task.train, task.dev):
-        if not Path(file).exists():
-            notes.append(f"{file} is not there yet")
+    notes += [f"{file} is not there yet" for file in (*task.train, task.dev) if not _is_there(file)]
     return Plan(
         parts=parts,
         vocabulary=model.vocabulary,
@@ -166,15 +166,31 @@ def _batch(task: Any, model: Any, notes: list[str]) -> Any:
     if isinstance(task, LanguageTask):
         count = max(1, task.max_tokens // (_SENTENCE + 1))
         return _labelled(count, 0, _SENTENCE)
-    seconds, words = _averages(task.train, notes)
+    seconds, words = _averages(task, notes)
     seconds = min(seconds, task.batches.longest or math.inf, model.longest_seconds)
     count = max(1, min(int(task.batches.max_seconds / seconds), task.batches.max_utterances or 10**9))
     return _labelled(count, round(seconds * SAMPLE_RATE), max(1, round(seconds * words * _LABELS_PER_WORD)))
 
 
-def _averages(manifests: tuple[str, ...], notes: list[str]) -> tuple[float, float]:
+def _is_there(source: str) -> bool:
+    return Path(source).exists() or (is_shards(source) and bool(glob.glob(source, recursive=True)))
+
+
+def _averages(task: Any, notes: list[str]) -> tuple[float, float]:
     """(seconds of an utterance, words per second), over the first utterances of what is there."""
-    found = [u for m in manifests if Path(m).is_file() for u in islice(read_manifest(m), _LOOKED_AT)]
+    sources = [source for source in task.train if _is_there(source)]
+    shards = open_shards(sources, task)
+    if shards is None:
+        found = [u for m in sources for u in islice(read_manifest(m), _LOOKED_AT)]
+    else:
+        sample = shards.sample(_LOOKED_AT)
+        found, number = sample.utterances, len(shards.paths)
+        if found:
+            hours = sum(u.duration for u in found) / len(found) * sample.rows / sample.shards * number / 3600
+            notes.append(
+                f"{number:,} parquet shards hold about {hours:,.0f} h: {sample.shards} of them were opened, and "
+                f"{len(found):,} of their {sample.rows:,} rows looked at"
+            )
     if not found:
         notes.append(f"utterances of {_SECONDS:g} s with {_WORDS_PER_SECOND} words a second are assumed")
         return _SECONDS, _WORDS_PER_SECOND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,17 @@ from rich.console import Console
 from torch import Tensor
 
 from duolect.configs import to_json
-from duolect.data import SkipLog, SpeechBatches, SpeechLoader, TextBatches, Utterance, WaveAugmentConfig, target_text
+from duolect.data import (
+    BatchConfig,
+    SkipLog,
+    SpeechBatches,
+    SpeechLoader,
+    TextBatches,
+    Utterance,
+    WaveAugmentConfig,
+    target_text,
+)
+from duolect.data.shards import ShardBatches, Shards
 from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, load_units
@@ -22,10 +33,21 @@ from duolect.training.config import LoopConfig
 from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
-from duolect.training.parts import make_model, make_units, sentences_of, spellable, trainable_utterances, within_hearing
+from duolect.training.parts import (
+    make_model,
+    make_units,
+    open_shards,
+    sentences_of,
+    spellable,
+    trainable_utterances,
+    within_hearing,
+)
 from duolect.training.randomness import seed_everything
 from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
 from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
+
+TEXTS_FOR_UNITS = 1_000_000
+"""Transcripts of shards that units are made of at most: some tens of MB, read once, in a run without units yet."""
 
 
 def train_recipe(
@@ -54,7 +76,7 @@ def train_recipe(
     skipped = SkipLog()
     data = _load(recipe.task, skipped)
     if ranks.rank == 0:
-        _make_units(recipe.task, data, folder)
+        _make_units(recipe.task, recipe.loop, data, folder)
     accelerator.wait_for_everyone()
     units, ctc_units = _read_units(folder)
     seed_everything(recipe.loop.seed)
@@ -91,7 +113,7 @@ def train_recipe(
     finally:
         _report_skipped(skipped, folder, ranks, together, console)
     if ranks.rank == 0:
-        export_system(folder, model.eval(), _prior(recipe, data.train, model, ctc_units or units))
+        export_system(folder, model.eval(), _prior(recipe, data, model, ctc_units or units))
     accelerator.wait_for_everyone()
     return folder / "system"
 
@@ -109,23 +131,40 @@ def _report_skipped(skipped: SkipLog, folder: Path, ranks: Ranks, together: bool
 
 @dataclass(frozen=True)
 class _Speech:
-    train: list[Utterance]
-    dev: list[Utterance]
+    train: list[Utterance] | Shards
+    dev: list[Utterance] | Shards
+
+    def texts(self, seed: int) -> Iterable[Utterance]:
+        """The training utterances that units are made of; of shards, as many as that takes, drawn by `seed`."""
+        if isinstance(self.train, Shards):
+            return islice(self.train.utterances(seed, timed=False), TEXTS_FOR_UNITS)
+        return self.train
+
+    def some(self, number: int, seed: int) -> list[Utterance]:
+        """Training utterances of which any `number` may be drawn; of shards, those that come first by `seed`."""
+        if isinstance(self.train, Shards):
+            return self.train.sample(number, seed).utterances
+        return self.train
 
 
 def _load(task: Task, skipped: SkipLog) -> _Speech:
     if isinstance(task, LanguageTask):
         return _Speech([], [])
-    return _Speech(trainable_utterances(task.train, task, skipped), trainable_utterances([task.dev], task, skipped))
+    train, dev = (
+        open_shards(sources, task) or trainable_utterances(sources, task, skipped)
+        for sources in (task.train, [task.dev])
+    )
+    return _Speech(train, dev)
 
 
-def _make_units(task: Task, data: _Speech, folder: Path) -> None:
+def _make_units(task: Task, loop: LoopConfig, data: _Speech, folder: Path) -> None:
     if isinstance(task, LanguageTask):
         make_units(task.units, sentences_of(task.train, task.normalise), folder / "units")
         return
-    make_units(task.units, (target_text(utterance, task.target) for utterance in data.train), folder / "units")
+    texts = data.texts
+    make_units(task.units, (target_text(utterance, task.target) for utterance in texts(loop.seed)), folder / "units")
     if task.ctc_units is not None:
-        make_units(task.ctc_units, (utterance.text for utterance in data.train), folder / "ctc_units")
+        make_units(task.ctc_units, (utterance.text for utterance in texts(loop.seed)), folder / "ctc_units")
 
 
 def _read_units(folder: Path) -> tuple[Units, Units | None]:
@@ -159,7 +198,15 @@ def _speech_sources(
     ranks, pin = Ranks(accelerator), accelerator.device.type == "cuda"
     room = model.room if isinstance(model, SpeechLLM) else None
 
-    def loader(batches: SpeechBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
+    def batched(
+        utterances: list[Utterance] | Shards, config: BatchConfig, epochs: int | None = None
+    ) -> SpeechBatches | ShardBatches:
+        config, place = within_hearing(config, model, slowest if epochs is None else 1.0), (ranks.rank, ranks.size)
+        if isinstance(utterances, Shards):
+            return ShardBatches(utterances, config, loop.seed, *place, epochs, skipped)
+        return SpeechBatches(utterances, config, loop.seed, *place, epochs)
+
+    def loader(batches: SpeechBatches | ShardBatches, augment: WaveAugmentConfig | None) -> SpeechLoader:
         return SpeechLoader(
             batches,
             *units,
@@ -173,19 +220,20 @@ def _speech_sources(
         )
 
     slowest = min((1.0, *task.wave_augment.speed)) if task.wave_augment is not None else 1.0
-    train = SpeechBatches(data.train, within_hearing(task.batches, model, slowest), loop.seed, ranks.rank, ranks.size)
+    train = batched(data.train, task.batches)
     # Dev is measured on all of dev: what is too long to train on is recognised all the same.
     everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None, curriculum=None)
-    dev = SpeechBatches(data.dev, within_hearing(everything, model), loop.seed, ranks.rank, ranks.size, epochs=1)
+    dev = batched(data.dev, everything, epochs=1)
     own, ctc = units
     return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
 
 
-def _prior(recipe: Recipe, utterances: list[Utterance], model: Model, units: Units) -> Tensor | None:
+def _prior(recipe: Recipe, data: _Speech, model: Model, units: Units) -> Tensor | None:
     task, loop = recipe.task, recipe.loop
     if isinstance(task, LanguageTask) or isinstance(model, LanguageModel) or not task.model.ctc_layers:
         return None
     sizes = {"number": task.prior_utterances, "seed": loop.seed, "workers": loop.workers}
+    utterances = data.some(task.prior_utterances, loop.seed)
     return training_prior(model, utterances, units, batches=within_hearing(task.batches, model), **sizes)
 
 

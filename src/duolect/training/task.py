@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from duolect.configs import from_json
 from duolect.data import BatchConfig, Target, WaveAugmentConfig
+from duolect.data.shards import ShardsConfig
 from duolect.errors import TrainingError
 from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
 from duolect.storage import read_json
@@ -35,7 +36,7 @@ class UnitsFrom:
 
 @dataclass(frozen=True, kw_only=True)
 class AcousticTask:
-    """Train an acoustic model on manifests.
+    """Train an acoustic model on manifests, or on parquet shards in place (folders, files or patterns of them).
 
     `target`: what the decoder writes, the transcript or its translation; CTC always hears the transcript. `units` are
     built from the training texts, those of the target (and kept in the run folder), or taken from another model;
@@ -48,6 +49,7 @@ class AcousticTask:
     `fresh_labels` it may speak other units, and all tables of labels, and CTC heads of other units, begin anew.
     `initialise_encoder`: the folder of one whose encoder alone is taken over, with its CTC heads where they fit.
     `prior_utterances`: how many training utterances the exported CTC label prior is averaged over.
+    `shards`: how parquet shards are read; null for the usual columns and sizes.
     """
 
     kind: Literal["acoustic"] = "acoustic"
@@ -57,6 +59,7 @@ class AcousticTask:
     train: tuple[str, ...]
     dev: str
     batches: BatchConfig = field(default_factory=BatchConfig)
+    shards: ShardsConfig | None = None
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
     target: Target = "text"
@@ -117,13 +120,13 @@ class LanguageTask:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechLLMTask:
-    """Train a speech LLM on manifests.
+    """Train a speech LLM on manifests, or on parquet shards in place (folders, files or patterns of them).
 
     `units` are the LLM's; `ctc_units` those of its CTC heads where they differ. `initialise_encoder` and
     `initialise_llm` name the folders of the acoustic and the language model to start from. Each folder may be a run's,
     a system's or a component's. `prompts` are spelled in the units, as they are written, and put around the audio: one
     drawn for each utterance in training, the first in recognition; where `model` has tags, each prompt has one of them.
-    `target`, and what it means for units, CTC, normalisation and tags, is as for `AcousticTask`.
+    `target`, and what it means for units, CTC, normalisation and tags, is as for `AcousticTask`; so is `shards`.
     """
 
     kind: Literal["speech_llm"] = "speech_llm"
@@ -133,6 +136,7 @@ class SpeechLLMTask:
     train: tuple[str, ...]
     dev: str
     batches: BatchConfig = field(default_factory=BatchConfig)
+    shards: ShardsConfig | None = None
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
     target: Target = "text"

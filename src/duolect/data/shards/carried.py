@@ -1,0 +1,15 @@
+"""A batch on its way from its shard to the worker that decodes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from duolect.data.manifest import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedBatch:
+    """Utterances, and the encoded sound file of each."""
+
+    utterances: list[Utterance]
+    sounds: list[bytes] = field(repr=False)

@@ -1,0 +1,130 @@
+"""Runs on parquet shards: killed and resumed, on two processes, with dev in shards too; and what they ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training_corpus import acoustic_recipe
+
+from duolect.data import BatchConfig
+from duolect.data.shards import ShardsConfig
+from duolect.errors import AudioError, ConfigError
+from duolect.storage import load_tensors, read_json
+from duolect.systems import System
+from duolect.training import AcousticTask, Recipe, plan_training, train_recipe
+
+pytest.importorskip("pyarrow")
+from shard_corpus import make_shards
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    make_shards(folder / "train", 5, 7, 2, longest=0.8)
+    make_shards(folder / "dev", 2, 3, 2, longest=0.8)
+    return folder
+
+
+def shard_recipe(corpus: Path, **loop) -> Recipe:
+    """The acoustic recipe with batch norm, dropout, SpecAugment and noise, over shards with a small buffer."""
+    recipe = acoustic_recipe(corpus, **loop)
+    assert isinstance(recipe.task, AcousticTask)
+    task = dataclasses.replace(
+        recipe.task,
+        train=(str(corpus / "train"),),
+        dev=str(corpus / "dev" / "*.parquet"),
+        batches=BatchConfig(max_seconds=2.5, buckets=2),
+        shards=ShardsConfig(buffer=8, open_shards=2),
+    )
+    return dataclasses.replace(recipe, task=task)
+
+
+def _last(folder: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(folder / read_json(folder / "last.json")["checkpoint"] / "model.safetensors")
+
+
+def _losses(folder: Path) -> list[tuple]:
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [(line["step"], line.get("loss"), line.get("epoch")) for line in lines]
+
+
+def _train(recipe: Recipe, folder: Path) -> None:
+    train_recipe(recipe, folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run without workers; four batches a step."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    torch.set_num_threads(1)
+    _train(shard_recipe(corpus, steps=12, checkpoint_every=3), folder)
+    return folder
+
+
+def test_a_system_comes_of_shards(whole: Path, corpus: Path) -> None:
+    assert System.load(whole / "system")
+    assert (whole / "system" / "acoustic" / "prior.safetensors").exists()
+    dev = [line for line in map(json.loads, (whole / "log.jsonl").read_text().splitlines()) if "dev" in str(line)]
+    assert dev
+    place = read_json(whole / read_json(whole / "last.json")["checkpoint"] / "state.json")["place"]
+    assert sorted(place) == ["block", "consumed", "epoch", "given", "shards", "start"]
+
+
+def test_killed_in_an_epoch_and_resumed_with_workers_equals_uninterrupted(
+    whole: Path, corpus: Path, tmp_path: Path
+) -> None:
+    recipe, killed = shard_recipe(corpus, steps=12, checkpoint_every=3, workers=2), tmp_path / "killed"
+    process = multiprocessing.get_context("fork").Process(target=_train, args=(recipe, killed))
+    process.start()
+    end, log = time.monotonic() + 60, killed / "log.jsonl"
+    while (not log.exists() or len(log.read_text().splitlines()) < 5) and process.is_alive():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    time.sleep(random.Random().uniform(0, 0.1))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (killed / "summary.json").exists()
+    _train(recipe, killed)
+    expected, found = _last(whole), _last(killed)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert _losses(killed) == _losses(whole)
+
+
+def test_a_damaged_shard_stops_the_run_and_a_good_copy_lets_it_go_on(corpus: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "corpus"
+    make_shards(copy / "train", 5, 7, 2, longest=0.8)
+    make_shards(copy / "dev", 2, 3, 2, longest=0.8)
+    bad = copy / "train" / "train-00002.parquet"
+    good = bad.read_bytes()
+    recipe = shard_recipe(copy, steps=12, checkpoint_every=1, evaluate_every=100)
+    bad.write_bytes(good[:-20])
+    with pytest.raises(AudioError, match=r"train-00002\.parquet: is not a whole parquet file"):
+        _train(recipe, tmp_path / "run")
+    bad.write_bytes(good)
+    _train(recipe, tmp_path / "run")
+    _train(shard_recipe(corpus, steps=12, checkpoint_every=1, evaluate_every=100), tmp_path / "other")
+    expected, found = _last(tmp_path / "other"), _last(tmp_path / "run")
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_what_a_run_on_shards_asks_for(corpus: Path, tmp_path: Path) -> None:
+    plan = plan_training(shard_recipe(corpus))
+    assert any("5 parquet shards hold about 0 h: " in note for note in plan.notes)
+    assert not any("there yet" in note or "assumed" in note for note in plan.notes if "characters" not in note)
+    later = shard_recipe(tmp_path / "later")
+    assert sum("is not there yet" in note for note in plan_training(later).notes) == 2
+    mixed = shard_recipe(corpus)
+    assert isinstance(mixed.task, AcousticTask)
+    sources = (*mixed.task.train, "train.jsonl")
+    mixed = dataclasses.replace(mixed, task=dataclasses.replace(mixed.task, train=sources))
+    with pytest.raises(ConfigError, match=r"train\.jsonl: is no folder of parquet files"):
+        _train(mixed, tmp_path / "mixed")
