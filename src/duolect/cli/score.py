@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from duolect.cli.arguments import PathOption, parse
+from duolect.cli.arguments import NameOption, PathOption, parse, require_writable, say
 from duolect.errors import ConfigError
 
 Metric = Literal["auto", "wer", "bleu", "chrf"]
-Normaliser = Literal["plain", "none"]
+Normaliser = Literal["plain", "none", "whisper-english", "open-asr-2026-03", "open-asr-2026-08"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,10 @@ class Score:
     """Take the references from here rather than from the files; every utterance of it must have been recognised."""
     metric: Metric = "auto"
     """auto: what the file beside each says, wer for transcripts, bleu and chrf (sacreBLEU) for translations."""
-    normaliser: Normaliser = "plain"
-    """Applied to both sides for the WER: plain lower-cases and drops punctuation, none only splits at spaces.
+    normaliser: Normaliser | None = None
+    """Applied to both sides for the WER, and with it the whole scoring regime: plain (the default) lower-cases and
+    drops punctuation, none only splits at spaces, whisper-english is Whisper's, open-asr-2026-03 and open-asr-2026-08
+    are the Open ASR leaderboard's (the latter merges compounds; the default of --leaderboard and --submit).
     Translations are scored as they are."""
     by: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (corpus, speaker …): one more table for each of its values."""
@@ -43,6 +45,14 @@ class Score:
     their reference, which have no word error rate, are in it as non-speech."""
     panel_list: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """With the panel, list the N utterances of each file that show most signs of hallucination."""
+    leaderboard: PathOption = None
+    """Instead of hypothesis files: a folder of the Open ASR leaderboard's result files (MODEL_..._DATASET_....jsonl).
+    A table for each model, with the leaderboard's average."""
+    submit: PathOption = None
+    """Write the hypothesis files, of the leaderboard's test sets, as its result files into this folder, with the lines
+    of a model card, and print the leaderboard's table of them."""
+    model_id: NameOption = None
+    """With --submit, whose results they are: ORGANISATION/NAME. With --leaderboard, only this model."""
     markdown: bool = False
     """Print Markdown."""
 
@@ -50,8 +60,11 @@ class Score:
 def run(arguments: list[str]) -> int:
     """Run the command; see `Score`."""
     asked = parse("score", Score, arguments)
-    if not asked.files:
-        raise ConfigError("no hypothesis file is given.")
+    _check(asked)
+    if asked.leaderboard is not None:
+        return _leaderboard(asked, asked.leaderboard)
+    if asked.submit is not None:
+        return _submit(asked, asked.submit)
     from duolect.reports import compare_files, markdown_table, print_table
 
     panel = asked.panel or asked.panel_list > 0
@@ -59,7 +72,7 @@ def run(arguments: list[str]) -> int:
         asked.files,
         manifest=asked.manifest,
         by=asked.by,
-        normaliser=asked.normaliser,
+        normaliser=asked.normaliser or "plain",
         metric=asked.metric,
         blocks=asked.blocks,
         allow_empty=panel,
@@ -74,6 +87,55 @@ def run(arguments: list[str]) -> int:
     if panel:
         print("\n" if tables else "", end="")
         _print_panel(asked)
+    return 0
+
+
+def _check(asked: Score) -> None:
+    if asked.leaderboard is not None and asked.files:
+        raise ConfigError("--leaderboard: scores a folder of result files; hypothesis files are scored without it.")
+    if asked.leaderboard is not None and asked.submit is not None:
+        raise ConfigError("--submit: writes hypothesis files as result files; those of --leaderboard are some already.")
+    if asked.leaderboard is None and not asked.files:
+        raise ConfigError("no hypothesis file is given.")
+    if asked.submit is not None and asked.model_id is None:
+        raise ConfigError("--submit: --model-id ORGANISATION/NAME is missing, whose results they are.")
+    own = {"--by": asked.by, "--blocks": asked.blocks, "--panel": asked.panel or asked.panel_list > 0}
+    own |= {"--metric": asked.metric if asked.metric != "auto" else None}
+    own |= {"--manifest": asked.manifest} if asked.submit is None else {}
+    other = "--leaderboard" if asked.leaderboard is not None else "--submit" if asked.submit is not None else None
+    for option in [name for name, value in own.items() if value] if other is not None else []:
+        raise ConfigError(f"{option}: does not go with {other}.")
+    if asked.submit is None and asked.leaderboard is None and asked.model_id is not None:
+        raise ConfigError("--model-id: belongs to --submit and --leaderboard.")
+
+
+def _leaderboard(asked: Score, folder: Path) -> int:
+    from duolect.evaluation.leaderboard import CURRENT, score_leaderboard
+    from duolect.reports import print_leaderboard
+
+    results = score_leaderboard(folder, asked.normaliser or CURRENT, model=asked.model_id)
+    for number, result in enumerate(results):
+        print("\n" if number else "", end="")
+        print_leaderboard(result, markdown=asked.markdown)
+    return 0
+
+
+def _submit(asked: Score, folder: Path) -> int:
+    from duolect.evaluation.leaderboard import CURRENT
+    from duolect.evaluation.score import manifest_references
+    from duolect.evaluation.submission import write_submission
+    from duolect.reports import print_leaderboard
+
+    require_writable(folder, folder=True)
+    references = manifest_references(asked.manifest) if asked.manifest is not None else None
+    written = write_submission(
+        asked.files, folder, asked.model_id or "", asked.normaliser or CURRENT, references=references
+    )
+    print_leaderboard(written.result, markdown=asked.markdown)
+    for path in written.files:
+        say(f"{path}: written.")
+    for note in written.notes:
+        say(f"Note: {note}")
     return 0
 
 
@@ -95,7 +157,7 @@ def _print_panel(asked: Score) -> None:
     from duolect.reports import panel_files, panels_markdown, print_panels, worst_utterances
 
     panels = panel_files(
-        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser, blocks=asked.blocks
+        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser or "plain", blocks=asked.blocks
     )
     if asked.markdown:
         print(panels_markdown(panels, asked.by), end="")

@@ -33,7 +33,7 @@ from duolect.evaluation.intervals import (
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped, read_run
-from duolect.evaluation.words import WordErrors, utterance_counts
+from duolect.evaluation.words import WordErrors, joined_compounds, utterance_counts
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Score:
     block_N: tuple[str, ...] = field(default=(), repr=False)
     """The block of each, in the order of `ids`; empty without blocks."""
     texts_N: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Reference and hypothesis of each as they were compared, words parted by single spaces."""
+    """Reference and hypothesis of each as they were compared, words parted by single spaces, merged compounds joined:
+    a plain alignment of the two finds the errors counted."""
     drawn: Replicas | None = field(default=None, repr=False, compare=False)
     """The bootstrap replicas behind the interval: paired comparisons use them again."""
 
@@ -170,6 +171,7 @@ def score_run(
         also = f", {marked} marked as not to be scored" if marked else ""
         raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference{also}.")
 
+    as_compared = joined_compounds if regime.merge_compounds else _single_spaces
     counts_N4 = utterance_counts(texts, spoken, merge_compounds=regime.merge_compounds)
     block_N = () if blocks is None else tuple(blocks.of.get(key, f"utterance {key}") for key in ids)
     parts = counts_N4 if blocks is None else pooled_by_block(counts_N4, block_N)
@@ -192,9 +194,13 @@ def score_run(
         ids=tuple(ids),
         counts_N4=counts_N4,
         block_N=block_N,
-        texts_N=tuple((" ".join(r), " ".join(h)) for r, h in zip(texts, spoken, strict=True)),
+        texts_N=tuple(map(as_compared, texts, spoken)),
         drawn=drawn,
     )
+
+
+def _single_spaces(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[str, str]:
+    return " ".join(reference), " ".join(hypothesis)
 
 
 def _pairs(

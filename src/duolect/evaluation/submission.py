@@ -54,7 +54,7 @@ class Submission:
     files: tuple[Path, ...]
     result: ModelResult
     notes: tuple[str, ...] = ()
-    """What whoever submits must know: sets that are missing, times that were not measured one by one."""
+    """What whoever submits must know beside `result.notes`: sets that are missing, times that were shared out."""
 
 
 def write_submission(
@@ -208,9 +208,7 @@ def _write(
     for name, text in ((YAML, _yaml(wers, whole, day)), (CARD, _card(result, wers, whole, normaliser))):
         with atomic_file(folder / name) as handle:
             handle.write(text)
-    return Submission(
-        files=(*paths.values(), folder / YAML, folder / CARD), result=result, notes=(*notes, *result.notes)
-    )
+    return Submission(files=(*paths.values(), folder / YAML, folder / CARD), result=result, notes=tuple(notes))
 
 
 def _yaml(wers: Mapping[TestSet, float], average: float | None, day: datetime.date) -> str:

@@ -107,6 +107,21 @@ def align(reference: Words, hypothesis: Words, *, merge_compounds: bool = False)
     return [(r or None, h or None) for r, h in pairs]
 
 
+def joined_compounds(reference: Words, hypothesis: Words) -> tuple[str, str]:
+    """Both texts with each compound that was merged written as one word, so that aligning them again, without merging,
+    finds the same errors: ("a white paper", "a whitepaper") → ("a whitepaper", "a whitepaper")."""
+    pairs = align(reference, hypothesis, merge_compounds=True)
+    sides = zip(*[_joined(r, h) for r, h in pairs], strict=True) if pairs else ((), ())
+    spoken, said = (" ".join(word for word in side if word) for side in sides)
+    return spoken, said
+
+
+def _joined(reference: str | None, hypothesis: str | None) -> tuple[str | None, str | None]:
+    if reference is None or hypothesis is None or not is_same(reference, hypothesis):
+        return reference, hypothesis
+    return reference.replace(" ", ""), hypothesis.replace(" ", "")
+
+
 def is_same(reference: str | None, hypothesis: str | None) -> bool:
     """Whether a pair of `align` is no error: the same word, or a merged compound of the same letters."""
     if reference is None or hypothesis is None:

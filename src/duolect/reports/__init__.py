@@ -3,6 +3,7 @@
 from duolect.reports.attention import save_attention
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve, read_curve, system_result
 from duolect.reports.cost import cost_markdown, cost_table, measured_runs, stage_table
+from duolect.reports.leaderboard import print_leaderboard
 from duolect.reports.page import page, write_page
 from duolect.reports.panel import PanelComparison, PanelResult, panels_markdown, print_panels, worst_utterances
 from duolect.reports.plots import curves_svg, save_png, speed_svg
@@ -30,6 +31,7 @@ __all__ = [
     "page",
     "panel_files",
     "panels_markdown",
+    "print_leaderboard",
     "print_panels",
     "print_table",
     "read_curve",

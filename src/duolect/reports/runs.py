@@ -25,6 +25,8 @@ from duolect.evaluation import (
     read_run,
     score_translations,
 )
+from duolect.evaluation.chunks import has_chunks, merge_chunks
+from duolect.evaluation.score import texts_of
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.panel import PanelComparison, PanelResult
@@ -76,6 +78,7 @@ def compare_files(
     metrics: tuple[TranslationMetric, ...] = METRICS if metric == "auto" else (metric,) if metric != "wer" else ()
     as_translations = metric in METRICS or (translated and metric == "auto")
     references = _references(manifest, translated or as_translations)
+    runs, references = _whole_recordings(runs, references)
     title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
     parts = _parts(title, runs, references, by, manifest)
     if as_translations and by == "target_lang":
@@ -193,6 +196,26 @@ def _read(files: Sequence[Path]) -> list[_Run]:
         name = stem if stems.count(stem) == 1 else str(file)
         runs.append(_Run(name, rows, record or RunRecord(system=name)))
     return runs
+
+
+def _whole_recordings(
+    runs: Sequence[_Run], references: Mapping[str, str] | None
+) -> tuple[list[_Run], Mapping[str, str] | None]:
+    """Chunks whose reference is their whole recording's joined to recordings, which are what is scored and shown.
+
+    Raises ScoringError where chunks and references do not belong together.
+    """
+    whole, joined = [], references
+    for run in runs:
+        if has_chunks(run.rows, references):
+            try:
+                texts_of(run.rows, references, run.record.skipped)
+                rows, joined, skipped = merge_chunks(run.rows, references, run.record.skipped)
+            except ScoringError as error:
+                raise ScoringError(f"{run.name}: {error}") from error
+            run = _Run(run.name, rows, dataclasses.replace(run.record, skipped=tuple(skipped)))
+        whole.append(run)
+    return whole, joined
 
 
 def _comparison(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from duolect.evaluation import Normaliser
 from duolect.evaluation.normalisers import normaliser_function
+from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.words import utterance_counts
 from duolect.systems.config import SearchConfig
 from duolect.systems.context import Context
@@ -98,7 +99,9 @@ def term_table(
         spoken = spoken_words(reference, normaliser)
         words += len(spoken)
         distinct = {c.text: spoken_words(c.text, normaliser) for c in entries}
-        counts_N4 = utterance_counts([spoken] * len(distinct), list(distinct.values()))
+        counts_N4 = utterance_counts(
+            [spoken] * len(distinct), list(distinct.values()), merge_compounds=regime_of(normaliser).merge_compounds
+        )
         by_text = dict(zip(distinct, counts_N4[:, :3].sum(1).tolist(), strict=True))
         errors.append([by_text[c.text] for c in entries])
         values.append(_comparable([c.terms for c in entries], terms))
