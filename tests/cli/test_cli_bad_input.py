@@ -87,6 +87,7 @@ def test_bad_sounds_are_skipped_named_and_counted(runs: Path, tmp_path: Path, ca
 
 def test_bad_files_do_not_stop_a_transcription(runs: Path, tmp_path: Path, call: Call) -> None:
     bad, odd = bad_sounds(tmp_path), odd_sounds(tmp_path)
+    bad.pop("long.wav")  # is cut
     files = [tmp_path / name for name in [*bad, *odd]]
     result = call("transcribe", *files, "--system", runs / "am", "--method", "ctc-greedy")
     assert result.status == 1

@@ -78,6 +78,11 @@ class FeatureConfig:
         """Duration a frame stands for."""
         return self.shift_ms / 1000
 
+    @property
+    def first_centre(self) -> float:
+        """Seconds from the beginning of the sound to the middle of the first frame's window."""
+        return (self.window // 2 - (self.window // 2 - self.shift // 2)) / SAMPLE_RATE if self.kind == "kaldi" else 0.0
+
 
 class LogMel(nn.Module):
     """Samples at 16 kHz to features. There is nothing to train and nothing random."""

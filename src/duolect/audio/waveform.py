@@ -27,6 +27,11 @@ class WaveformConfig:
         """Duration of a sample."""
         return 1 / SAMPLE_RATE
 
+    @property
+    def first_centre(self) -> float:
+        """Seconds from the beginning of the sound to the first sample."""
+        return 0.0
+
 
 InputConfig = FeatureConfig | WaveformConfig
 """What an encoder is given: log-mel features or samples, told apart by `kind`."""

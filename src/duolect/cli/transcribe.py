@@ -1,28 +1,43 @@
-"""`duolect transcribe`: the text of audio files."""
+"""`duolect transcribe`: the text of audio files, of any length, or subtitles for them."""
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from duolect.cli.arguments import Device, LanguageOption, NameOption, load_system, parse, progress_bar, say
+from duolect.cli.arguments import (
+    Device,
+    LanguageOption,
+    NameOption,
+    PathOption,
+    load_system,
+    parse,
+    progress_bar,
+    require_writable,
+    say,
+)
 from duolect.cli.overrides import override_search, search_options
 from duolect.errors import ConfigError
+from duolect.storage import atomic_file
 
 if TYPE_CHECKING:
     from duolect.systems import Transcript
 
+_SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transcribe:
-    """Write the text of audio files to standard output, one line each, in the order given.
+    """Write the text of audio files, of any length, to standard output, one line each, in the order given.
 
-    With several files each line begins with the file's name. The exit status is 1 where a file could not be recognised;
-    why is said on standard error. Any setting of the search: --search.FIELD VALUE.
+    With several files each line begins with the file's name. Recordings that last longer than the models take at once
+    are cut at pauses while they are read, and the silence between is left out. The exit status is 1 where a file could
+    not be recognised, or not to its end; why is said on standard error. Any setting of the search:
+    --search.FIELD VALUE.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
@@ -33,41 +48,103 @@ class Transcribe:
     """A named method (default: the system's own)."""
     target_language: LanguageOption = None
     """What to write, where the model was trained with several languages, such as "de"."""
+    format: Literal["text", "json", "srt", "vtt"] = "text"
+    """What to write: the text; a JSON object for each file (file, text, score, terms, flags, duration, segments; or
+    file and error); or subtitles, SubRip or WebVTT."""
     json: bool = False
-    """Write a JSON object a line instead: file, text, score, terms, flags, duration; or file and error."""
+    """The same as --format json."""
+    words: bool = False
+    """Find out when each word was said, by CTC; JSON then has it, and the confidence. Subtitles always do."""
+    out: PathOption = None
+    """A file to write instead of standard output; or a folder, for a file NAME.txt, .json, .srt or .vtt each."""
+    segment_seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Cut what lasts longer (default: 30, or less where the models were made for less)."""
+    keep_silence: bool = False
+    """Show the models the silence in long recordings, too."""
     batch_seconds: float = 60.0
     """Seconds of audio recognised at once, padding included."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
+
+    @property
+    def written(self) -> Literal["text", "json", "srt", "vtt"]:
+        """The format, be it by --json."""
+        return "json" if self.json else self.format
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be meant, before a model is loaded."""
+        if not self.files:
+            raise ConfigError("no audio file is given.")
+        if self.json and self.format not in ("text", "json"):
+            raise ConfigError(f"--json is --format json, but --format {self.format} is given, too.")
+        if self.out is None and self.written in ("srt", "vtt") and len(self.files) > 1:
+            raise ConfigError("subtitles of several files cannot go to standard output; give a folder: --out FOLDER.")
+
+    def outputs(self) -> list[Path] | None:
+        """The file that each recording's transcript goes to; None: standard output.
+
+        Raises ConfigError where two recordings would go to one file, DuolectError where nothing can be written.
+        """
+        if self.out is None:
+            return None
+        folder = len(self.files) > 1 or self.out.is_dir() or not self.out.suffix
+        require_writable(self.out, folder=folder)
+        if not folder:
+            return [self.out]
+        names, times = [file.stem for file in self.files], Counter(file.stem for file in self.files)
+        twice = [name for name in names if times[name] > 1]
+        if twice:
+            raise ConfigError(f"--out: two files are called {twice[0]!r}; transcribe them into different folders.")
+        return [self.out / f"{name}{_SUFFIXES[self.written]}" for name in names]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `Transcribe`."""
     rest, settings = search_options(arguments)
     asked = parse("transcribe", Transcribe, rest)
-    if not asked.files:
-        raise ConfigError("no audio file is given.")
+    asked.check()
+    outputs = asked.outputs()
     system = override_search(load_system(asked.system, asked.device, asked.method), settings)
     with progress_bar(f"transcribing {len(asked.files)} file{'s' if len(asked.files) > 1 else ''}") as progress:
         transcripts = system.transcribe(
             asked.files,
             batch_seconds=asked.batch_seconds,
+            segment_seconds=asked.segment_seconds,
+            keep_silence=asked.keep_silence,
+            words=asked.words or asked.written in ("srt", "vtt"),
             target_language=asked.target_language,
             progress=progress,
         )
-    failed = False
-    for file, transcript in zip(asked.files, transcripts, strict=True):
-        if transcript.error is not None:
-            failed = True
-            say(f"duolect transcribe: {transcript.error}")
-        if asked.json:
-            print(json.dumps({"file": str(file), **_fields(transcript)}, ensure_ascii=False))
-        elif transcript.error is None:
-            print(f"{file}: {transcript.text}" if len(asked.files) > 1 else transcript.text)
-    return 1 if failed else 0
+    for place, (file, transcript) in enumerate(zip(asked.files, transcripts, strict=True)):
+        _report(file, transcript)
+        if outputs is None:
+            _show(asked, file, transcript)
+        elif transcript.error is None or transcript.segments:
+            with atomic_file(outputs[place]) as handle:
+                handle.write(_content(asked, file, transcript))
+            print(outputs[place])
+    return 1 if any(transcript.error is not None for transcript in transcripts) else 0
 
 
-def _fields(transcript: Transcript) -> dict[str, Any]:
+def _report(file: Path, transcript: Transcript) -> None:
     if transcript.error is not None:
-        return {"error": transcript.error}
-    return {name: getattr(transcript, name) for name in ("text", "score", "terms", "flags", "duration")}
+        say(f"duolect transcribe: {transcript.error}")
+        if transcript.segments:
+            say(f"{file}: what comes before that is transcribed, up to {transcript.segments[-1].end:.1f} s")
+    elif "no_speech" in transcript.flags:
+        say(f"{file}: no speech was found in {transcript.duration:.0f} s")
+    if "no_word_times" in transcript.flags:
+        say(f"{file}: no CTC head can tell when the words were said; only segments have times")
+
+
+def _show(asked: Transcribe, file: Path, transcript: Transcript) -> None:
+    if asked.written != "text":
+        print(_content(asked, file, transcript), end="")
+    elif transcript.error is None or transcript.segments:
+        print(f"{file}: {transcript.text}" if len(asked.files) > 1 else transcript.text)
+
+
+def _content(asked: Transcribe, file: Path, transcript: Transcript) -> str:
+    from duolect.systems.recordings import written_as
+
+    return written_as(transcript, str(file), asked.written)

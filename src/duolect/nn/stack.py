@@ -28,6 +28,7 @@ class LayeredEncoder(nn.Module):
     """
 
     padding_safe, masks_states, longest = True, False, None
+    first_centre = 0.0  # its convolutions are padded by half their kernel
 
     def __init__(self, config: Any, bins: int) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """Search: from frame posteriors and model scores to n-best lists of label sequences."""
 
+from duolect.search.alignment import Alignment, align
 from duolect.search.collapse import Collapsed, soft_collapse
 from duolect.search.ctc_prefix import CTCPrefixScorer, ctc_full_sum
 from duolect.search.delayed import Delayed
@@ -16,6 +17,7 @@ from duolect.search.result import DraftStatistics, Hypothesis, ReductionStatisti
 from duolect.search.scorer import AutoregressiveScorer, PriorScorer, Scorer, Weighted
 
 __all__ = [
+    "Alignment",
     "AutoregressiveScorer",
     "CTCDrafter",
     "CTCPrefixScorer",
@@ -32,6 +34,7 @@ __all__ = [
     "SearchStatistics",
     "SequenceDrafter",
     "Weighted",
+    "align",
     "combine",
     "confident",
     "count_prior",

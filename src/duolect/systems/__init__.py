@@ -14,8 +14,9 @@ from duolect.systems.nbest_file import read_lists, write_lists
 from duolect.systems.prior import add_counted_priors, counted_prior, ctc_prior, estimate_prior
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Recognition
-from duolect.systems.rows import Candidate
-from duolect.systems.system import System, Transcript, load
+from duolect.systems.recordings import Segment, Transcript, subtitles
+from duolect.systems.rows import Candidate, TimedWord
+from duolect.systems.system import System, load
 from duolect.systems.tuning import NBEST, ROUNDS, Tuned, tune, tune_lists
 
 __all__ = [
@@ -33,7 +34,9 @@ __all__ = [
     "Recognition",
     "Scales",
     "SearchConfig",
+    "Segment",
     "System",
+    "TimedWord",
     "Transcript",
     "Tuned",
     "TuningRecord",
@@ -53,6 +56,7 @@ __all__ = [
     "read_lists",
     "recognize_manifest",
     "run_record",
+    "subtitles",
     "system_folder",
     "tune",
     "tune_lists",

@@ -18,9 +18,9 @@ from torch import Tensor
 from duolect.configs import to_json
 from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
-from duolect.errors import AudioError, DuolectError, SystemFolderError
+from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
-from duolect.systems.batches import LONGEST_SECONDS, Source, audio_source, utterance_source
+from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
 from duolect.systems.folder import Contents, read_folder, system_folder, write_folder
@@ -29,30 +29,12 @@ from duolect.systems.measurement import Measure, count_flops, measure_latency
 from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
+from duolect.systems.recordings import TranscribeConfig, Transcriber, Transcript
+from duolect.systems.recordings.transcribe import Audio
 from duolect.systems.rows import Candidate
 from duolect.text import Prompt, find_prompt
 
 BATCH_SECONDS = 60.0
-
-Audio = str | Path | np.ndarray | Tensor
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """The text of one recording: `score` and unweighted `terms` are natural logarithms, `flags` as in `Candidate`.
-
-    `nbest` holds all hypotheses, best first, where they were asked for. Where the recording could not be recognised,
-    `text` is empty and `error` says why in one sentence.
-    """
-
-    id: str
-    text: str
-    score: float | None = None
-    terms: Mapping[str, float] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
-    duration: float | None = None
-    nbest: tuple[Candidate, ...] = ()
-    error: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,52 +246,34 @@ class System:
         audio: Audio | Sequence[Audio],
         *,
         batch_seconds: float = BATCH_SECONDS,
-        max_seconds: float = LONGEST_SECONDS,
+        segment_seconds: float | None = None,
+        keep_silence: bool = False,
+        words: bool = False,
         nbest: bool = False,
         target_language: str | None = None,
         progress: Progress | None = None,
     ) -> list[Transcript]:
         """The text of files, or of arrays of samples at 16 kHz; one transcript for each, in the same order.
 
+        What lasts longer than `segment_seconds` (None: 30 s, or what the models have room for) is cut while it is read,
+        at pauses where there are some, and in memory for some minutes of it. The silence between its pieces is not
+        shown to the models, unless `keep_silence`. With `words` every word has its times, where a CTC head can tell.
+
         What cannot be recognised never stops the rest, and nothing is raised for it, not even for a single file: its
         transcript has `error` set. `target_language`: what to write them in, which a model of several must be told
-        (else ConfigError, which names them). Raises SystemFolderError where the system has no search.
+        (else ConfigError, which names them). `progress` is called with (seconds done, seconds in all). Raises
+        SystemFolderError where the system has no search, ConfigError for a length that is none.
         """
-        items: Sequence[Any] = [audio] if isinstance(audio, str | Path | np.ndarray | Tensor) else list(audio)
-        sources: list[Source] = []
-        transcripts: dict[int, Transcript] = {}
-        for i, item in enumerate(items):
-            try:
-                sources.append(audio_source(i, item))
-            except AudioError as error:
-                name = Path(item).stem if isinstance(item, str | Path) else f"array-{i}"
-                transcripts[i] = Transcript(name, "", error=str(error))
-        search = self._search()
-        sources, _ = with_languages(self.parts, search, sources, [None] * len(sources), target_language)
-        run = run_batches(
-            self.parts,
-            search,
-            sources,
+        items: Sequence[Audio] = [audio] if isinstance(audio, str | Path | np.ndarray | Tensor) else list(audio)
+        config = TranscribeConfig(
             batch_seconds=batch_seconds,
-            max_seconds=max_seconds,
-            device=self.device,
-            progress=progress,
+            segment_seconds=segment_seconds,
+            keep_silence=keep_silence,
+            words=words,
+            nbest=nbest,
         )
-        for i, (source, reason) in run.bad.items():
-            transcripts[i] = Transcript(source.id, "", error=reason)
-        names = {source.index: source.id for source in sources}
-        for i, candidates in run.candidates.items():
-            best = candidates[0]
-            transcripts[i] = Transcript(
-                names[i],
-                best.text,
-                best.score,
-                best.terms,
-                best.flags,
-                run.seconds[i],
-                tuple(candidates) if nbest else (),
-            )
-        return [transcripts[i] for i in range(len(items))]
+        transcriber = Transcriber(self.parts, self._search(), self.device, config, target_language)
+        return transcriber.transcribe(items, progress)
 
     def _search(self) -> SearchConfig:
         if self.search is None:

@@ -9,7 +9,9 @@ An encoder is a module with
 * `padding_safe`: whether, in evaluation, an utterance has the same states alone and in any batch;
 * `normalises`: whether its features are to be normalised by running statistics before;
 * `masks_states`: whether SpecAugment is its own business (it then takes `masking`), not that of its features;
-* `longest`: the most frames of the input it can encode (None: any number).
+* `longest`: the most frames of the input it can encode (None: any number);
+* `first_centre`: the frame of the input that the first state is centred on, which for convolutions that are not padded
+  lies inside; state t is centred `downsampling` · t frames later.
 """
 
 from __future__ import annotations

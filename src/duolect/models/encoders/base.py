@@ -48,6 +48,7 @@ class PretrainedEncoder(nn.Module, ABC):
     optional_weights: ClassVar[tuple[str, ...]] = ()  # what checkpoints may lack
     normalises = False
     masks_states = False
+    first_centre = 0.0  # where convolutions are padded by half their kernel
 
     def __init__(self, config: HuggingFaceEncoderConfig, model: Any) -> None:
         super().__init__()

@@ -98,6 +98,11 @@ class Wav2Vec2Encoder(PretrainedEncoder):
             return self.model.encoder(x_BTD.clone(), attention_mask=length_mask(frames_B, x_BTD.shape[1]))[0]
 
     @property
+    def first_centre(self) -> float:
+        """The middle of the samples that the first state is made of: its convolutions are not padded."""
+        return (self._shortest - 1) / 2
+
+    @property
     def _shortest(self) -> int:
         """Samples that give one state."""
         samples = 1

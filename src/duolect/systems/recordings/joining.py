@@ -1,0 +1,105 @@
+"""Segments that share a part of the sound become segments that share nothing: each word stands once.
+
+What both heard is where they can change over: the longest run of words that they have in common there, at about the
+same time. Left of its middle the words are those of the first, right of it those of the second, so that neither is
+believed where its sound begins or ends. Where they agree on no word, the middle of the overlap parts them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from duolect.systems.recordings.transcript import Segment
+from duolect.text import normalise
+
+_WITHIN = 0.5  # seconds by which the times of a word may differ in two segments
+_UNTIMED_RUN = 2  # words that must agree where their times are guessed
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A word, or a character of a text without spaces, and the time of its middle."""
+
+    text: str
+    time: float
+
+    @property
+    def key(self) -> str:
+        return normalise(self.text) or self.text
+
+
+def join(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments in order, where one begins before the one before it ends parted anew; empty ones are left out."""
+    joined: list[Segment] = []
+    for segment in segments:
+        if joined and segment.start < joined[-1].end:
+            joined[-1:] = _part(joined[-1], segment)
+        else:
+            joined.append(segment)
+    return [segment for segment in joined if segment.text]
+
+
+def _part(first: Segment, second: Segment) -> tuple[Segment, Segment]:
+    low, high = second.start, first.end
+    timed = bool(first.words and second.words)
+    a, b = _tokens(first, timed), _tokens(second, timed)
+    before, after, at = _change(a, b, low, high, timed)
+    first = _kept(first, a[:before], end=at)
+    at = max(at, first.end)
+    # Two alignments may differ by some frames: no word begins before the one before it ends.
+    moved = (dataclasses.replace(word, start=max(word.start, at), end=max(word.end, at)) for word in second.words)
+    return first, _kept(dataclasses.replace(second, words=tuple(moved)), b[after:], start=at)
+
+
+def _change(a: Sequence[_Token], b: Sequence[_Token], low: float, high: float, timed: bool) -> tuple[int, int, float]:
+    """How many tokens of the first to keep, how many of the second to leave out, and the time between them."""
+    within = _WITHIN if timed else high - low
+    middle = (low + high) / 2
+    tail = [i for i, token in enumerate(a) if token.time >= low - within]
+    head = [j for j, token in enumerate(b) if token.time <= high + within]
+    best: tuple[int, float, int, int] | None = None
+    runs: dict[tuple[int, int], int] = {}
+    for i in tail:
+        for j in head:
+            if a[i].key != b[j].key or abs(a[i].time - b[j].time) > within:
+                continue
+            length = runs[i, j] = runs.get((i - 1, j - 1), 0) + 1
+            found = (length, -abs(a[i - length // 2].time - middle), i, j)
+            best = found if best is None or found > best else best
+    if best is not None and best[0] >= (1 if timed else _UNTIMED_RUN):
+        length, _, i, j = best
+        right = length // 2  # of the run, words that the second segment gives
+        before, after = i + 1 - right, j + 1 - right
+        at = (a[before - 1].time + b[min(after, len(b) - 1)].time) / 2
+        return before, after, min(max(at, low), high)
+    return sum(token.time < middle for token in a), sum(token.time < middle for token in b), middle
+
+
+def _tokens(segment: Segment, timed: bool) -> list[_Token]:
+    if timed:
+        return [_Token(word.text, (word.start + word.end) / 2) for word in segment.words]
+    words = segment.text.split()
+    words = list(segment.text) if len(words) == 1 else words
+    step = (segment.end - segment.start) / max(len(words), 1)
+    return [_Token(word, segment.start + (i + 0.5) * step) for i, word in enumerate(words)]
+
+
+def _kept(segment: Segment, tokens: Sequence[_Token], start: float | None = None, end: float | None = None) -> Segment:
+    """The part of a segment that has these tokens, its first ones or its last ones."""
+    space = "" if not segment.words and len(segment.text.split()) == 1 else " "
+    words = segment.words
+    if words:
+        words = words[: len(tokens)] if start is None else words[len(words) - len(tokens) :]
+    start, end = segment.start if start is None else start, segment.end if end is None else end
+    end = max([end, *(word.end for word in words[-1:])])  # a word may reach over the time between
+    return dataclasses.replace(
+        segment,
+        start=start,
+        end=end,
+        text=space.join(token.text for token in tokens),
+        words=words,
+        flags=tuple(dict.fromkeys((*segment.flags, "joined"))),
+        nbest=(),
+    )
