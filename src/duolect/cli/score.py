@@ -12,7 +12,7 @@ from duolect.cli.arguments import NameOption, PathOption, parse, require_writabl
 from duolect.errors import ConfigError
 
 Metric = Literal["auto", "wer", "bleu", "chrf"]
-Normaliser = Literal["plain", "none", "whisper-english", "open-asr-2026-03", "open-asr-2026-08"]
+Normaliser = Literal["auto", "plain", "none", "whisper-english", "open-asr-2026-03", "open-asr-2026-08"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class Score:
     """Take the references from here rather than from the files; every utterance of it must have been recognised."""
     metric: Metric = "auto"
     """auto: what the file beside each says, wer for transcripts, bleu and chrf (sacreBLEU) for translations."""
-    normaliser: Normaliser | None = None
-    """Applied to both sides for the WER, and with it the whole scoring regime: plain (the default) lower-cases and
-    drops punctuation, none only splits at spaces, whisper-english is Whisper's, open-asr-2026-03 and open-asr-2026-08
-    are the Open ASR leaderboard's (the latter merges compounds; the default of --leaderboard and --submit).
+    normaliser: Normaliser = "auto"
+    """Applied to both sides for the WER, and with it the whole scoring regime: plain lower-cases and drops punctuation,
+    none only splits at spaces, whisper-english is Whisper's, open-asr-2026-03 and open-asr-2026-08 are the Open ASR
+    leaderboard's (the latter merges compounds). auto: plain; with --leaderboard and --submit open-asr-2026-08.
     Translations are scored as they are."""
     by: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (corpus, speaker …): one more table for each of its values."""
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
         asked.files,
         manifest=asked.manifest,
         by=asked.by,
-        normaliser=asked.normaliser or "plain",
+        normaliser="plain" if asked.normaliser == "auto" else asked.normaliser,
         metric=asked.metric,
         blocks=asked.blocks,
         allow_empty=panel,
@@ -99,12 +99,17 @@ def _check(asked: Score) -> None:
         raise ConfigError("no hypothesis file is given.")
     if asked.submit is not None and asked.model_id is None:
         raise ConfigError("--submit: --model-id ORGANISATION/NAME is missing, whose results they are.")
-    own = {"--by": asked.by, "--blocks": asked.blocks, "--panel": asked.panel or asked.panel_list > 0}
-    own |= {"--metric": asked.metric if asked.metric != "auto" else None}
-    own |= {"--manifest": asked.manifest} if asked.submit is None else {}
     other = "--leaderboard" if asked.leaderboard is not None else "--submit" if asked.submit is not None else None
-    for option in [name for name, value in own.items() if value] if other is not None else []:
-        raise ConfigError(f"{option}: does not go with {other}.")
+    if other is not None:
+        given = {
+            "--by": asked.by is not None,
+            "--blocks": asked.blocks is not None,
+            "--metric": asked.metric != "auto",
+            "--panel": asked.panel or asked.panel_list > 0,
+            "--manifest": asked.manifest is not None and asked.submit is None,
+        }
+        for option in (name for name, there in given.items() if there):
+            raise ConfigError(f"{option}: does not go with {other}.")
     if asked.submit is None and asked.leaderboard is None and asked.model_id is not None:
         raise ConfigError("--model-id: belongs to --submit and --leaderboard.")
 
@@ -113,7 +118,9 @@ def _leaderboard(asked: Score, folder: Path) -> int:
     from duolect.evaluation.leaderboard import CURRENT, score_leaderboard
     from duolect.reports import print_leaderboard
 
-    results = score_leaderboard(folder, asked.normaliser or CURRENT, model=asked.model_id)
+    results = score_leaderboard(
+        folder, CURRENT if asked.normaliser == "auto" else asked.normaliser, model=asked.model_id
+    )
     for number, result in enumerate(results):
         print("\n" if number else "", end="")
         print_leaderboard(result, markdown=asked.markdown)
@@ -129,7 +136,11 @@ def _submit(asked: Score, folder: Path) -> int:
     require_writable(folder, folder=True)
     references = manifest_references(asked.manifest) if asked.manifest is not None else None
     written = write_submission(
-        asked.files, folder, asked.model_id or "", asked.normaliser or CURRENT, references=references
+        asked.files,
+        folder,
+        asked.model_id or "",
+        CURRENT if asked.normaliser == "auto" else asked.normaliser,
+        references=references,
     )
     print_leaderboard(written.result, markdown=asked.markdown)
     for path in written.files:
@@ -157,7 +168,11 @@ def _print_panel(asked: Score) -> None:
     from duolect.reports import panel_files, panels_markdown, print_panels, worst_utterances
 
     panels = panel_files(
-        asked.files, manifest=asked.manifest, by=asked.by, normaliser=asked.normaliser or "plain", blocks=asked.blocks
+        asked.files,
+        manifest=asked.manifest,
+        by=asked.by,
+        normaliser="plain" if asked.normaliser == "auto" else asked.normaliser,
+        blocks=asked.blocks,
     )
     if asked.markdown:
         print(panels_markdown(panels, asked.by), end="")
