@@ -58,7 +58,7 @@ def test_structure(comparison: Comparison) -> None:
     assert outline.of("h1") == ["Three systems"]
     assert outline.of("h2") == [
         "Results",
-        "Accuracy against speed",
+        "Accuracy and speed",
         "Training",
         "Where the systems differ",
         "How these numbers were made",

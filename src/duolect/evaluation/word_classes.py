@@ -18,6 +18,7 @@ import numpy as np
 
 from duolect.errors import ScoringError
 from duolect.evaluation.intervals import LEVEL, SEED, Interval
+from duolect.evaluation.proportions import wilson_interval
 from duolect.evaluation.words import align
 
 RARE = 5
@@ -49,7 +50,7 @@ class Recall:
     hits: int
     """Those of them that were heard."""
     interval: Interval | None
-    """95 % percentile bootstrap over utterances (or blocks); None where fewer than two have such words."""
+    """95 %; see `recall_interval`."""
 
     @property
     def rate(self) -> float:
@@ -119,7 +120,7 @@ class RecallCounts:
             found[each.name] = Recall(
                 tokens=int(tokens_N.sum()),
                 hits=int(hits_N.sum()),
-                interval=ratio_interval(hits_N, tokens_N, blocks, replicas=replicas, seed=seed),
+                interval=recall_interval(hits_N, tokens_N, blocks, replicas=replicas, seed=seed),
             )
         return found
 
@@ -141,34 +142,36 @@ def word_recall(
     return counts.recalls(replicas=replicas, seed=seed)
 
 
-def ratio_interval(
-    values_N: np.ndarray,
-    weights_N: np.ndarray,
+def recall_interval(
+    hits_N: np.ndarray,
+    tokens_N: np.ndarray,
     blocks: Sequence[str] = (),
     *,
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Interval | None:
-    """95 % percentile bootstrap interval of Σ values / Σ weights over utterances, or blocks of them.
+    """95 % interval of Σ hits / Σ tokens: percentile bootstrap over the utterances, or blocks, that have such words.
 
-    Utterances without weight take no part (they are drawn, but change nothing): only those with weight are drawn. A
-    replica always has weight, then. None where fewer than two have any.
+    Where all or none were heard every replica says the same; the interval is then Wilson's for that many utterances, or
+    blocks. None where fewer than two have such words.
     """
     if blocks:
         names, place_N = np.unique(np.asarray(blocks, dtype=object).astype(str), return_inverse=True)
-        values_N = np.bincount(place_N, weights=values_N, minlength=len(names))
-        weights_N = np.bincount(place_N, weights=weights_N, minlength=len(names))
-    kept = weights_N > 0
-    values_N, weights_N = values_N[kept].astype(np.float64), weights_N[kept].astype(np.float64)
-    count = len(values_N)
+        hits_N = np.bincount(place_N, weights=hits_N, minlength=len(names))
+        tokens_N = np.bincount(place_N, weights=tokens_N, minlength=len(names))
+    kept = tokens_N > 0
+    hits_N, tokens_N = hits_N[kept].astype(np.float64), tokens_N[kept].astype(np.float64)
+    count = len(hits_N)
     if count < 2:
         return None
+    if hits_N.sum() in (0, tokens_N.sum()):
+        return wilson_interval(count if hits_N.sum() else 0, count)
     rng = np.random.default_rng(seed)
     rates_R = np.empty(replicas)
     step = max(1, (1 << 21) // count)
     for start in range(0, replicas, step):
         rows = min(step, replicas - start)
         drawn = rng.integers(0, count, (rows, count), dtype=np.int32)
-        rates_R[start : start + rows] = values_N[drawn].sum(axis=1) / weights_N[drawn].sum(axis=1)
+        rates_R[start : start + rows] = hits_N[drawn].sum(axis=1) / tokens_N[drawn].sum(axis=1)
     low, high = np.quantile(rates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

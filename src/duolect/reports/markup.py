@@ -34,29 +34,35 @@ def section(anchor: str, title: str, body: Iterable[str]) -> Iterator[str]:
 
 
 def columns_table(
-    columns: Sequence[Column], caption: str, drawings: Sequence[str] = (), notes: Sequence[str] = ()
+    columns: Sequence[Column],
+    caption: str,
+    drawings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    *,
+    drawn_after: int = 2,
 ) -> Iterator[str]:
     """A table of `columns`, the first of which names the rows.
 
-    drawings: an SVG for each row, after its second column. notes: a line below each row's name, or "". On a phone each
-    row becomes a block in which every cell carries the title of its column.
+    drawings: an SVG for each row, after its first `drawn_after` columns. notes: a line below each row's name, or "".
+    On a phone each row becomes a block in which every cell carries the title of its column.
     """
     yield f'<div class="scroll"><table class="results"><caption class="unsaid">{escape(caption)}</caption>'
     heads = [f'<th scope="col">{escape(column.title)}</th>' for column in columns]
     if drawings:
-        heads.insert(2, '<th scope="col" class="figure" aria-hidden="true"></th>')
+        heads.insert(drawn_after, '<th scope="col" class="figure" aria-hidden="true"></th>')
     yield f"<thead><tr>{''.join(heads)}</tr></thead><tbody>"
     for n, name in enumerate(columns[0].cells):
         about = f"<small>{escape(notes[n])}</small>" if notes and notes[n] else ""
         cells = [f'<th scope="row">{escape(name.text)}{about}</th>']
         for column in columns[1:]:
             cell = column.cells[n]
-            best = ' class="best"' if cell.best else ""
+            best = f' class="best{" over" if cell.below else ""}"' if cell.best else ""
             said = '<span class="unsaid"> (best)</span>' if cell.best else ""
-            small = f"<small>{escape(cell.below)}</small>" if cell.below else ""
+            star = '<span class="star" aria-hidden="true">★</span>' if cell.best else ""
+            small = f"{star}<small>{escape(cell.below)}</small>" if cell.below else ""
             cells.append(f'<td{best} data-title="{escape(column.title)}">{escape(cell.text)}{said}{small}</td>')
         if drawings:
-            cells.insert(2, f'<td class="figure" aria-hidden="true">{drawings[n]}</td>')
+            cells.insert(drawn_after, f'<td class="figure" aria-hidden="true">{drawings[n]}</td>')
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
 

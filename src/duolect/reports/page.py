@@ -126,7 +126,7 @@ def _results(comparison: Comparison) -> Iterator[str]:
 def _speed(comparison: Comparison) -> Iterator[str]:
     drawn = [speed_svg(comparison, form) for form in ("wide", "narrow")]
     if drawn[0] is not None and len(comparison.systems) > 1:
-        yield from section("speed", "Accuracy against speed", [figure(drawn[0], drawn[1], speed_caption(comparison))])
+        yield from section("speed", "Accuracy and speed", [figure(drawn[0], drawn[1], speed_caption(comparison))])
 
 
 def _curves(comparison: Comparison) -> Iterator[str]:

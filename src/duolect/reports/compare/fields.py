@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from duolect.errors import ConfigError
 from duolect.evaluation.breakdown import REPLICAS, Breakdown, Part, breakdown, fields_worth_showing
 from duolect.evaluation.intervals import Interval
-from duolect.reports.cells import Cell, Column, draw_markdown, interval_text, percent, plain_column
+from duolect.reports.cells import Cell, Column, draw_markdown, percent, plain_column
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.markup import bounds_of, columns_table, escape, legend_list, whiskers
 from duolect.reports.parts import ReportPart
@@ -86,8 +86,12 @@ def _columns(each: Breakdown) -> list[Column]:
 
 def _cell(part: Part, s: int) -> Cell:
     lowest = min(errors.wer for errors in part.errors)
-    best = len(part.errors) > 1 and part.errors[s].wer == lowest
-    return Cell(percent(part.errors[s].wer, 1), best, interval_text(part.intervals[s]) if part.intervals[s] else "")
+    best = len({errors.wer for errors in part.errors}) > 1 and part.errors[s].wer == lowest
+    return Cell(percent(part.errors[s].wer, 1), best, _bounds(part.intervals[s]))
+
+
+def _bounds(interval: Interval | None) -> str:
+    return f"{percent(interval.low, 1)}–{percent(interval.high, 1)}" if interval is not None else ""
 
 
 def _html(each: Breakdown, evidence: Evidence) -> Iterator[str]:
@@ -102,7 +106,7 @@ def _html(each: Breakdown, evidence: Evidence) -> Iterator[str]:
         drawings = [
             whiskers([part.errors[s].wer for s in shown], [part.intervals[s] for s in shown], bounds) for part in parts
         ]
-    yield from columns_table(_columns(each), f"Word error rate by {each.field}", drawings)
+    yield from columns_table(_columns(each), f"Word error rate by {each.field}", drawings, drawn_after=3)
     yield legend_list(_legend(each))
 
 

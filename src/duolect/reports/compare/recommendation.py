@@ -37,7 +37,13 @@ class Advice:
     question: str
     systems: tuple[str, ...]
     sentence: str
+    """Begins with the system's name and a comma where one answers."""
     evidence: tuple[str, ...]
+
+    @property
+    def single(self) -> str | None:
+        """The one system that answers."""
+        return self.systems[0] if len(self.systems) == 1 else None
 
 
 def recommendation(evidence: Evidence) -> list[Advice]:
@@ -54,10 +60,7 @@ def recommendation_part(evidence: Evidence) -> ReportPart:
         title="Recommendation",
         html=list(_html(answers, limits)),
         markdown="\n".join(_markdown(answers, limits)),
-        raw={
-            name: {"recommended": [a.question for a in answers if name in a.systems and len(a.systems) == 1]}
-            for name in evidence.names
-        },
+        raw={name: {"recommended": [a.question for a in answers if name == a.single]} for name in evidence.names},
     )
 
 
@@ -74,7 +77,7 @@ def most_accurate(evidence: Evidence) -> Advice:
         return Advice(
             "Most accurate",
             (best.name,),
-            f"{best.name}: {_rate(best)}. With one system there is nothing to compare.",
+            f"{best.name}, {_rate(best)}. With one system there is nothing to compare.",
             (),
         )
     alike = [s for s in others if not evidence.pair(best.name, s.name).significant]
@@ -121,10 +124,10 @@ def fastest(evidence: Evidence) -> Advice | None:
         for s in sorted(others, key=lambda s: -s.timing.rtfx)
     )
     if not others:
-        return Advice(question, (choice.name,), f"{choice.name} ({speed}), the only one within that bound.", ())
+        return Advice(question, (choice.name,), f"{choice.name}, {speed}, the only one within that bound.", ())
     proof = (*proof, "Each speed was measured once; a few per cent of difference may be chance.")
     if choice is best:
-        return Advice(question, (choice.name,), f"{choice.name}, which has the best WER itself ({speed}).", proof)
+        return Advice(question, (choice.name,), f"{choice.name}, {speed}, which has the best WER itself.", proof)
     ratio = choice.timing.rtfx / best.timing.rtfx if best in timed else math.nan
     times = f", {ratio:.1f} times as fast as {best.name}" if math.isfinite(ratio) else ""
     pair = evidence.pair(best.name, choice.name)
@@ -163,7 +166,7 @@ def safest(panels: Mapping[str, Panel], names: Sequence[str]) -> Advice | None:
         return Advice(
             "Safest on non-speech",
             (best,),
-            f"{best}: {_output(rates[best], panels[best])}; significantly less often than "
+            f"{best}, {_output(rates[best], panels[best])}; significantly less often than "
             f"{others[0] if len(others) == 1 else 'each of the others'} ({_p(max(map(p, others)))}).",
             proof,
         )
@@ -261,8 +264,10 @@ _HOW = "p: paired tests on the same utterances, corrected for the number of pair
 def _html(answers: Sequence[Advice], limits: Sequence[str]) -> Iterator[str]:
     yield '<dl class="advice">'
     for advice in answers:
-        head = " · ".join(advice.systems) if len(advice.systems) == 1 else "no single system"
-        yield f"<dt>{escape(advice.question)}</dt><dd><strong>{escape(head)}</strong><p>{prose(advice.sentence)}</p>"
+        head = advice.single or ("no significant difference" if advice.systems else "no answer")
+        said = advice.sentence.removeprefix(f"{advice.single}, ")
+        said = said[:1].upper() + said[1:]
+        yield f"<dt>{escape(advice.question)}</dt><dd><strong>{escape(head)}</strong><p>{prose(said)}</p>"
         if advice.evidence:
             items = "".join(f"<li>{prose(line)}</li>" for line in advice.evidence)
             yield f"<details><summary>Evidence</summary><ul>{items}</ul></details>"

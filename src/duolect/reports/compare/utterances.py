@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from duolect.evaluation import Panel
+from duolect.evaluation.hallucination import TITLES
 from duolect.reports.compare.audio import players
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult
@@ -108,6 +109,6 @@ def _article(
     yield from (heard_line(heard) for heard in example.heard)
     yield "</dl>"
     for name, found in signs.items():
-        said = ", ".join(sign.name for sign in found)
-        yield f'<p class="signs">{escape(name)}: {escape(said)}</p>'
+        said = ", ".join(TITLES[sign.name] for sign in found)
+        yield f'<p class="told">{escape(name)}: {escape(said)}</p>'
     yield "</article>"

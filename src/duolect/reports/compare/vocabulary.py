@@ -8,7 +8,7 @@ from pathlib import Path
 from duolect.data import read_text
 from duolect.evaluation import normaliser_function
 from duolect.evaluation.word_classes import Recall, Vocabulary
-from duolect.reports.cells import DASH, Cell, Column, draw_markdown, interval_text, percent, plain_column
+from duolect.reports.cells import DASH, Cell, Column, draw_markdown, percent, plain_column
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.markup import columns_table, legend_list
 from duolect.reports.parts import ReportPart
@@ -41,10 +41,16 @@ def vocabulary_part(evidence: Evidence) -> ReportPart | None:
     for system, own in recalls.items():
         cells = []
         for name in classes:
-            best = max(other[name].rate for other in recalls.values())
+            rates = {other[name].rate for other in recalls.values()}
             bounds = own[name].interval
-            marked = len(recalls) > 1 and own[name].rate == best
-            cells.append(Cell(percent(own[name].rate, 1), marked, interval_text(bounds) if bounds else DASH))
+            marked = len(rates) > 1 and own[name].rate == max(rates)
+            cells.append(
+                Cell(
+                    percent(own[name].rate, 1),
+                    marked,
+                    f"{percent(bounds.low, 1)}–{percent(bounds.high, 1)}" if bounds else DASH,
+                )
+            )
         found.append(Column(system, tuple(cells)))
     counts, files = evidence.vocabulary.counts, ", ".join(map(str, evidence.options.train))
     legend = [

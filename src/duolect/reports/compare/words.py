@@ -88,8 +88,9 @@ def _lists(errors: Confusions) -> Sequence[list[tuple[str, int]]]:
 
 
 def _card(name: str, errors: Confusions) -> Iterator[str]:
+    nbsp = "\u00a0"
     yield f'<div class="card"><h4>{escape(name)}</h4><dl>'
     for title, entries in zip(_TITLES, _lists(errors), strict=True):
-        items = ", ".join(f"{escape(what)} <small>{times}</small>" for what, times in entries)
+        items = ", ".join(f"{escape(what.replace(' ', nbsp))}{nbsp}<small>{times}</small>" for what, times in entries)
         yield f"<dt>{title}</dt><dd>{items or 'none'}</dd>"
     yield "</dl></div>"
