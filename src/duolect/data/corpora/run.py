@@ -111,6 +111,8 @@ def import_corpus(
             manifest = out / f"{split.name}.jsonl"
             if split.name not in record["splits"] and manifest.exists() and not _journal(out, split).exists():
                 raise DuolectError(f"{manifest}: is there already, and no import wrote it; choose another folder.")
+        with _writing(out):
+            write_json(out / _WORK / _ASKED, asked)
         resumed: dict[str, int] = {}
         for split in chosen:
             if split.name in record["splits"]:
@@ -218,7 +220,7 @@ def _alone(out: Path) -> Generator[None]:
         try:
             yield
         finally:
-            if not any(path.name != "lock" for path in (out / _WORK).glob("*")):
+            if not any(path.is_dir() for path in (out / _WORK).glob("*")):  # nothing to go on from
                 forget(out / _WORK)
                 with contextlib.suppress(OSError):
                     out.rmdir()  # only where nothing is in it
@@ -253,8 +255,6 @@ def _earlier(out: Path, asked: dict[str, Any], restart: bool) -> dict[str, Any]:
             if path.is_dir():
                 forget(path)
         record = {"splits": {}}
-    with _writing(out):
-        write_json(out / _WORK / _ASKED, asked)
     return {**record, **asked}
 
 
