@@ -32,12 +32,14 @@ from duolect.evaluation.intervals import (
     pooled_by_block,
     randomisation_p_value,
 )
+from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
+from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped
-from duolect.evaluation.score import Blocks, Normaliser, normaliser_function, texts_of
+from duolect.evaluation.score import Blocks, texts_of
 from duolect.evaluation.signs import compression_ratio, longest_loop, split_words, surplus, without_events
 from duolect.evaluation.stock_phrases import refusal, stock_phrase
-from duolect.evaluation.words import ALIGNER, align
+from duolect.evaluation.words import align, utterance_counts
 from duolect.text.normalise import normalise
 
 Kind = Literal["speech", "non-speech"]
@@ -182,6 +184,8 @@ class Panel:
     """Utterances without a reference."""
     skipped: int
     """Utterances that were not recognised: they show nothing and count nowhere."""
+    marked: int
+    """Utterances whose reference says that they are not to be scored; they count nowhere either."""
     frequent: tuple[tuple[str, int], ...]
     """The texts most often written for non-speech (normalised), and how many times; up to ten."""
     normaliser: str
@@ -217,6 +221,7 @@ class Panel:
             "non_speech": self.non_speech,
             "unknown": self.unknown,
             "skipped": self.skipped,
+            "marked": self.marked,
             "frequent": [list(pair) for pair in self.frequent],
             "normaliser": self.normaliser,
             "aligner": self.aligner,
@@ -245,20 +250,24 @@ def panel_of(
     Raises ScoringError for ids that are duplicate, unknown or missing, and for no row at all.
     """
     rows, config = list(rows), thresholds or PanelConfig()
-    normalised = normaliser_function(normaliser)
+    normalised, regime = normaliser_function(normaliser), regime_of(normaliser)
     given = rows if references is not None else [dataclasses.replace(r, reference=r.reference or "") for r in rows]
     texts_of(given, references, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
     if not rows and not skipped:
         raise ScoringError("the hallucination panel needs at least one hypothesis.")
-    rows.sort(key=lambda row: row.id)
     found: list[_Found] = []
-    for row in rows:
+    kept: list[HypothesisRow] = []
+    for row in sorted(rows, key=lambda row: row.id):
         reference = references[row.id] if references is not None else row.reference
-        spoken = None if reference is None else normalised(reference)
-        if spoken is not None and not spoken.split():
+        spoken = None if reference is None else " ".join(normalised(reference).split())
+        if spoken in regime.not_scored:
+            continue
+        kept.append(row)
+        if spoken == "":
             found.append(_non_speech(row, normalised(without_events(row.text)), config))
         else:
-            found.append(_speech(row, reference, spoken, normalised(row.text), config))
+            found.append(_speech(row, reference, spoken, normalised(row.text), config, regime.merge_compounds))
+    marked, rows = len(rows) - len(kept), kept
     counts = _table(found)
     block_N = () if blocks is None else tuple(blocks.of.get(row.id, f"utterance {row.id}") for row in rows)
     silent = [f for f in found if f.kind == "non-speech"]
@@ -273,7 +282,8 @@ def panel_of(
         skipped=len(skipped),
         frequent=tuple(sorted(written.items(), key=lambda pair: (-pair[1], pair[0]))[:10]),
         normaliser=normaliser,
-        aligner=ALIGNER,
+        aligner=regime.aligner,
+        marked=marked,
         config=config,
         blocks=None if blocks is None else blocks.name,
         seed=seed,
@@ -328,8 +338,11 @@ class _Found:
         return -len(self.signs), -self.too_many
 
 
-def _speech(row: HypothesisRow, reference: str | None, spoken: str | None, said: str, config: PanelConfig) -> _Found:
-    signs, words = {}, split_words(said)
+def _speech(
+    row: HypothesisRow, reference: str | None, spoken: str | None, said: str, config: PanelConfig, merge_compounds: bool
+) -> _Found:
+    signs: dict[str, Sign] = {}
+    words = split_words(said)
     defined = _of_text(row, said, reference, spoken, config, signs)
     too_many = len(words)
     if spoken is not None:
@@ -342,14 +355,14 @@ def _speech(row: HypothesisRow, reference: str | None, spoken: str | None, said:
         if ratio < config.shortest:
             signs["short"] = Sign("short", ratio)
         if config.transcripts:
-            pairs = align(spoken, said)
-            rate = sum(r != h for r, h in pairs) / len(spoken.split())
-            place = surplus(pairs)
+            *errors, count = (int(n) for n in utterance_counts([spoken], [said], merge_compounds=merge_compounds)[0])
             defined |= {"wer", "insertions"}
-            if rate > config.wer:
-                signs["wer"] = Sign("wer", rate)
-            if place.count >= config.insertions:
-                signs["insertions"] = Sign("insertions", place.count, " ".join(place.words))
+            if sum(errors) / count > config.wer:
+                signs["wer"] = Sign("wer", sum(errors) / count)
+            if sum(errors) >= config.insertions or merge_compounds:  # else no alignment has so many insertions
+                place = surplus(align(spoken, said))
+                if place.count >= config.insertions:
+                    signs["insertions"] = Sign("insertions", place.count, " ".join(place.words))
     signs = {name: signs[name] for name in TITLES if name in signs}
     return _Found("speech", spoken is not None, said, frozenset(defined), signs, too_many, row.duration)
 
@@ -375,16 +388,18 @@ def _of_text(
 ) -> set[str]:
     """Adds the signs that need no reference; the names of those that are defined."""
     defined = {"loop", "compression", "refusal", "stock"}
-    loop = longest_loop(split_words(said), config.order)
-    if loop.repeats >= max(config.repeats, 1 + longest_loop(split_words(spoken or ""), config.order).repeats):
+    words = split_words(said)
+    again = len(words) - len(set(words))  # a quick look: most texts have too few words twice for a loop
+    loop = longest_loop(words if again >= config.repeats - 1 else (), config.order)
+    if loop.repeats >= config.repeats and loop.repeats > longest_loop(split_words(spoken or ""), config.order).repeats:
         signs["loop"] = Sign("loop", loop.repeats, " ".join(loop.words))
     ratio = compression_ratio(row.text, config.window)
-    if ratio > max(config.compression, compression_ratio(reference or "", config.window)):
+    if ratio > config.compression and ratio > compression_ratio(reference or "", config.window):
         signs["compression"] = Sign("compression", ratio)
-    plain, expected = normalise(row.text), normalise(reference or "")
+    plain = normalise(row.text)
     for name, phrase_of in (("refusal", refusal), ("stock", stock_phrase)):
         phrase = phrase_of(plain)
-        if phrase is not None and phrase not in expected:
+        if phrase is not None and phrase not in normalise(reference or ""):
             signs[name] = Sign(name, 1, phrase)
     if row.duration is not None and row.duration > 0:
         defined.add("fast")

@@ -1,0 +1,186 @@
+"""Stress sets: what is in them, that they follow from their config, and what they do with bad input."""
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from duolect.audio import SAMPLE_RATE, read_audio, write_audio
+from duolect.data import Utterance, load_manifest, read_samples, write_manifest
+from duolect.data.nonspeech import SOUNDS, StressConfig, make_stress_set
+from duolect.errors import ConfigError, DuolectError, ManifestError
+
+SMALL = StressConfig(
+    kinds=("zeros", "white", "band", "rain"),
+    seconds=(0.2, 0.5),
+    utterances=3,
+    snr=(0.0,),
+    masks=("pink", "hum"),
+    silence=0.5,
+    joined=(2.0,),
+    recordings=2,
+    gap=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six utterances of two speakers, each a tone of its own."""
+    folder = tmp_path_factory.mktemp("speech")
+    rows = []
+    for n in range(6):
+        time = np.arange(int((0.5 + 0.1 * n) * SAMPLE_RATE)) / SAMPLE_RATE
+        path = folder / f"{n}.wav"
+        write_audio(path, 0.1 * np.sin(2 * np.pi * (200 + 100 * n) * time))
+        rows.append(
+            Utterance(
+                audio_filepath=path,
+                duration=len(time) / SAMPLE_RATE,
+                text=f"word {n}",
+                translation=f"Wort {n}",
+                target_lang="de",
+                speaker="ab"[n % 2],
+                lang="en",
+                id=f"u{n}",
+                fields={"snr": 99, "room": 1},
+            )
+        )
+    write_manifest(folder / "speech.jsonl", rows)
+    return folder / "speech.jsonl"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_same_config_gives_the_same_bytes_whatever_the_workers(speech: Path, tmp_path: Path) -> None:
+    made = [make_stress_set(tmp_path / str(n), SMALL, speech=speech, workers=n) for n in (1, 2)]
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    assert made[0].hours == made[1].hours
+    other = make_stress_set(tmp_path / "3", dataclasses.replace(SMALL, seed=1), speech=speech, workers=1)
+    white = "audio/noise/white-0.2s-0.wav"
+    assert (other.manifest.parent / white).read_bytes() != (tmp_path / "1" / white).read_bytes()
+
+
+def test_a_complete_set_is_found_again_and_another_config_makes_it_anew(speech: Path, tmp_path: Path) -> None:
+    small = dataclasses.replace(SMALL, kinds=("white",))
+    make_stress_set(tmp_path / "s", small, workers=1)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.wav")}
+    steps: list[int] = []
+    make_stress_set(tmp_path / "s", small, workers=1, progress=lambda done, total: steps.append(done))
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.wav")} == before
+    assert steps == []
+    again = make_stress_set(tmp_path / "s", dataclasses.replace(small, takes=2), workers=1)
+    assert len(load_manifest(again.manifest)) == 4
+
+
+def test_every_condition_holds_what_it_says(speech: Path, tmp_path: Path) -> None:
+    made = make_stress_set(tmp_path / "s", SMALL, speech=speech, workers=1)
+    given = {u.id: u for u in load_manifest(speech)}
+    rows = load_manifest(made.manifest)
+    assert Counter(u.fields["condition"] for u in rows) == {
+        "silence": 2,
+        "noise": 2,
+        "music": 2,
+        "environment": 2,
+        "clean": 3,
+        "silence before": 3,
+        "silence after": 3,
+        "silence inside": 3,
+        "in noise 0 dB": 3,
+        "joined 2 s": 2,
+    }
+    assert len(made.skipped) == 0
+    drawn = [u.fields["of"] for u in rows if u.fields["condition"] == "clean"]
+    for u in rows:
+        samples = read_samples(u)
+        assert len(samples) == round(u.duration * SAMPLE_RATE)
+        condition = u.fields["condition"]
+        if condition in {sound.condition for sound in SOUNDS.values()}:
+            assert u.text == ""
+            continue
+        parts = [given[key] for key in u.fields["of"]]
+        assert u.text == " ".join(p.text for p in parts)
+        assert u.translation == " ".join(p.translation or "" for p in parts)
+        assert (u.lang, u.target_lang) == ("en", "de")
+        if condition.startswith("joined"):
+            assert len(samples) == sum(len(read_samples(p)) for p in parts) + (len(parts) - 1) * 1600
+            assert 2.0 <= u.duration < 2.0 + max(g.duration for g in given.values()) + 0.2
+            assert u.speaker == (parts[0].speaker if len({p.speaker for p in parts}) == 1 else None)
+        else:
+            assert u.fields["of"] in drawn
+            assert u.fields["room"] == 1
+            assert u.speaker == parts[0].speaker
+        if condition == "clean":
+            assert u.audio_filepath == parts[0].audio_filepath
+        if condition.startswith("silence "):
+            assert len(samples) == len(read_samples(parts[0])) + 8000
+        assert u.fields.get("snr") == (0.0 if condition.startswith("in noise") else None)
+    assert {u.fields["sound"] for u in rows if u.fields["condition"].startswith("in noise")} == {"pink", "hum"}
+    assert made.hours["clean"] == round(sum(u.duration for u in rows if u.fields["condition"] == "clean") / 3600, 4)
+
+
+def test_an_utterance_that_cannot_be_read_is_named_and_costs_no_other(speech: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in speech.read_text().splitlines()]
+    for line in lines:
+        line["audio_filepath"] = str(speech.parent / line["audio_filepath"])
+    lines[2]["audio_filepath"] = str(tmp_path / "gone.wav")
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = dataclasses.replace(SMALL, kinds=(), utterances=10, joined=(), snr=())
+    made = make_stress_set(tmp_path / "s", config, speech=tmp_path / "bad.jsonl", workers=2)
+    assert {entry.id for entry in made.skipped} == {f"u2+silence-{where}" for where in ("before", "after", "inside")}
+    assert "gone.wav" in made.skipped.summary()
+    assert len(load_manifest(made.manifest)) == 6 + 3 * 5
+    found = make_stress_set(tmp_path / "s", config, speech=tmp_path / "bad.jsonl")
+    assert len(found.skipped) == 3
+
+
+def test_a_folder_of_sounds_is_read_in_place_in_pieces_and_its_speech_left_out(tmp_path: Path) -> None:
+    tone = 0.1 * np.sin(np.arange(5 * SAMPLE_RATE) / 10)
+    for name in ("music/jazz/a.wav", "noise/b.flac", "speech/us/c.wav"):
+        (tmp_path / "musan" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_audio(tmp_path / "musan" / name, tone)
+    (tmp_path / "musan" / "noise" / "broken.wav").write_bytes(b"")
+    (tmp_path / "musan" / "README").write_text("no sound")
+    config = StressConfig(kinds=(), piece=2.0)
+    made = make_stress_set(tmp_path / "s", config, sounds=[tmp_path / "musan"])
+    rows = load_manifest(made.manifest)
+    assert [(u.id, u.fields["condition"], u.text) for u in rows] == [
+        *((f"musan/music/jazz/a.wav#{n}", "musan/music", "") for n in range(3)),
+        *((f"musan/noise/b.flac#{n}", "musan/noise", "") for n in range(3)),
+    ]
+    assert all(u.duration <= 2 for u in rows)
+    whole = np.concatenate([read_samples(u) for u in rows[:3]])
+    assert abs(len(whole) - 5 * SAMPLE_RATE) <= 48
+    assert np.array_equal(whole[:SAMPLE_RATE], read_audio(tmp_path / "musan/music/jazz/a.wav")[:SAMPLE_RATE])
+    reasons = {entry.id: entry.reason for entry in made.skipped}
+    assert reasons.keys() == {"musan/noise/broken.wav", "musan/speech/us/c.wav"}
+    assert reasons["musan/speech/us/c.wav"] == "lies in a folder named speech"
+
+
+def test_wrong_settings_and_places_are_refused(speech: Path, tmp_path: Path) -> None:
+    for settings, message in (
+        ({"kinds": ("flute",)}, "kinds has 'flute'; known are zeros"),
+        ({"seconds": (0.01,)}, "seconds must be different numbers from 0.1 to 3600"),
+        ({"snr": (0.0, 0.0)}, "snr must be different numbers"),
+        ({"utterances": 0}, "utterances must be at least 1"),
+        ({"silence": -1.0}, "silence must be from 0.1"),
+        ({"masks": ()}, "at least one sound in masks"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            StressConfig(**settings)
+    with pytest.raises(ManifestError, match="is no folder of sounds"):
+        make_stress_set(tmp_path / "s", sounds=[tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ManifestError, match="holds no sound file"):
+        make_stress_set(tmp_path / "s", sounds=[tmp_path / "empty"])
+    with pytest.raises(ManifestError, match="there is nothing to write"):
+        make_stress_set(tmp_path / "s", StressConfig(kinds=()))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("dear")
+    with pytest.raises(DuolectError, match="name a new or empty folder"):
+        make_stress_set(tmp_path / "full", SMALL)
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "dear"
