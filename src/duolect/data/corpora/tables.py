@@ -6,6 +6,9 @@ The library `datasets` finds the files; what it downloads it streams, so that no
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -100,6 +103,7 @@ def open_data_set(source: str, *, config: str | None = None, revision: str | Non
     known = builder.info.splits or {}
     totals = {split: (known[split].num_examples or None) if split in known else None for split in found}
 
+    @functools.cache
     def table(split: str) -> Table:
         def rows() -> Any:
             with hub_said(source):
@@ -111,7 +115,7 @@ def open_data_set(source: str, *, config: str | None = None, revision: str | Non
         return Table(f"{source}: split {split}", features, tuple(found[split]), totals[split], False, rows)
 
     notes, base = {"revision": commit} if commit else {}, f"hf://datasets/{source}" + (f"@{commit}" if commit else "")
-    return DataSet(totals, table, sign_files(local) if local else {"files": found}, notes, base)
+    return DataSet(totals, table, sign_files(local) if local else _digest(found), notes, base)
 
 
 def parquet_set(files: Mapping[str, Sequence[Path]]) -> DataSet:
@@ -182,7 +186,13 @@ def _encoded(rows: Any) -> Any:
     return rows
 
 
+def _digest(files: Mapping[str, Sequence[str]]) -> str:
+    """A signature of files of the hub, whose names hold the commit."""
+    return hashlib.blake2b(json.dumps(files).encode(), digest_size=16).hexdigest()
+
+
 def library() -> Any:
+    """The library `datasets`, without its progress bars. Raises DuolectError where it is not installed."""
     try:
         import datasets
     except ImportError as error:
@@ -207,9 +217,10 @@ def hub_said(source: str) -> Generator[None]:
         raise ManifestError(
             f"{source}: {one_line(error)}; if it asks for consent, give it on its page and log in (hf auth login)."
         ) from error
+    except FileNotFoundError as error:
+        raise ManifestError(f"{source}: {one_line(error)}.") from error
     except ValueError as error:  # a configuration or a split that is not there
-        said = one_line(error)
-        raise ConfigError(f"{source}: {said}.") from error
+        raise ConfigError(f"{source}: {one_line(error)}.") from error
     except Exception as error:
         if not is_network(error):
             raise
