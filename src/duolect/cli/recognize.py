@@ -68,8 +68,8 @@ class Recognize:
     measure: bool = False
     """Find out what recognition costs, with a warm-up and in passes of their own afterwards: operations by part, and
     the latency of one utterance at a time. Prints where the time went; the hypotheses stay the same."""
-    latency_utterances: Annotated[int, tyro.conf.arg(metavar="N")] = 32
-    """With --measure: how many utterances are recognised one at a time."""
+    latency_utterances: NumberOption = None
+    """With --measure: how many utterances are recognised one at a time (default: 32)."""
     target_language: LanguageOption = None
     """Write all utterances in this language, where the model was trained with several; by default each names its own
     (target_lang in the manifest, or lang where it is transcribed)."""
@@ -89,6 +89,11 @@ def run(arguments: list[str]) -> int:
     from duolect.data import load_manifest
     from duolect.systems import Measure, recognize_manifest
 
+    measure = Measure() if asked.measure else None
+    if asked.latency_utterances is not None:
+        if measure is None:
+            raise ConfigError("--latency-utterances: belongs to --measure.")
+        measure = Measure(utterances=asked.latency_utterances)
     utterances = {u.id: u for u in load_manifest(asked.manifest)}  # a bad line is found before the models are loaded
     for name in asked.explain:
         if name not in utterances:
@@ -108,7 +113,7 @@ def run(arguments: list[str]) -> int:
             max_seconds=asked.max_seconds,
             nbest=asked.nbest is not None,
             warm_up=asked.warm_up,
-            measure=Measure(utterances=asked.latency_utterances) if asked.measure else None,
+            measure=measure,
             target_language=asked.target_language,
             progress=progress,
             command=command_line("recognize", arguments),

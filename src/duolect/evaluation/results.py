@@ -89,7 +89,7 @@ class RunRecord:
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, each without those within it: they sum to `wall_seconds_with_files` (docs/cost.md)."""
     flops: dict[str, float] = field(default_factory=dict)
-    """Floating-point operations per second of audio by part: "encoder.acoustic", "ctc.acoustic", "lm" …"""
+    """Floating-point operations per second of audio by stage: "encoder.acoustic", "rescoring/lm" …"""
     latency: Latency | None = None
     """One utterance at a time."""
     parameters: dict[str, int] = field(default_factory=dict)
