@@ -28,9 +28,9 @@ def lines(path: Path, *texts: str) -> Path:
     return path
 
 
-def imported(name: str, source: Path, out: Path, *, splits: tuple[str, ...] = (), **options: Any) -> Imported:
+def imported(corpus_name: str, source: Path, out: Path, /, *, splits: tuple[str, ...] = (), **options: Any) -> Imported:
     """An import by the corpus' name, with its options as keywords."""
-    corpus = corpus_named(name)
+    corpus = corpus_named(corpus_name)
     return import_corpus(corpus, str(source), out, options=corpus.options(**options), splits=splits, workers=2)
 
 

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ _COLUMNS = {
     "duration": ("duration",),
 }
 _NUMBERS = ("offset", "duration")
+_FIRST_LINES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +174,13 @@ def _table(root: Path, options: FolderOptions) -> Path | None:
 
 
 def _column_names(table: Path, options: FolderOptions) -> dict[str, str]:
-    """Which column holds what, from the first good line. Raises ManifestError where sound or text cannot be found."""
-    rows = read_rows(table, delimiter=options.delimiter, columns=options.columns)
-    held = next((list(row.values) for row in rows if not row.fault), None)
-    if held is None:
+    """Which column holds what, from the first lines (those of JSON may differ in what they hold).
+
+    Raises ManifestError where there is no column for the sound or the text.
+    """
+    rows = islice(read_rows(table, delimiter=options.delimiter, columns=options.columns), _FIRST_LINES)
+    held = list(dict.fromkeys(column for row in rows if not row.fault for column in row.values))
+    if not held:
         raise ManifestError(f"{table}: holds no line that can be read.")
     names = {}
     given = {"audio": options.audio_column, "text": options.text_column}
@@ -210,7 +215,7 @@ def _utterance(
     known: dict[str, Any] = {what: values.get(column) for what, column in names.items()}
     fault = row.fault
     if not fault and not (isinstance(known["audio"], str) and known["audio"].strip()):
-        fault = f"{names['audio']} is empty"
+        fault = f"{names['audio']} names no file"
     for what in _NUMBERS:
         if not fault and known.get(what) not in (None, ""):
             try:

@@ -1,0 +1,191 @@
+"""A folder of sound: text beside each file, in a table, or none."""
+
+import json
+from pathlib import Path
+
+import pytest
+from corpus_files import imported, lines, rows, skipped, sound
+
+from duolect.errors import ConfigError, ManifestError
+
+
+def test_text_beside_the_sound(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "ann/1.wav", 0.25)
+    lines(root / "ann/1.txt", "two lines", " of  text")
+    sound(root / "bob/1.flac")
+    lines(root / "bob/1.txt", "\ufeffhello")
+    sound(root / ".hidden/1.wav")
+    lines(root / "bob/notes.txt", "no sound goes with this")
+    imported("folder", root, tmp_path / "out", speaker="folder", lang="en")
+    first, second = rows(tmp_path / "out/all.jsonl")
+    assert first == {
+        "audio_filepath": str(root / "ann/1.wav"),
+        "duration": 0.25,
+        "text": "two lines of text",
+        "speaker": "ann",
+        "lang": "en",
+        "id": "ann/1",
+    }
+    assert (second["id"], second["text"], second["speaker"]) == ("bob/1", "hello", "bob")
+
+
+def test_files_below_the_manifest_are_relative_to_it(tmp_path: Path) -> None:
+    """So that the folder can be moved with its manifest; the import does not take its own files for the corpus'."""
+    sound(tmp_path / "a/x.wav")
+    lines(tmp_path / "a/x.lab", "lab")
+    for _ in range(2):
+        imported("folder", tmp_path, tmp_path, text="beside", text_suffix=".lab")
+    assert rows(tmp_path / "all.jsonl")[0]["audio_filepath"] == "a/x.wav"
+
+
+def test_folders_named_like_splits_are_splits(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    for name in ("train", "dev"):
+        sound(root / name / "x.wav")
+        lines(root / name / "x.txt", name)
+    made = imported("folder", root, tmp_path / "out")
+    assert [split.name for split in made.splits] == ["dev", "train"]
+    made = imported("folder", root, tmp_path / "one", layout="one", name="both")
+    assert [(split.name, split.utterances) for split in made.splits] == [("both", 2)]
+    sound(root / "calls/y.wav")
+    made = imported("folder", root, tmp_path / "each", layout="folders", text="none")
+    assert [split.name for split in made.splits] == ["calls", "dev", "train"]
+    sound(root / "z.wav")
+    with pytest.raises(ManifestError, match="has sound outside of subfolders"):
+        imported("folder", root, tmp_path / "bad", layout="folders")
+
+
+def test_sound_alone(tmp_path: Path) -> None:
+    sound(tmp_path / "files/x.wav")
+    imported("folder", tmp_path / "files", tmp_path / "out")
+    assert rows(tmp_path / "out/all.jsonl")[0]["text"] == ""
+    record = json.loads((tmp_path / "out/import.json").read_text())
+    assert record["notes"] == {"transcripts": "none"}
+    lines(tmp_path / "files/y.txt", "of no sound")
+    with pytest.raises(ManifestError, match=r"no transcript: expected x\.txt beside it"):
+        imported("folder", tmp_path / "files", tmp_path / "again", text="beside")
+
+
+def test_no_sound_at_all(tmp_path: Path) -> None:
+    lines(tmp_path / "files/x.txt", "text")
+    with pytest.raises(ManifestError, match="there is no sound file; expected names in"):
+        imported("folder", tmp_path / "files", tmp_path / "out")
+
+
+def test_a_transcript_that_is_not_text(tmp_path: Path) -> None:
+    for name in "ab":
+        sound(tmp_path / f"files/{name}.wav")
+        lines(tmp_path / f"files/{name}.txt", "text")
+    (tmp_path / "files/b.txt").write_bytes(b"\xff\xfe\x00")
+    imported("folder", tmp_path / "files", tmp_path / "out")
+    assert skipped(tmp_path / "out/all.jsonl")["b"].startswith("the transcript cannot be read")
+
+
+def test_a_table_of_hugging_face(tmp_path: Path) -> None:
+    """Their audiofolder: metadata.csv with file_name, and any other columns."""
+    root = tmp_path / "files"
+    sound(root / "data/x.wav", 0.5)
+    sound(root / "data/y.wav", 0.5)
+    lines(
+        root / "metadata.csv", "file_name,transcription,accent", 'data/x.wav,"hello, there",indian', "data/y.wav,bye,"
+    )
+    imported("folder", root, tmp_path / "out", lang="en")
+    assert rows(tmp_path / "out/all.jsonl") == [
+        {"audio_filepath": str(root / "data/x.wav"), "duration": 0.5, "text": "hello, there", "lang": "en"}
+        | {"id": "data/x", "accent": "indian"},
+        {"audio_filepath": str(root / "data/y.wav"), "duration": 0.5, "text": "bye", "lang": "en", "id": "data/y"},
+    ]
+
+
+def test_a_table_without_a_header_as_of_lj_speech(tmp_path: Path) -> None:
+    root = tmp_path / "LJSpeech-1.1"
+    sound(root / "wavs/LJ001-0001.wav")
+    lines(root / "metadata.csv", 'LJ001-0001|Printing, in 1450, "so"|Printing, in fourteen fifty, "so"')
+    imported(
+        "folder",
+        root,
+        tmp_path / "out",
+        table=Path("metadata.csv"),
+        delimiter="|",
+        columns=("file", "written", "text"),
+        audio_folder=Path("wavs"),
+        audio_suffix=".wav",
+    )
+    (row,) = rows(tmp_path / "out/all.jsonl")
+    assert (row["text"], row["written"]) == ('Printing, in fourteen fifty, "so"', 'Printing, in 1450, "so"')
+
+
+def test_json_lines_with_segments(tmp_path: Path) -> None:
+    """A manifest of another toolkit: stretches of long files, numbers as text, bad lines among them."""
+    root = tmp_path / "files"
+    sound(root / "talk.wav", 2.0)
+    table = lines(
+        root / "list.jsonl",
+        json.dumps({"audio": "talk.wav", "text": "one", "start": 0.0, "duration": 1.0, "utt_id": 7, "snr": 10.5}),
+        json.dumps({"audio": "talk.wav", "text": "two", "start": "1.0", "duration": "0.5", "speaker_id": "s"}),
+        "{not json}",
+        '["a", "list"]',
+        json.dumps({"audio": "", "text": "none"}),
+        json.dumps({"audio": "talk.wav", "text": "x", "start": "soon"}),
+        json.dumps({"audio": "talk.wav", "text": "x", "start": -1}),
+        json.dumps({"audio": "gone.wav", "text": "x"}),
+        json.dumps({"audio": "talk.wav", "text": None, "utt_id": "n"}),
+        json.dumps({"audio": "talk.wav", "text": "again", "utt_id": 7}),
+    )
+    imported("folder", root, tmp_path / "out", table=Path("list.jsonl"))
+    first, second = rows(tmp_path / "out/all.jsonl")
+    assert (first["id"], first["snr"], first["duration"]) == ("7", 10.5, 1.0)
+    assert (second["id"], second["offset"], second["duration"], second["speaker"]) == ("talk-1.000", 1.0, 0.5, "s")
+    why = skipped(tmp_path / "out/all.jsonl")
+    expected = {
+        f"{table}:3": f"bad line: {table}:3 not valid JSON",
+        f"{table}:4": f"bad line: {table}:4 is no JSON object",
+        f"{table}:5": f"bad line: {table}:5 audio names no file",
+        f"{table}:6": f"bad line: {table}:6 start is no number: 'soon'",
+        f"{table}:7": f"bad line: {table}:7 start must be 0 or more seconds",
+        "gone": "audio is missing",
+        "n": "no transcript",
+        "7": "duplicate id",
+    }
+    assert sorted(why) == sorted(expected)
+    for name, reason in expected.items():
+        assert why[name].startswith(reason), why[name]
+
+
+def test_columns_are_named_where_they_are_not_known(tmp_path: Path) -> None:
+    sound(tmp_path / "files/x.wav")
+    table = lines(tmp_path / "files/list.tsv", "clip\tmot", 'x.wav\t"quoted')
+    with pytest.raises(ManifestError, match=r"has no column for audio .*audio_column; it has clip, mot"):
+        imported("folder", table.parent, tmp_path / "out", table=Path("list.tsv"))
+    with pytest.raises(ManifestError, match="has no column 'words'"):
+        imported("folder", table.parent, tmp_path / "out", table=table, audio_column="clip", text_column="words")
+    imported("folder", table.parent, tmp_path / "out", table=table, audio_column="clip", text_column="mot")
+    assert rows(tmp_path / "out/all.jsonl")[0]["text"] == '"quoted'
+
+
+def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    sound(folder / "x.wav")
+    for name, content, said in (
+        ("a.tsv", "", "the table is empty"),
+        ("b.tsv", "path\tpath\nx\ty\n", r"b\.tsv:1: expected a header line with names of columns"),
+        ("c.xls", "x", "is no table"),
+        ("d.tsv", "path\ttext\n", "holds no line that can be read"),
+    ):
+        (folder / name).write_text(content)
+        with pytest.raises(ManifestError, match=said):
+            imported("folder", folder, tmp_path / "out", table=Path(name))
+    with pytest.raises(ManifestError, match=r"none\.tsv: cannot be read"):
+        imported("folder", folder, tmp_path / "out", table=Path("none.tsv"))
+
+
+def test_options_that_contradict_each_other() -> None:
+    from duolect.data.corpora.folder import FolderOptions
+
+    with pytest.raises(ConfigError, match="needs the option table"):
+        FolderOptions(text="table")
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        FolderOptions(text="beside", table=Path("x.tsv"))
+    with pytest.raises(ConfigError, match="name: must be"):
+        FolderOptions(name="a/b")
