@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -17,8 +18,8 @@ from training_corpus import acoustic_recipe
 
 from duolect.data import BatchConfig
 from duolect.data.shards import ShardsConfig
-from duolect.errors import AudioError, ConfigError
-from duolect.storage import load_tensors, read_json
+from duolect.errors import AudioError, ConfigError, TrainingError
+from duolect.storage import load_tensors, read_json, write_json
 from duolect.systems import System
 from duolect.training import AcousticTask, Recipe, plan_training, train_recipe
 
@@ -114,6 +115,20 @@ def test_a_damaged_shard_stops_the_run_and_a_good_copy_lets_it_go_on(corpus: Pat
     _train(shard_recipe(corpus, steps=12, checkpoint_every=1, evaluate_every=100), tmp_path / "other")
     expected, found = _last(tmp_path / "other"), _last(tmp_path / "run")
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_a_run_of_a_version_without_shards_goes_on(whole: Path, corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    stored = read_json(run / "recipe.json")
+    shards = stored["recipe"]["task"].pop("shards")
+    write_json(run / "recipe.json", stored)
+    with pytest.raises(TrainingError, match=r"task\.shards\.buffer was 4000 and is now 8"):
+        _train(shard_recipe(corpus, steps=12, checkpoint_every=3), run)
+    stored["recipe"]["task"]["shards"] = {name: value for name, value in shards.items() if name != "columns"}
+    write_json(run / "recipe.json", stored)
+    _train(shard_recipe(corpus, steps=12, checkpoint_every=3), run)
+    assert read_json(run / "recipe.json")["recipe"]["task"]["shards"] == shards
 
 
 def test_what_a_run_on_shards_asks_for(corpus: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from duolect.audio.parquet import file_of
 from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, target_text, with_targets
-from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
+from duolect.data.shards import Shards, is_shards, list_shards
 from duolect.data.targets import utterance_tag
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
@@ -69,7 +69,7 @@ def open_shards(sources: Sequence[str], task: AcousticTask | SpeechLLMTask) -> S
             utterance_tag(changed, task.target, task.model.tags)
         return changed
 
-    return Shards(list_shards(sources), task.shards or ShardsConfig(), adapt)
+    return Shards(list_shards(sources), task.shards, adapt)
 
 
 def _written(utterance: Utterance, normalised: bool) -> Utterance:

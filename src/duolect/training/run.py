@@ -43,7 +43,7 @@ from duolect.training.parts import (
     within_hearing,
 )
 from duolect.training.randomness import seed_everything
-from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task
+from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task, renew_recipe
 from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
 
 TEXTS_FOR_UNITS = 1_000_000
@@ -69,6 +69,7 @@ def train_recipe(
     console = console or Console(stderr=True)
     if ranks.rank == 0:
         with run_lock(folder):
+            renew_recipe(folder)
             claim(folder, settings)
     accelerator.wait_for_everyone()
     if (folder / "system" / "system.json").exists():

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from duolect.configs import from_json
+from duolect.configs import from_json, to_json
 from duolect.data import BatchConfig, Target, WaveAugmentConfig
 from duolect.data.shards import ShardsConfig
 from duolect.errors import TrainingError
 from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
-from duolect.storage import read_json
+from duolect.storage import read_json, write_json
 from duolect.text import Prompt, UnitsConfig, check_prompts
+from duolect.training.checkpoint import recipe_hash
 from duolect.training.config import LoopConfig, OptimiserConfig, require
 from duolect.training.schedule import PiecewiseLinear, Schedule
 
@@ -49,7 +50,7 @@ class AcousticTask:
     `fresh_labels` it may speak other units, and all tables of labels, and CTC heads of other units, begin anew.
     `initialise_encoder`: the folder of one whose encoder alone is taken over, with its CTC heads where they fit.
     `prior_utterances`: how many training utterances the exported CTC label prior is averaged over.
-    `shards`: how parquet shards are read; null for the usual columns and sizes.
+    `shards`: how parquet shards are read; of no effect on manifests.
     """
 
     kind: Literal["acoustic"] = "acoustic"
@@ -59,7 +60,7 @@ class AcousticTask:
     train: tuple[str, ...]
     dev: str
     batches: BatchConfig = field(default_factory=BatchConfig)
-    shards: ShardsConfig | None = None
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
     target: Target = "text"
@@ -136,7 +137,7 @@ class SpeechLLMTask:
     train: tuple[str, ...]
     dev: str
     batches: BatchConfig = field(default_factory=BatchConfig)
-    shards: ShardsConfig | None = None
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
     wave_augment: WaveAugmentConfig | None = None
     normalise: bool = True
     target: Target = "text"
@@ -175,6 +176,17 @@ def read_recipe(folder: str | Path) -> Recipe:
     if not isinstance(stored, dict) or "recipe" not in stored:
         raise TrainingError(f"{path}: has no recipe in it.")
     return from_json(Recipe, stored["recipe"], str(path))
+
+
+def renew_recipe(folder: Path) -> None:
+    """Fill in, in a run folder's recipe.json, the fields that came after the version which wrote it, at their defaults:
+    those change nothing. Without a recipe.json nothing is done; raises ConfigError for one with fields long gone."""
+    path = folder / "recipe.json"
+    if not path.exists():
+        return
+    settings = to_json(read_recipe(folder))
+    if settings != read_json(path)["recipe"]:
+        write_json(path, {"hash": recipe_hash(settings), "recipe": settings})
 
 
 def _require_sources(train: tuple[str, ...], dev: str) -> None:
