@@ -30,6 +30,8 @@ class Import:
     """Only these splits."""
     workers: int = 8
     """Threads that read the headers of sound files."""
+    trust_durations: bool = False
+    """Do not open files whose duration the corpus tells: quicker where disks are slow, but missing files are not found."""
     restart: bool = False
     """Throw away what an earlier import of this corpus left in the folder, and begin anew."""
 
@@ -60,6 +62,7 @@ def run(arguments: list[str]) -> int:
             options=options,
             splits=asked.splits,
             workers=asked.workers,
+            trust_durations=asked.trust_durations,
             restart=asked.restart,
             progress=progress,
             command=command_line("import", arguments),

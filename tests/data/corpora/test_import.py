@@ -313,6 +313,16 @@ def test_durations_are_those_of_the_files(tmp_path: Path) -> None:
     assert sorted(skipped(tmp_path / "out/all.jsonl")) == sorted(wrong)
 
 
+def test_durations_that_are_trusted_open_no_file(tmp_path: Path) -> None:
+    def read() -> Iterator[Utterance]:
+        yield Utterance(audio_filepath=tmp_path / "gone.wav", duration=2.0, text="x", id="told")
+        yield Utterance(audio_filepath=tmp_path / "gone.wav", duration=UNKNOWN, text="x", id="not told")
+
+    import_corpus(corpus(read), "", tmp_path / "out", trust_durations=True)
+    assert [row["id"] for row in rows(tmp_path / "out/all.jsonl")] == ["told"]
+    assert skipped(tmp_path / "out/all.jsonl")["not told"].startswith("audio is missing")
+
+
 def test_a_split_without_utterances_is_an_error_and_can_be_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "late.wav"
 

@@ -77,14 +77,16 @@ def import_corpus(
     options: Any = None,
     splits: Sequence[str] = (),
     workers: int = 8,
+    trust_durations: bool = False,
     restart: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     command: str = "",
 ) -> Imported:
     """Write a manifest of each wanted split (none named: all) into `out`; give the same call again to go on.
 
-    `options` is an instance of `corpus.options` (None: its defaults), `workers` the threads that read headers. A split
-    that stands there already is not made again. `restart` throws away what an earlier import of the same corpus left in
+    `options` is an instance of `corpus.options` (None: its defaults), `workers` the threads that read headers.
+    `trust_durations`: files are not looked at where the corpus tells a duration, so that missing ones are not found. A
+    split that stands there already is not made again. `restart` throws away what an earlier import of the same corpus left in
     `out`. Memory does not grow with the corpus, but for 16 to 32 bytes for each id.
 
     Raises DuolectError where `out` holds another import, the source or the options have changed since it was begun,
@@ -118,19 +120,21 @@ def import_corpus(
             if split.name in record["splits"]:
                 resumed[split.name] = record["splits"][split.name]["utterances"]
             else:
-                place, resumed[split.name] = _import_split(split, out, workers, progress)
+                place, resumed[split.name] = _import_split(split, out, workers, trust_durations, progress)
                 _enter(record, split, place, out, plan, command)
         forget(out / _WORK)
     return Imported(out, tuple(_result(out, split.name, record, resumed[split.name]) for split in chosen))
 
 
-def _import_split(split: Split, out: Path, workers: int, progress: Callable[[Progress], None]) -> tuple[Place, int]:
+def _import_split(
+    split: Split, out: Path, workers: int, trust: bool, progress: Callable[[Progress], None]
+) -> tuple[Place, int]:
     """Make or finish one split; its place at the end, and how many utterances stood there at the start."""
     folder = _journal(out, split)
     if (place := finished(folder)) is None:
         with _writing(out), Journal(folder, out) as journal:
             place, before = journal.place, journal.place.utterances
-            _fill(journal, split, workers, progress)
+            _fill(journal, split, workers, trust_durations, progress)
     else:  # interrupted between the last line and the manifest's appearance
         before = place.utterances
     if not place.utterances:
@@ -142,7 +146,7 @@ def _import_split(split: Split, out: Path, workers: int, progress: Callable[[Pro
     return place, before
 
 
-def _fill(journal: Journal, split: Split, workers: int, progress: Callable[[Progress], None]) -> None:
+def _fill(journal: Journal, split: Split, workers: int, trust: bool, progress: Callable[[Progress], None]) -> None:
     """Read a split from where its journal stands to its end."""
     place = journal.place
 
@@ -151,7 +155,7 @@ def _fill(journal: Journal, split: Split, workers: int, progress: Callable[[Prog
 
     show()
     noted = shown = time.monotonic()
-    entries = with_durations(_reading(split, place.state), workers=workers, trusted=split.trusted)
+    entries = with_durations(_reading(split, place.state), workers=workers, trusted=trust or split.trusted)
     with contextlib.closing(entries):
         for entry in entries:
             if isinstance(entry, Checkpoint):
