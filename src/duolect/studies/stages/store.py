@@ -1,0 +1,132 @@
+"""Where the outcomes of stages lie: ROOT/<kind>/<key>/, each with a record that says what made it.
+
+A stage is made by one process at a time; another that wants it waits and then finds it made. A folder without its
+record is one whose making was interrupted: it is gone on with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import platform
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from duolect import __version__
+from duolect.errors import DuolectError
+from duolect.storage import read_json, write_json
+from duolect.studies.stages.base import Stage
+from duolect.studies.stages.code import code_fingerprint
+
+RECORD = "stage.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What stands in a stage's folder, and how it came about. `seconds`: of all calls that it took."""
+
+    kind: str
+    key: str
+    name: str
+    version: int
+    settings: Any
+    uses: Mapping[str, str]
+    seconds: float
+    date: str
+    host: str
+    code: str
+    duolect: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The outcomes of stages below `root`."""
+
+    root: Path
+
+    def folder(self, stage: Stage) -> Path:
+        """Where its outcome is, or will be."""
+        return self.root / stage.place
+
+    def made(self, stage: Stage) -> Made | None:
+        """The record of a finished stage, else None. Raises ConfigError for a damaged one."""
+        path = self.folder(stage) / RECORD
+        if not path.exists():
+            return None
+        try:
+            return Made(**read_json(path))
+        except TypeError as error:
+            raise DuolectError(
+                f"{path}: is not the record of a stage; remove {path.parent} to make it anew."
+            ) from error
+
+    def outdated(self, stage: Stage) -> bool:
+        """Whether a finished stage was made by other code than that of today."""
+        made = self.made(stage)
+        return made is not None and made.code != code_fingerprint(stage.rooms)
+
+    def make(self, stage: Stage, console: Console) -> Path:
+        """The folder of the stage's outcome, which is made, or gone on with, unless it stands.
+
+        Raises DuolectError where a stage that it uses does not stand, or it cannot be made.
+        """
+        folder = self.folder(stage)
+        with self._held(stage, console):
+            if self.made(stage) is not None:
+                return folder
+            inputs = {}
+            for name, used in stage.uses().items():
+                if self.made(used) is None:
+                    raise DuolectError(f"{stage.name}: {used.name} ({used.place}), which it uses, has not been made.")
+                inputs[name] = self.folder(used)
+            spent = self._beside(stage, "json")  # seconds of earlier calls that were interrupted
+            before, start = float(read_json(spent)) if spent.exists() else 0.0, time.monotonic()
+            try:
+                stage.make(folder, inputs, console)
+            except BaseException:
+                write_json(spent, before + time.monotonic() - start)
+                raise
+            made = Made(
+                kind=stage.kind,
+                key=stage.key,
+                name=stage.name,
+                version=stage.version,
+                settings=stage.settings(),
+                uses={name: used.place for name, used in stage.uses().items()},
+                seconds=round(before + time.monotonic() - start, 1),
+                date=datetime.now().isoformat(timespec="seconds"),
+                host=f"{platform.system()} {platform.machine()}",
+                code=code_fingerprint(stage.rooms),
+                duolect=__version__,
+            )
+            write_json(folder / RECORD, asdict(made))
+        return folder
+
+    @contextmanager
+    def _held(self, stage: Stage, console: Console) -> Generator[None]:
+        """For this process alone; the kernel lets go of the lock when the process dies."""
+        path = self._beside(stage, "lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder(stage).mkdir(parents=True, exist_ok=True)
+            handle = open(path, "w")  # noqa: SIM115
+        except OSError as error:
+            raise DuolectError(
+                f"{self.root}: the folder of a study's stages cannot be written ({error.strerror})."
+            ) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                console.print(f"  {stage.name}: another process is making it; waiting for it", highlight=False)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _beside(self, stage: Stage, what: str) -> Path:
+        return self.root / ".work" / f"{stage.kind}-{stage.key}.{what}"

@@ -1,0 +1,135 @@
+"""Stages that give systems: a recipe trained, trained parts combined, scales tuned. Their folder holds `system`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+
+from duolect.configs import to_json
+from duolect.data import load_manifest
+from duolect.errors import DuolectError
+from duolect.reports.progress import StageBar
+from duolect.storage import write_json
+from duolect.studies.stages.base import Needs, Stage
+from duolect.systems import NBEST, ROUNDS, SearchConfig, combine, load, tune
+from duolect.training import Recipe, train_recipe
+from duolect.training.checkpoint import claim
+
+SYSTEM = "system"
+
+Inputs = Mapping[str, Path]
+Build = Callable[[Inputs], Recipe]
+"""From the folders of the stages that are used to a recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Stage):
+    """A recipe, trained. `build` makes it from the folders of `inputs`; all its fields are part of the key."""
+
+    kind: ClassVar[str] = "training"
+    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "data", "nn", "models", "training")
+
+    build: Build
+    inputs: Mapping[str, Stage]
+    resources: Needs = field(default_factory=Needs)
+
+    @property
+    def needs(self) -> Needs:
+        return self.resources
+
+    def uses(self) -> Mapping[str, Stage]:
+        return self.inputs
+
+    def settings(self) -> Any:
+        # Where the inputs lie does not matter, only what they are, and that is in their keys.
+        return to_json(self.recipe({name: Path(f"<{name}>") for name in self.inputs}))
+
+    def recipe(self, inputs: Inputs) -> Recipe:
+        """The recipe for inputs in these folders."""
+        return self.build(inputs)
+
+    def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        recipe = self.recipe(inputs)
+        if self.needs.processes == 1:
+            train_recipe(recipe, folder, device="auto" if self.needs.gpus else "cpu", console=console)
+            return
+        claim(folder, to_json(recipe))
+        count = self.needs.processes
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        done = subprocess.run([*launch, "-m", "duolect", "train", str(folder)], env={**os.environ}, check=False)
+        if done.returncode:
+            raise DuolectError(f"{self.name}: training on {count} processes ended with status {done.returncode}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined(Stage):
+    """A system of the components that trained systems bring: acoustic, language, speech_llm."""
+
+    kind: ClassVar[str] = "combined"
+    rooms: ClassVar[tuple[str, ...]] = ("systems",)
+
+    parts: Mapping[str, Stage]
+
+    def uses(self) -> Mapping[str, Stage]:
+        return self.parts
+
+    def settings(self) -> Any:
+        return {}
+
+    def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        parts: dict[str, Any] = {name: path / SYSTEM for name, path in inputs.items()}
+        combine(**parts).save(folder / SYSTEM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Stage):
+    """A system with the scales of a method chosen on the dev set of a corpus."""
+
+    kind: ClassVar[str] = "tuned"
+    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "nn", "models", "search", "systems")
+
+    system: Stage
+    corpus: Stage
+    method: str
+    search: SearchConfig | None = None
+    without: tuple[str, ...] = ()
+    rounds: int = ROUNDS
+    nbest: int = NBEST
+
+    def uses(self) -> Mapping[str, Stage]:
+        return {"system": self.system, "corpus": self.corpus}
+
+    def settings(self) -> Any:
+        search = None if self.search is None else to_json(self.search)
+        return {
+            "method": self.method,
+            "search": search,
+            "without": list(self.without),
+            "rounds": self.rounds,
+            "nbest": self.nbest,
+        }
+
+    def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        dev = inputs["corpus"] / "dev.jsonl"
+        system = load(inputs["system"] / SYSTEM)
+        with StageBar(console, f"tuning {self.method}") as advance:
+            found = tune(
+                system,
+                load_manifest(dev),
+                self.method,
+                search=self.search,
+                without=self.without,
+                rounds=self.rounds,
+                nbest=self.nbest,
+                set_name="dev",
+                progress=advance,
+            )
+        write_json(folder / "tuning.json", to_json(found.record))
+        system.with_tuning(found.record).save(folder / SYSTEM)

@@ -1,0 +1,159 @@
+"""Stages are kept by content, made once, in order, side by side, by real processes that may fail or be killed."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from duolect.errors import DuolectError
+from duolect.studies.stages import Store, in_order
+from duolect.studies.stages.code import _bare, code_fingerprint
+from duolect.studies.stages.launchers import Call, Local, Slurm
+from duolect.studies.stages.runner import run_stages
+from tests.studies.toy_stages import Sum, diamond
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def call(root: Path, **arguments: object) -> Call:
+    return Call(root, "tests.studies.toy_stages:diamond", json.dumps(arguments))
+
+
+def times(store: Store, stage: Sum) -> tuple[float, float]:
+    began, ended = (store.folder(stage) / "times").read_text().split()
+    return float(began), float(ended)
+
+
+def test_keys_follow_from_content_and_not_from_names() -> None:
+    stages = {stage.name: stage for stage in in_order(diamond())}
+    other = {stage.name: stage for stage in in_order(diamond(base=2))}
+    assert list(stages) == ["base", "left", "right", "total", "apart"]
+    assert stages["apart"].key == other["apart"].key == Sum(name="else", number=7, timed=True).key
+    for name in ("base", "left", "right", "total"):
+        assert stages[name].key != other[name].key, name
+    assert len(in_order([*diamond(), *diamond()])) == 5
+
+
+def test_what_is_missing_is_made_once_and_in_order(tmp_path: Path) -> None:
+    stages = diamond(sleep=0.5)
+    found = run_stages(stages, call(tmp_path, sleep=0.5), Local(places=2), quiet())
+    assert {outcome.stage.name: outcome.state for outcome in found.values()} == dict.fromkeys(
+        ("base", "left", "right", "total", "apart"), "made"
+    )
+    store = Store(tmp_path)
+    assert (store.folder(stages[0]) / "total").read_text() == "112"
+    named = {stage.name: stage for stage in in_order(stages)}
+    left, right, apart = (times(store, named[name]) for name in ("left", "right", "apart"))
+    assert max(left[0], right[0]) < min(left[1], right[1]), "side by side"
+    for begin, end in (left, right):
+        assert apart[1] <= begin or end <= apart[0], "a timed stage runs alone"
+    made = store.made(stages[0])
+    assert made is not None
+    assert (made.name, made.uses) == ("total", {"left": named["left"].place, "right": named["right"].place})
+
+    again = run_stages(stages, call(tmp_path, sleep=0.5), Local(places=2), quiet())
+    assert {outcome.state for outcome in again.values()} == {"stood"}
+    assert (store.folder(stages[0]) / "calls").read_text() == "x"
+
+
+def test_a_failure_holds_up_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
+    console = quiet()
+    found = run_stages(diamond(fail=True), call(tmp_path, fail=True), Local(), console)
+    assert {outcome.stage.name: outcome.state for outcome in found.values()} == {
+        "base": "made",
+        "left": "failed",
+        "right": "made",
+        "total": "held up",
+        "apart": "made",
+    }
+    said = console.file.getvalue()  # ty: ignore[unresolved-attribute]
+    assert "left: the sum came out wrong." in said
+    assert "not made: sum · total, for want of left" in said
+
+
+def test_time_is_kept_and_the_rest_is_left_for_the_next_call(tmp_path: Path) -> None:
+    found = run_stages(diamond(sleep=30), call(tmp_path, sleep=30), Local(places=2), quiet(), seconds=4)
+    states = {outcome.stage.name: outcome.state for outcome in found.values()}
+    assert states["base"] == "made"
+    assert states["left"] == states["right"] == states["total"] == "not begun"
+    assert {o.state for o in run_stages(diamond(), call(tmp_path), Local(places=2), quiet()).values()} == {
+        "stood",
+        "made",
+    }
+
+
+def test_two_calls_at_once_make_each_stage_once(tmp_path: Path) -> None:
+    code = """
+import io, sys
+from pathlib import Path
+from rich.console import Console
+from tests.studies.test_stages import Local, call, diamond, run_stages
+found = run_stages(diamond(0.5), call(Path(sys.argv[1]), sleep=0.5), Local(places=2), Console(file=io.StringIO()))
+assert all(outcome.good for outcome in found.values())
+"""
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    for stage in in_order(diamond()):
+        assert (Store(tmp_path).folder(stage) / "calls").read_text() == "x", stage.name
+
+
+def test_a_killed_stage_is_taken_up_again_and_its_time_counted(tmp_path: Path) -> None:
+    stage = Sum(name="apart", number=7, timed=True)
+    command = [sys.executable, "-m", "duolect.studies.stages.worker", str(tmp_path)]
+    made_of = ["tests.studies.toy_stages:diamond", json.dumps({"sleep": 60}), stage.key]
+    process = subprocess.Popen([*command, *made_of], cwd=ROOT)
+    calls = tmp_path / stage.place / "calls"
+    deadline = time.monotonic() + 60
+    while not calls.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert Store(tmp_path).made(stage) is None
+    Store(tmp_path).make(stage, quiet())
+    assert calls.read_text() == "xx"
+    assert Store(tmp_path).made(stage) is not None
+
+
+def test_jobs_of_submitit_do_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    found = run_stages(diamond(), call(tmp_path), Slurm(cluster="local"), quiet())
+    assert {outcome.state for outcome in found.values()} == {"made"}
+    assert (Store(tmp_path).folder(diamond()[0]) / "total").read_text() == "112"
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    total = diamond()[0]
+    with pytest.raises(DuolectError, match=r"total: left .*has not been made"):
+        Store(tmp_path).make(total, quiet())
+    folder = tmp_path / total.place
+    (folder / "stage.json").write_text('{"kind": "sum"}')
+    with pytest.raises(DuolectError, match="is not the record of a stage"):
+        Store(tmp_path).made(total)
+    worker = [sys.executable, "-m", "duolect.studies.stages.worker", str(tmp_path)]
+    done = subprocess.run(
+        [*worker, "tests.studies.toy_stages:diamond", "{}", "0" * 16], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "gives no stage 0000000000000000" in done.stderr
+
+
+def test_code_is_what_runs() -> None:
+    assert _bare('"""Text."""\nx = 1  # why\n') == _bare("x   =   1\n")
+    assert _bare("x = 1\n") != _bare("x = 2\n")
+    assert code_fingerprint(("text",)) == code_fingerprint(("text",)) != code_fingerprint(("audio",))

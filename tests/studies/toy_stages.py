@@ -1,0 +1,57 @@
+"""Stages that take no time, for the tests of what runs stages; worker processes import them by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+
+from duolect.errors import TrainingError
+from duolect.studies.stages import Needs, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum(Stage):
+    """Adds `number` to what its inputs came to, and notes when it began and ended."""
+
+    kind: ClassVar[str] = "sum"
+
+    number: int = 0
+    inputs: Mapping[str, Stage] = field(default_factory=dict)
+    sleep: float = 0.0
+    fail: bool = False
+    timed: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(timed=self.timed)
+
+    def uses(self) -> Mapping[str, Stage]:
+        return self.inputs
+
+    def settings(self) -> Any:
+        return {"number": self.number, "fail": self.fail, "timed": self.timed}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        began = time.time()
+        with open(folder / "calls", "a") as handle:
+            handle.write("x")
+        time.sleep(self.sleep)
+        if self.fail:
+            raise TrainingError(f"{self.name}: the sum came out wrong.")
+        total = self.number + sum(int((path / "total").read_text()) for path in inputs.values())
+        (folder / "total").write_text(str(total))
+        (folder / "times").write_text(f"{began} {time.time()}")
+
+
+def diamond(sleep: float = 0.0, fail: bool = False, base: int = 1) -> list[Stage]:
+    """Two sums of one base, one of which may fail, and their total; and one that has nothing to do with them."""
+    root = Sum(name="base", number=base)
+    left = Sum(name="left", number=10, inputs={"base": root}, sleep=sleep, fail=fail)
+    right = Sum(name="right", number=100, inputs={"base": root}, sleep=sleep)
+    total = Sum(name="total", inputs={"left": left, "right": right}, timed=True)
+    return [total, Sum(name="apart", number=7, timed=True, sleep=sleep)]
