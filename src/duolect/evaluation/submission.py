@@ -29,7 +29,7 @@ CARD = "README-snippet.md"
 _BOARD = "hf-audio/open-asr-leaderboard"
 
 
-class TestSet(NamedTuple):
+class BoardSet(NamedTuple):
     """A set of the leaderboard: its name, and its split."""
 
     name: str
@@ -82,7 +82,7 @@ def write_submission(
     if model.count("/") != 1 or not all(model.split("/")):
         raise ScoringError(f"the model id must be ORGANISATION/NAME; it is {model!r}.")
     known = known_sets(normaliser)
-    found: dict[TestSet, tuple[Path, list[dict[str, Any]]]] = {}
+    found: dict[BoardSet, tuple[Path, list[dict[str, Any]]]] = {}
     notes: list[str] = []
     for file in map(Path, files):
         rows, record = read_run(file)
@@ -100,25 +100,25 @@ def write_submission(
     return _write(Path(folder), model, normaliser, found, notes, date or datetime.date.today())
 
 
-def known_sets(normaliser: Normaliser) -> dict[TestSet, str]:
+def known_sets(normaliser: Normaliser) -> dict[BoardSet, str]:
     """The sets of a regime of the leaderboard → how result files name them, `{dataset}_{set}_{split}`."""
     from duolect.data.corpora.open_asr_leaderboard import CHUNKED, CHUNKS, HUB, SETS
 
     first = normaliser == FIRST
     regime = "open-asr-2026-03" if first else "open-asr-2026-08"
     hub = HUB[regime].replace("/", "-")
-    sets = {TestSet(name, split): f"{hub}_{name}_{split}" for name, split in SETS[regime]}
+    sets = {BoardSet(name, split): f"{hub}_{name}_{split}" for name, split in SETS[regime]}
     # A data set of its own, so that the place of the set's name is empty.
-    return sets if first else sets | {TestSet(CHUNKED, "test"): f"{CHUNKS.replace('/', '-')}__test"}
+    return sets if first else sets | {BoardSet(CHUNKED, "test"): f"{CHUNKS.replace('/', '-')}__test"}
 
 
 def _with_sets(
     file: Path,
     rows: Sequence[HypothesisRow],
     skipped: Sequence[Skipped],
-    known: Mapping[TestSet, str],
+    known: Mapping[BoardSet, str],
     normaliser: Normaliser,
-) -> Iterator[tuple[HypothesisRow, TestSet]]:
+) -> Iterator[tuple[HypothesisRow, BoardSet]]:
     """The rows with the set of each, then what was skipped as rows without text."""
     named = next((kind for kind in known if kind.key == file.stem), None)
     seen = set()
@@ -127,10 +127,10 @@ def _with_sets(
         if regime != normaliser:
             raise ScoringError(f"{file}: {row.id!r} is of the sets of {regime}, but {normaliser} was asked for.")
         given = row.fields.get("dataset"), row.fields.get("split")
-        kind = TestSet(str(given[0]), str(given[1])) if None not in given else named
+        kind = BoardSet(str(given[0]), str(given[1])) if None not in given else named
         if kind is None or kind not in known:
-            what = f"{kind.key} is" if kind is not None else f"neither its name nor the fields of {row.id!r} are"
-            raise ScoringError(f"{file}: {what} no set of {normaliser}; its sets are {_listed(known)}.")
+            what = f"there is no set {kind.key}" if kind else f"neither its name nor {row.id!r} says of which set it is"
+            raise ScoringError(f"{file}: {what}; the sets of {normaliser} are {_listed(known)}.")
         seen.add(kind)
         yield row, kind
     if any(PARENT in row.fields for row in rows):
@@ -189,7 +189,7 @@ def _write(
     folder: Path,
     model: str,
     normaliser: Normaliser,
-    found: Mapping[TestSet, tuple[Path, list[dict[str, Any]]]],
+    found: Mapping[BoardSet, tuple[Path, list[dict[str, Any]]]],
     notes: list[str],
     day: datetime.date,
 ) -> Submission:
@@ -211,7 +211,7 @@ def _write(
     return Submission(files=(*paths.values(), folder / YAML, folder / CARD), result=result, notes=tuple(notes))
 
 
-def _yaml(wers: Mapping[TestSet, float], average: float | None, day: datetime.date) -> str:
+def _yaml(wers: Mapping[BoardSet, float], average: float | None, day: datetime.date) -> str:
     values = {} if average is None else {"mean_wer": round(average, 2)}
     values |= {kind.task: wer for kind, wer in wers.items()}
     entries = [
@@ -223,7 +223,7 @@ def _yaml(wers: Mapping[TestSet, float], average: float | None, day: datetime.da
     return "\n".join(entries)
 
 
-def _card(result: ModelResult, wers: Mapping[TestSet, float], average: float | None, normaliser: Normaliser) -> str:
+def _card(result: ModelResult, wers: Mapping[BoardSet, float], average: float | None, normaliser: Normaliser) -> str:
     score = result.sets[0].score
     lines = ["| Set | WER % |", "| --- | ---: |"] + [f"| {kind.key} | {wer:.2f} |" for kind, wer in wers.items()]
     lines += [] if average is None else [f"| **average** | **{average:.2f}** |"]
@@ -232,5 +232,5 @@ def _card(result: ModelResult, wers: Mapping[TestSet, float], average: float | N
     return "\n".join(["### Open ASR leaderboard", "", *lines, "", *speed, made]) + "\n"
 
 
-def _listed(known: Mapping[TestSet, str]) -> str:
+def _listed(known: Mapping[BoardSet, str]) -> str:
     return ", ".join(kind.key for kind in known)

@@ -1,0 +1,135 @@
+import dataclasses
+import json
+import random
+
+import kaldialign
+import numpy as np
+import pytest
+
+pytest.importorskip("whisper_normalizer")
+
+from duolect.errors import ScoringError
+from duolect.evaluation import HypothesisRow, Skipped, align, compare_scores, score_run
+from duolect.evaluation.intervals import interval_of_counts
+from duolect.evaluation.regimes import regime_of
+from duolect.evaluation.words import is_same, utterance_counts
+
+MARCH, AUGUST = "open-asr-2026-03", "open-asr-2026-08"
+LETTERS = ["ba", "ko", "lu", "mi", "te"]
+
+
+def row(key: str, reference: str, text: str, **fields: object) -> HypothesisRow:
+    return HypothesisRow(id=key, reference=reference, text=text, duration=2.0, fields=fields)
+
+
+def pairs(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Random texts in which the other side often parts words elsewhere."""
+    found = []
+    for _ in range(count):
+        words = ["".join(rng.choices(LETTERS, k=rng.randint(1, 3))) for _ in range(rng.randint(1, 7))]
+        other = "".join(
+            word[:2] + (" " if rng.random() < 0.2 else "") + word[2:] + ("" if rng.random() < 0.2 else " ")
+            if rng.random() < 0.8
+            else rng.choice(["", "zu "])
+            for word in words
+        )
+        found.append((" ".join(words), other.strip()))
+    return found
+
+
+def test_a_split_compound_is_no_error_under_the_current_regime_only() -> None:
+    rows = [row("a", "a white paper here", "a whitepaper here"), row("b", "the ice-cream", "the icecream van")]
+    assert score_run(rows, AUGUST, replicas=50).counts_N4.tolist() == [[0, 0, 0, 4], [0, 0, 1, 3]]
+    assert score_run(rows, MARCH, replicas=50).errors.errors == 4
+
+
+def test_the_counts_of_utterances_sum_to_those_of_the_batch() -> None:
+    for seed in range(20):
+        texts = pairs(random.Random(seed), 30)
+        spoken, said = [r for r, _ in texts], [h for _, h in texts]
+        batch = kaldialign.batch_error_rate(
+            [r.split() for r in spoken], [h.split() for h in said], merge_compounds=True
+        )
+        counts_N4 = utterance_counts(spoken, said, merge_compounds=True)
+        total = [batch[key] for key in ("sub", "del", "ins", "ref_len")]
+        assert counts_N4.sum(0).tolist() == total, seed
+        for (r, h), counts in zip(texts, counts_N4, strict=True):
+            shown = align(r, h, merge_compounds=True)
+            assert sum(not is_same(*pair) for pair in shown) == counts[:3].sum(), (seed, r, h)
+
+
+def test_what_was_compared_can_be_aligned_again_without_merging() -> None:
+    rows = [row(str(n), r, h) for n, (r, h) in enumerate(pairs(random.Random(3), 200))]
+    score = score_run(rows, AUGUST, replicas=50)
+    again_N4 = utterance_counts([r for r, _ in score.texts_N], [h for _, h in score.texts_N])
+    assert np.array_equal(again_N4[:, :3].sum(1), score.counts_N4[:, :3].sum(1))
+    assert score.interval == interval_of_counts(score.counts_N4, replicas=50, seed=score.seed)
+
+
+def test_a_score_says_its_regime_and_version() -> None:
+    score = score_run([row("a", "one", "one")], AUGUST, replicas=50)
+    found = json.loads(json.dumps(score.summary()))
+    assert found["normaliser"] == AUGUST
+    assert "open_asr_leaderboard d1e99b2" in found["normaliser_version"]
+    assert "whisper-normalizer" in found["normaliser_version"]
+    assert found["aligner"].endswith("compounds merged")
+    assert "merged" not in score_run([row("a", "one", "one")], MARCH).aligner
+    assert regime_of("plain").version == ""
+
+
+def test_references_that_are_not_to_be_scored_are_dropped_and_counted() -> None:
+    rows = [row("a", "Ignore time segment in scoring.", "words"), row("b", "(uh) Um.", "two words"), row("c", "x", "x")]
+    for normaliser in (MARCH, AUGUST):
+        score = score_run(rows, normaliser)
+        assert (score.utterances, score.empty_references, score.empty_reference_words) == (1, 1, 2)
+        assert score.marked_references == score.summary()["marked_references"] == 1
+    assert score_run(rows, "plain").utterances == 3
+    with pytest.raises(ScoringError, match="2 utterances, 1 of them with an empty reference, 1 marked as not to be"):
+        score_run(rows[:2], AUGUST)
+
+
+def test_scores_of_different_regimes_or_versions_are_not_compared() -> None:
+    rows = [row("a", "one two", "one"), row("b", "three", "tree")]
+    plain, march, august = (score_run(rows, name, replicas=50) for name in ("plain", MARCH, AUGUST))
+    with pytest.raises(ScoringError, match="'open-asr-2026-03' and 'open-asr-2026-08' cannot be compared"):
+        compare_scores(march, august)
+    with pytest.raises(ScoringError, match="cannot be compared"):
+        compare_scores(plain, march)
+    other = dataclasses.replace(march, normaliser_version="rules of open_asr_leaderboard b4fe3e4, others")
+    with pytest.raises(ScoringError, match=r"others' cannot be compared\.$"):
+        compare_scores(march, other)
+    assert compare_scores(august, august).p_value == 1
+
+
+def chunk(parent: str, index: int, text: str, reference: str = "we went to the old house") -> HypothesisRow:
+    return row(f"{parent}-{index}", reference, text, parent_id=parent, chunk_index=index)
+
+
+def test_chunks_of_a_recording_are_scored_as_one() -> None:
+    rows = [
+        chunk("call", 2, " old house "),
+        chunk("call", 0, "we went"),
+        chunk("call", 1, ""),
+        row("x", "then", "then"),
+    ]
+    score = score_run(rows, AUGUST, replicas=50)
+    assert score.ids == ("call", "x")
+    assert score.counts_N4.tolist() == [[0, 2, 0, 6], [0, 0, 0, 1]]
+    references = {r.id: r.reference or "" for r in rows}
+    bare = [dataclasses.replace(r, reference=None) for r in rows]
+    assert np.array_equal(score_run(bare, AUGUST, references=references, replicas=50).counts_N4, score.counts_N4)
+    lost = [Skipped(id="call-1", reason="damaged", reference="we went to the old house")]
+    without = score_run([rows[0], rows[1], rows[3]], AUGUST, skipped=lost, replicas=50)
+    assert np.array_equal(without.counts_N4, score.counts_N4)
+    assert without.skipped == 1
+    with pytest.raises(ScoringError, match="'call-1' is"):
+        score_run([bare[0], bare[1], bare[3]], AUGUST, references=references)
+    with pytest.raises(ScoringError, match="chunk 0 of 'call' is there twice"):
+        score_run([rows[1], dataclasses.replace(rows[1], id="again")], AUGUST)
+    with pytest.raises(ScoringError, match="'chunk_index' must be an integer from 0; it is '0'"):
+        score_run([row("c", "a", "a", parent_id="p", chunk_index="0")], AUGUST)
+
+
+def test_segments_with_references_of_their_own_are_utterances_like_any_other() -> None:
+    rows = [chunk("talk", 0, "one", "one"), chunk("talk", 1, "two", "two")]
+    assert score_run(rows, "none", replicas=50).ids == ("talk-0", "talk-1")

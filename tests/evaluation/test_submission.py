@@ -1,0 +1,131 @@
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("whisper_normalizer")
+
+from duolect.errors import ScoringError
+from duolect.evaluation import HypothesisRow, RunRecord, Skipped, score_file, write_run
+from duolect.evaluation.submission import BoardSet, known_sets, write_submission
+
+MARCH, AUGUST = "open-asr-2026-03", "open-asr-2026-08"
+MODEL, DAY = "our-lab/small-model", datetime.date(2026, 9, 1)
+BOARD = "MODEL_our-lab-small-model_DATASET_hf-audio-open-asr-leaderboard_"
+
+
+def hyps(path: Path, texts: Sequence[tuple[str, str]], record: RunRecord | None = None, **fields: Any) -> Path:
+    rows = [
+        HypothesisRow(id=f"u{n}", reference=reference, text=text, duration=2.0 + n, fields=fields)
+        for n, (reference, text) in enumerate(texts)
+    ]
+    write_run(path, rows, record)
+    return path
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_result_files_are_raw_and_give_the_score_of_the_hypothesis_file(tmp_path: Path) -> None:
+    record = RunRecord(system="s", wall_seconds=0.5, region="features to text")
+    texts = [("Mr. Smith's e-mail.", "mister smiths email"), ("[noise]", "hello"), ("Twenty dogs", "20 dogs")]
+    file = hyps(tmp_path / "ami_cleaned_test.jsonl", texts, record)
+    written = write_submission([file], tmp_path / "out", MODEL, date=DAY)
+    path = tmp_path / "out/results" / f"{BOARD}ami_cleaned_test.jsonl"
+    assert written.files[0] == path
+    # 9 s of audio took 0.5 s; the utterance without reference is left out with its share.
+    assert lines(path) == [
+        {"audio_filepath": "u0", "duration": 2.0, "time": pytest.approx(2 / 18)}
+        | {"text": "Mr. Smith's e-mail.", "pred_text": "mister smiths email"},
+        {"audio_filepath": "u2", "duration": 4.0, "time": pytest.approx(4 / 18)}
+        | {"text": "Twenty dogs", "pred_text": "20 dogs"},
+    ]
+    assert written.result.sets[0].score.errors == score_file(file, AUGUST).errors
+    assert written.result.rtfx == pytest.approx(18.0)
+    assert "'time' is the run's 0.5 s (features to text) shared out by duration" in written.notes[0]
+    assert "the average is of 1 of 7 sets" in written.notes[1]
+    card = (tmp_path / "out/README-snippet.md").read_text(encoding="utf-8")
+    assert "| ami_cleaned_test | " in card
+    assert "open_asr_leaderboard d1e99b2" in card
+    assert "average" not in card
+    yaml = (tmp_path / "out/.eval_results/open_asr_leaderboard.yaml").read_text(encoding="utf-8")
+    wer = f"{written.result.wer:.2f}"
+    assert yaml.startswith("- dataset:\n    id: hf-audio/open-asr-leaderboard\n    task_id: ami_wer\n")
+    assert f"  value: {wer}\n  date: '2026-09-01'\n" in yaml
+    assert "mean_wer" not in yaml
+
+
+def test_all_sets_from_one_file_by_their_fields_give_the_average(tmp_path: Path) -> None:
+    rows = []
+    for n, kind in enumerate(known_sets(AUGUST)):
+        fields: dict[str, Any] = {"dataset": kind.name, "split": kind.split, "regime": AUGUST, "time": 0.1}
+        fields |= {"parent_id": "call", "chunk_index": 0} if "chunked" in kind.name else {}
+        text = "a dog ran" if n else "a dog"
+        rows.append(HypothesisRow(id=kind.key, reference="a dog ran", text=text, duration=2.0, fields=fields))
+    write_run(tmp_path / "all.jsonl", rows)
+    written = write_submission([tmp_path / "all.jsonl"], tmp_path / "out", MODEL)
+    assert not written.notes
+    assert len(written.result.sets) == 7
+    assert written.result.wer == pytest.approx(33.33 / 7)
+    assert written.result.rtfx == pytest.approx(20.0)
+    names = {path.name for path in written.files}
+    assert "MODEL_our-lab-small-model_DATASET_ArtificialAnalysis-Earnings22-Cleaned-AA-chunked__test.jsonl" in names
+    yaml = (tmp_path / "out/.eval_results/open_asr_leaderboard.yaml").read_text(encoding="utf-8")
+    tasks = [line.split()[1] for line in yaml.splitlines() if "task_id" in line]
+    assert tasks == [
+        *("mean_wer", "ami_wer", "gigaspeech_wer", "voxpopuli_wer", "librispeech_clean_wer", "librispeech_other_wer"),
+        *("spgispeech_wer", "earnings22_wer"),
+    ]
+    assert "value: 4.76" in yaml
+    assert "| **average** | **4.76** |" in (tmp_path / "out/README-snippet.md").read_text(encoding="utf-8")
+
+
+def test_the_march_form_is_normalised_and_sets_can_come_one_by_one(tmp_path: Path) -> None:
+    for name in ("ami_test", "tedlium_test"):
+        file = hyps(tmp_path / f"{name}.jsonl", [("Twenty dogs!", "It's 20 dogs")])
+        written = write_submission([file], tmp_path / "out", MODEL, MARCH)
+    assert lines(written.files[0])[0]["text"] == "20 dogs"
+    assert lines(written.files[0])[0]["pred_text"] == "it is 20 dogs"
+    assert lines(written.files[0])[0]["time"] is None
+    assert "so 'time' is null" in written.notes[0]
+    assert len(written.result.sets) == 2
+    assert BoardSet("librispeech", "test.other").task == "librispeech_other_wer"
+
+
+def test_what_was_not_recognised_is_submitted_as_empty(tmp_path: Path) -> None:
+    record = RunRecord(system="s", skipped=(Skipped(id="lost", reason="damaged", reference="one two three"),))
+    file = hyps(tmp_path / "spgispeech_test.jsonl", [("a dog", "a dog")], record)
+    written = write_submission([file], tmp_path / "out", MODEL)
+    assert lines(written.files[0])[1]["pred_text"] == ""
+    assert written.result.sets[0].score.errors == score_file(file, AUGUST).errors
+
+
+def test_submissions_that_cannot_be(tmp_path: Path) -> None:
+    file = hyps(tmp_path / "ami_cleaned_test.jsonl", [("a", "a")])
+    out = tmp_path / "out"
+    with pytest.raises(ScoringError, match="under open-asr-2026-03 or open-asr-2026-08; plain was given"):
+        write_submission([file], out, MODEL, "plain")
+    for model in ("model", "a/b/c", "/b"):
+        with pytest.raises(ScoringError, match="must be ORGANISATION/NAME"):
+            write_submission([file], out, model)
+    other = hyps(tmp_path / "mine.jsonl", [("a", "a")])
+    with pytest.raises(
+        ScoringError, match=r"neither its name nor 'u0' says of which set it is; .* are ami_cleaned_test"
+    ):
+        write_submission([other], out, MODEL)
+    with pytest.raises(ScoringError, match=r"mine\.jsonl: there is no set tedlium_test; the sets of open-asr-2026-08"):
+        write_submission([hyps(other, [("a", "a")], dataset="tedlium", split="test")], out, MODEL)
+    with pytest.raises(ScoringError, match="'u0' is of the sets of open-asr-2026-03, but open-asr-2026-08"):
+        write_submission([hyps(other, [("a", "a")], regime=MARCH, dataset="ami", split="test")], out, MODEL)
+    twice = hyps(tmp_path / "mine.jsonl", [("a", "a")], dataset="ami_cleaned", split="test")
+    with pytest.raises(ScoringError, match="the set ami_cleaned_test is also in"):
+        write_submission([file, twice], out, MODEL)
+    with pytest.raises(ScoringError, match="every reference is empty"):
+        write_submission([hyps(file, [("(noise)", "a")])], out, MODEL)
+    with pytest.raises(ScoringError, match="'u0' is without a reference"):
+        write_submission([file], out, MODEL, references={})
+    assert not out.exists()
