@@ -31,7 +31,8 @@ class Import:
     workers: int = 8
     """Threads that read the headers of sound files."""
     trust_durations: bool = False
-    """Do not open files whose duration the corpus tells: quicker where disks are slow, but missing files are not found."""
+    """Do not open files whose duration the corpus tells: quicker where disks are slow, but missing files are not
+    found."""
     restart: bool = False
     """Throw away what an earlier import of this corpus left in the folder, and begin anew."""
 

@@ -86,8 +86,8 @@ def import_corpus(
 
     `options` is an instance of `corpus.options` (None: its defaults), `workers` the threads that read headers.
     `trust_durations`: files are not looked at where the corpus tells a duration, so that missing ones are not found. A
-    split that stands there already is not made again. `restart` throws away what an earlier import of the same corpus left in
-    `out`. Memory does not grow with the corpus, but for 16 to 32 bytes for each id.
+    split that stands there already is not made again. `restart` throws away what an earlier import of the same corpus
+    left in `out`. Memory does not grow with the corpus, but for 16 to 32 bytes for each id.
 
     Raises DuolectError where `out` holds another import, the source or the options have changed since it was begun,
     another process is at work there, or it cannot be written (a full disk: what was done is kept); ManifestError where
@@ -134,7 +134,7 @@ def _import_split(
     if (place := finished(folder)) is None:
         with _writing(out), Journal(folder, out) as journal:
             place, before = journal.place, journal.place.utterances
-            _fill(journal, split, workers, trust_durations, progress)
+            _fill(journal, split, workers, trust, progress)
     else:  # interrupted between the last line and the manifest's appearance
         before = place.utterances
     if not place.utterances:
