@@ -126,3 +126,35 @@ def test_a_fault_names_the_file(files: list[Path], tmp_path: Path) -> None:
     )
     with pytest.raises(ScoringError, match=r"plain: .* not in the manifest"):
         panel_files(files, manifest=tmp_path / "m.jsonl")
+
+
+def test_translations_have_no_word_errors_and_know_what_is_silent(tmp_path: Path) -> None:
+    rows = [
+        HypothesisRow(id="a", reference="vier Boote", text="ein Schiff", fields={"transcript": "four boats"}),
+        HypothesisRow(id="b", text="danke", fields={"transcript": "thanks"}),
+        HypothesisRow(id="c", text="danke", fields={"transcript": ""}),
+    ]
+    write_run(tmp_path / "st.jsonl", rows, RunRecord(system="st", target="translation"))
+    texts = {"a": ("four boats", "vier Boote"), "b": ("thanks", None), "c": ("", None)}
+    utterances = [
+        Utterance(audio_filepath=tmp_path / key, duration=6.0, text=said, translation=told, id=key)
+        for key, (said, told) in texts.items()
+    ]
+    write_manifest(tmp_path / "m.jsonl", utterances)
+    for manifest in (None, tmp_path / "m.jsonl"):
+        panel = panel_files([tmp_path / "st.jsonl"], manifest=manifest)[0].systems[0].panel
+        assert (panel.speech, panel.non_speech, panel.unknown) == (1, 1, 1)
+        assert panel.rate("wer") is None
+        assert panel.frequent == (("danke", 1),)
+
+
+def test_chunks_are_judged_as_the_recording_whose_reference_they_share(tmp_path: Path) -> None:
+    chunks = [
+        HypothesisRow(
+            id=f"call-{n}", reference="one two three four", text=text, fields={"parent_id": "call", "chunk_index": n}
+        )
+        for n, text in enumerate(["one two", "three four"])
+    ]
+    write_run(tmp_path / "calls.jsonl", chunks)
+    panel = panel_files([tmp_path / "calls.jsonl"])[0].systems[0].panel
+    assert (panel.speech, dict(panel.signs)) == (1, {})

@@ -28,6 +28,9 @@ class Stress:
     """A manifest: its utterances unchanged, with silence before, behind and inside, in noise, and joined."""
     sounds: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR...")] = ()
     """Folders of sound files without speech, such as musan/music and musan/noise; read where they are."""
+    kinds: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ("all",)
+    """Sounds to make here: zeros, dither, room, white, pink, brown, hum, clicks, bursts, chords, plucked, drums, band,
+    babble, backwards, wind, rain, waves, engine, telephone, birds; or all, or none."""
     seconds: Numbers = (1.0, 3.0, 10.0, 30.0)
     """Lengths of the sounds that are made."""
     takes: int = 1
@@ -51,10 +54,11 @@ class Stress:
 def run(arguments: list[str]) -> int:
     """Run the command; see `Stress`."""
     asked = parse("stress", Stress, arguments)
-    from duolect.data.nonspeech import StressConfig, make_stress_set
+    from duolect.data.nonspeech import SOUNDS, StressConfig, make_stress_set
 
     config = StressConfig(
         seed=asked.seed,
+        kinds={("all",): tuple(SOUNDS), ("none",): ()}.get(asked.kinds, asked.kinds),
         seconds=asked.seconds,
         takes=asked.takes,
         utterances=asked.utterances,

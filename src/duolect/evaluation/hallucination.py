@@ -236,14 +236,14 @@ def panel_of(
     rows: Iterable[HypothesisRow],
     *,
     normaliser: Normaliser = "plain",
-    references: Mapping[str, str] | None = None,
+    references: Mapping[str, str | None] | None = None,
     skipped: Sequence[Skipped] = (),
     thresholds: PanelConfig | None = None,
     blocks: Blocks | None = None,
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Panel:
-    """The panel of a run's rows; arguments are those of `score_run`.
+    """The panel of a run's rows; arguments are those of `score_run`, but a reference may be None: unknown.
 
     Words are counted and aligned after `normaliser`; characters per second, compression and phrases are of the text as
     it is written. For non-speech, sound events in brackets ("[music]") are no text.
@@ -251,8 +251,9 @@ def panel_of(
     """
     rows, config = list(rows), thresholds or PanelConfig()
     normalised, regime = normaliser_function(normaliser), regime_of(normaliser)
-    given = rows if references is not None else [dataclasses.replace(r, reference=r.reference or "") for r in rows]
-    texts_of(given, references, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
+    known = None if references is None else {key: text or "" for key, text in references.items()}
+    given = rows if known is not None else [dataclasses.replace(r, reference=r.reference or "") for r in rows]
+    texts_of(given, known, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
     if not rows and not skipped:
         raise ScoringError("the hallucination panel needs at least one hypothesis.")
     found: list[_Found] = []

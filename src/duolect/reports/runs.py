@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from duolect.data.manifest import read_manifest
 from duolect.errors import ConfigError, ScoringError
@@ -32,6 +32,7 @@ from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.panel import PanelComparison, PanelResult
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
+Text = TypeVar("Text", str, str | None)
 Metric = Literal["auto", "wer", "bleu", "chrf"]
 """What hypothesis files are scored by."""
 
@@ -44,12 +45,12 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Part(Generic[Text]):
     """Some utterances of the test set, in all runs."""
 
     title: str
     runs: Sequence[_Run]
-    references: Mapping[str, str] | None
+    references: Mapping[str, Text] | None
 
 
 def compare_files(
@@ -110,9 +111,15 @@ def panel_files(
     """
     runs = _read(files)
     translated = _translated(runs)
-    references = _references(manifest, translated)
+    references: Mapping[str, str | None] | None
     if manifest is not None:
         runs = _with_durations(runs, manifest)
+    if translated:
+        runs = [dataclasses.replace(run, rows=[_with_silence(row) for row in run.rows]) for run in runs]
+        references = None if manifest is None else _known_translations(manifest)
+    else:
+        runs, spoken = _whole_recordings(runs, _references(manifest, translated))
+        references = None if spoken is None else dict(spoken)
     config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
     drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
     parts = _parts("All utterances", runs, references, by, manifest)
@@ -120,7 +127,7 @@ def panel_files(
 
 
 def _panels(
-    part: _Part, normaliser: Normaliser, config: PanelConfig, blocks: Blocks | None, prefix: str
+    part: _Part[str | None], normaliser: Normaliser, config: PanelConfig, blocks: Blocks | None, prefix: str
 ) -> PanelComparison:
     results: list[PanelResult] = []
     for run in part.runs:
@@ -147,6 +154,17 @@ def _references(manifest: Path | None, translated: bool) -> dict[str, str] | Non
     return None if manifest is None else manifest_references(manifest, "translation" if translated else "text")
 
 
+def _known_translations(manifest: Path) -> dict[str, str | None]:
+    """id → translation; one that is missing is unknown, but where nothing is said it is known to be empty."""
+    return {u.id: u.translation or (None if u.text.strip() else "") for u in read_manifest(manifest)}
+
+
+def _with_silence(row: HypothesisRow) -> HypothesisRow:
+    """A row of a translation system for sound without speech has no reference, but an empty transcript."""
+    silent = row.reference is None and row.fields.get("transcript") == ""
+    return dataclasses.replace(row, reference="") if silent else row
+
+
 def _with_durations(runs: Sequence[_Run], manifest: Path) -> list[_Run]:
     seconds = {utterance.id: utterance.duration for utterance in read_manifest(manifest)}
 
@@ -157,8 +175,8 @@ def _with_durations(runs: Sequence[_Run], manifest: Path) -> list[_Run]:
 
 
 def _parts(
-    title: str, runs: Sequence[_Run], references: Mapping[str, str] | None, by: str | None, manifest: Path | None
-) -> list[_Part]:
+    title: str, runs: Sequence[_Run], references: Mapping[str, Text] | None, by: str | None, manifest: Path | None
+) -> list[_Part[Text]]:
     """All utterances; then those of each value of the field `by`, sorted."""
     parts = [_Part(title, runs, references)]
     if by is not None:
@@ -170,7 +188,7 @@ def _parts(
     return parts
 
 
-def _scored(part: _Part, normaliser: Normaliser) -> bool:
+def _scored(part: _Part[str], normaliser: Normaliser) -> bool:
     """Whether some utterance has reference words."""
     normalised = normaliser_function(normaliser)
     known = part.references.values() if part.references is not None else (r.reference or "" for r in part.runs[0].rows)

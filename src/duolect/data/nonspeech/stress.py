@@ -73,7 +73,8 @@ def make_stress_set(
     """
     config = config or StressConfig()
     utterances = load_manifest(speech) if speech is not None else []
-    skipped = SkipLog()
+    skipped = SkipLog(Skipped(u.id, str(u.audio_filepath), "has no text") for u in utterances if not u.text.strip())
+    utterances = [u for u in utterances if u.text.strip()]
     given = [entry for path in sounds for entry in _given(Path(path), config, skipped)]
     made = {
         "version": _VERSION,
