@@ -35,9 +35,11 @@ class SyntheticCorpus(Stage):
     config: SyntheticConfig
 
     def settings(self) -> Any:
+        """The corpus's config."""
         return to_json(self.config)
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Speak the corpus, or find it complete."""
         with StageBar(console, "speaking the corpus") as advance:
             corpus = make_corpus(folder, config=self.config, progress=advance)
         with atomic_file(folder / "dev.txt") as handle:
@@ -57,9 +59,11 @@ class GivenCorpus(Stage):
     hint: str = ""
 
     def settings(self) -> Any:
+        """Hashes of the files; raises DuolectError for one that is missing."""
         return {part: _identity(part, path, self.hint) for part, path in sorted(self.parts.items())}
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Write manifests with absolute paths, and links to all else."""
         for part, path in self.parts.items():
             target = folder / (f"{part}.jsonl" if part in SPLITS and path.is_file() else f"{part}.txt")
             if part in SPLITS and path.is_file():

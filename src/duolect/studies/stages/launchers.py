@@ -81,6 +81,7 @@ class Local:
             raise ConfigError(f"study: at least one stage must run at once, not {self.places}.")
 
     def start(self, call: Call, stage: Stage, place: int) -> _Process:
+        """A process that outlives Ctrl-C in the terminal; the runner stops it."""
         log = call.root / ".work" / f"{stage.kind}-{stage.key}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // (1 if stage.needs.timed else self.places))
@@ -110,6 +111,7 @@ class Slurm:
     alone: bool = False
 
     def start(self, call: Call, stage: Stage, place: int) -> _Submitted:
+        """A job of submitit. Raises ConfigError where that is not installed."""
         try:
             import submitit
         except ImportError as error:

@@ -48,9 +48,11 @@ class Recognition(Stage):
         return Needs(timed=self.timed, gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
+        """System and corpus."""
         return {"system": self.system, "corpus": self.corpus}
 
     def settings(self) -> Any:
+        """All fields but what is used."""
         return {
             "method": self.method,
             "changes": to_json(dict(self.changes)),
@@ -63,6 +65,7 @@ class Recognition(Stage):
         }
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Recognise; a timed run begins with an untimed batch."""
         system = load(inputs["system"] / SYSTEM, "cuda" if self.gpus else "cpu").with_method(self.method)
         system = self._changed(system)
         if self.prompt is not None:

@@ -45,9 +45,11 @@ class Training(Stage):
         return self.resources
 
     def uses(self) -> Mapping[str, Stage]:
+        """The `inputs`."""
         return self.inputs
 
     def settings(self) -> Any:
+        """The recipe, with names for the folders of its inputs."""
         # Where the inputs lie does not matter, only what they are, and that is in their keys.
         return to_json(self.recipe({name: Path(f"<{name}>") for name in self.inputs}))
 
@@ -56,6 +58,7 @@ class Training(Stage):
         return self.build(inputs)
 
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        """Train, or go on with the training."""
         recipe = self.recipe(inputs)
         if self.needs.processes == 1:
             train_recipe(recipe, folder, device="auto" if self.needs.gpus else "cpu", console=console)
@@ -78,12 +81,15 @@ class Combined(Stage):
     parts: Mapping[str, Stage]
 
     def uses(self) -> Mapping[str, Stage]:
+        """The `parts`."""
         return self.parts
 
     def settings(self) -> Any:
+        """None: the parts decide."""
         return {}
 
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        """Put the parts together; their weights are linked."""
         parts: dict[str, Any] = {name: path / SYSTEM for name, path in inputs.items()}
         combine(**parts).save(folder / SYSTEM)
 
@@ -104,9 +110,11 @@ class Tuned(Stage):
     nbest: int = NBEST
 
     def uses(self) -> Mapping[str, Stage]:
+        """System and corpus."""
         return {"system": self.system, "corpus": self.corpus}
 
     def settings(self) -> Any:
+        """Method, search and effort of the tuning."""
         search = None if self.search is None else to_json(self.search)
         return {
             "method": self.method,
@@ -117,6 +125,7 @@ class Tuned(Stage):
         }
 
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
+        """Tune, and keep the system with its scales."""
         dev = inputs["corpus"] / "dev.jsonl"
         system = load(inputs["system"] / SYSTEM)
         with StageBar(console, f"tuning {self.method}") as advance:
