@@ -44,8 +44,8 @@ def test_measuring_changes_no_hypothesis(name: str, system: System, corpus: list
 
     assert sum(times) == pytest.approx(found.timing.wall_seconds)
     for run in (plain, found):
-        assert sum(run.stages.values()) == pytest.approx(run.timing_with_files.wall_seconds, abs=0.005)
-        assert all(seconds >= 0 for seconds in run.stages.values())
+        assert sum(run.stages.values()) == pytest.approx(run.timing_with_files.wall_seconds)
+        assert all(seconds > 0 for seconds in run.stages.values())
         expected = {"reading", "features", "search", "text", "other"} | SPEAKING[name]
         assert expected <= run.stages.keys()
         assert {stage for stage in run.stages if stage.partition("/")[2]} == SPEAKING[name]

@@ -184,11 +184,13 @@ def batch_context(
 
 @contextlib.contextmanager
 def timed(device: torch.device, clock: Ledger | None = None) -> Generator[list[float]]:
-    """A list that gets the block's wall seconds, and `clock` those of its stages ("other": of none of them).
+    """A list that gets the block's wall seconds, and `clock` those of its stages ("other": of none of them, so that
+    they sum to the whole).
 
     Work queued on an accelerator is waited for on both sides.
     """
     seconds: list[float] = []
+    before = 0.0 if clock is None else sum(clock.spent.values())
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()
@@ -199,3 +201,4 @@ def timed(device: torch.device, clock: Ledger | None = None) -> Generator[list[f
     seconds.append(time.perf_counter() - start)
     if clock is not None:
         clock.settle()
+        clock.spent["other"] += seconds[0] - (sum(clock.spent.values()) - before)
