@@ -138,6 +138,14 @@ def test_the_same_again_does_nothing(files: Path, tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == before
 
 
+def test_a_manifest_that_was_thrown_away_is_made_again(files: Path, tmp_path: Path) -> None:
+    (split,) = imported("folder", files, tmp_path / "out").splits
+    before = split.manifest.read_bytes()
+    split.manifest.unlink()
+    assert imported("folder", files, tmp_path / "out").splits[0].resumed == 0
+    assert split.manifest.read_bytes() == before
+
+
 def test_another_import_in_the_folder_is_refused(files: Path, tmp_path: Path) -> None:
     imported("folder", files, tmp_path / "out")
     kaldi = tmp_path / "kaldi"

@@ -109,6 +109,8 @@ def import_corpus(
     )
     with _alone(out):
         record = _earlier(out, asked, restart)
+        for name in [name for name in record["splits"] if not (out / f"{name}.jsonl").exists()]:
+            del record["splits"][name]  # its manifest was thrown away
         for split in chosen:
             manifest = out / f"{split.name}.jsonl"
             if split.name not in record["splits"] and manifest.exists() and not _journal(out, split).exists():
@@ -228,6 +230,16 @@ def _alone(out: Path) -> Generator[None]:
                 forget(out / _WORK)
                 with contextlib.suppress(OSError):
                     out.rmdir()  # only where nothing is in it
+
+
+def held_signature(out: Path) -> Any:
+    """The signature of the import that stands in `out` or was begun there; None where there is none.
+
+    A source that changes under its name (the newest version of a data set) is read on as it was when it was begun.
+    """
+    found = [path for path in (out / _WORK / _ASKED, out / RECORD) if path.is_file()]
+    held = read_json(found[0]) if found else None
+    return held.get("signature") if isinstance(held, dict) else None
 
 
 def _earlier(out: Path, asked: dict[str, Any], restart: bool) -> dict[str, Any]:
