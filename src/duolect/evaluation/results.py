@@ -188,7 +188,8 @@ def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunReco
     if record is None:
         return rows, None
     # A writer killed between the two files leaves new rows beside an old record.
-    strange = next((row for row in rows if row.run is not None and row.run != record.hash), None)
+    own = record.hash
+    strange = next((row for row in rows if row.run is not None and row.run != own), None)
     if strange is not None:
         raise ScoringError(
             f"{path}: utterance {strange.id!r} is of run {strange.run}, but {run_record_path(path)} is of"
