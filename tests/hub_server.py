@@ -1,7 +1,8 @@
 """The part of the Hugging Face hub's API that loading a public data set needs, for folders ROOT/USER/NAME.
 
 `python hub_server.py ROOT` prints its address. GET requests of files that hold the string in ROOT/stall (where there is
-such a file) are not answered; where it is "refuse:" + string, they are refused.
+such a file) are not answered; where it is "refuse:" + string, they are refused. All commits hold the same; the newest
+is COMMIT, or NEWER where there is ROOT/newer.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 
 ROOT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 COMMIT = "c0ffee" * 6 + "c0ff"
+NEWER = "decade" * 6 + "deca"
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -27,7 +29,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": _commit(self.path), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
@@ -68,7 +70,13 @@ class Hub(http.server.BaseHTTPRequestHandler):
                 found = sorted(base.rglob("*") if deep else base.glob("*"))
                 return self._json([_entry(path, folder) for path in found]) if base.is_dir() else self._missing()
             files = [{"rfilename": path.relative_to(folder).as_posix()} for path in sorted(folder.rglob("*"))]
-            about = {"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": files, "private": False, "gated": False}
+            about = {
+                "id": "/".join(parts[2:4]),
+                "sha": _commit(self.path),
+                "siblings": files,
+                "private": False,
+                "gated": False,
+            }
             return self._json({**about, "disabled": False, "tags": [], "downloads": 0, "likes": 0})
         if parts[0] == "datasets" and parts[3:4] == ["resolve"]:
             return self._file(ROOT.joinpath(*parts[1:3], *parts[5:]))
@@ -91,6 +99,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
         part = body[int(first) : int(last) + 1 if last else None]
         span = f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}"
         return self._send(206, part, ETag=tag, Content_Range=span)
+
+
+def _commit(asked: str) -> str:
+    newest = NEWER if (ROOT / "newer").exists() else COMMIT
+    return COMMIT if COMMIT in asked else newest
 
 
 def _entry(path: Path, folder: Path) -> dict[str, Any]:

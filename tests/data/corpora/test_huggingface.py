@@ -384,6 +384,7 @@ def test_an_import_from_the_hub_that_was_killed_ends_as_one_that_was_not(
     assert "give the same command again to go on" in said[1], said
 
     (root / "stall").unlink()
+    (root / "newer").touch()  # what was begun with one version ends with it
     process = _duolect(environment, *command, str(tmp_path / "out"))
     said = process.communicate(timeout=120)
     assert process.returncode == 0, said

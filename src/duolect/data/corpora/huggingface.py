@@ -19,7 +19,7 @@ from duolect.data.corpora.base import Corpus, Entry, Plan, Split
 from duolect.data.corpora.columns import NONE, ColumnOptions, choose_columns
 from duolect.data.corpora.copied import rows_copied
 from duolect.data.corpora.in_place import rows_in_place
-from duolect.data.corpora.tables import DataSet, is_local, open_data_set
+from duolect.data.corpora.tables import DataSet, is_local, open_data_set, pinned
 from duolect.data.manifest import Utterance
 from duolect.errors import ConfigError
 
@@ -47,7 +47,7 @@ class HuggingFaceOptions(ColumnOptions, CopyOptions):
     config: str | None = None
     """Configuration (subset) of the data set, where it has several."""
     revision: str | None = None
-    """Branch, tag or commit of the data set on the hub."""
+    """Branch, tag or commit of the data set on the hub; by default the newest when the import is begun."""
     lang: str | None = None
     """Language of all utterances that have none of their own."""
     target_lang: str | None = None
@@ -56,7 +56,8 @@ class HuggingFaceOptions(ColumnOptions, CopyOptions):
 
 def plan(source: str, options: HuggingFaceOptions, out: Path) -> Plan:
     """One split of a manifest for each split of the data set."""
-    data = open_data_set(source, config=options.config, revision=options.revision)
+    revision = options.revision if is_local(source) else options.revision or pinned(out)
+    data = open_data_set(source, config=options.config, revision=revision)
     constants = {"lang": options.lang, "target_lang": options.target_lang}
     splits = table_splits(source, data, options, options, out, constants=constants)
     # What is wrong with the columns is said before the first row is read; of the hub, for one split.

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from duolect.data.corpora.base import Corpus, Plan
 from duolect.data.corpora.columns import ColumnOptions
 from duolect.data.corpora.huggingface import CopyOptions, table_splits
-from duolect.data.corpora.tables import is_local, open_data_set, parquet_set
+from duolect.data.corpora.tables import is_local, open_data_set, parquet_set, pinned
 from duolect.errors import ConfigError, ManifestError
 
 HUB = "speechbrain/LoquaciousSet"
@@ -63,7 +63,7 @@ def plan(source: str, options: LoquaciousOptions, out: Path) -> Plan:
         trained = {part: str(folder / part) for part in HOURS if (folder / part).is_dir()}
         notes = {"training_folders": trained, "missing": [name for name, files in found.items() if not files]}
         return Plan(splits, data.signature, notes)
-    sets = {part: open_data_set(source, config=part) for part in options.subsets or ("small",)}
+    sets = {part: open_data_set(source, config=part, revision=pinned(out)) for part in options.subsets or ("small",)}
     first = next(iter(sets.values()))
     splits = table_splits(
         source, first, _COLUMNS, options, out, names={"dev": "dev", "test": "test"}, constants=constants

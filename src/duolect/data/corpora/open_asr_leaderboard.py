@@ -19,7 +19,7 @@ from duolect.data.corpora.columns import ColumnOptions, choose_columns
 from duolect.data.corpora.copied import rows_copied
 from duolect.data.corpora.huggingface import MEGABYTE, CopyOptions, table_splits, with_constants
 from duolect.data.corpora.rows import read_rows
-from duolect.data.corpora.tables import Table, hub_said, is_local, library, open_data_set, parquet_set
+from duolect.data.corpora.tables import Table, hub_said, is_local, library, open_data_set, parquet_set, pinned
 from duolect.data.manifest import Utterance
 from duolect.errors import ManifestError
 
@@ -81,7 +81,7 @@ def plan(source: str, options: LeaderboardOptions, out: Path) -> Plan:
                 continue
             data, held = parquet_set({split: files}), split
         else:
-            data, held = open_data_set(source, config=name), split
+            data, held = open_data_set(source, config=name, revision=pinned(out)), split
         signature[manifest] = data.signature
         splits += table_splits(
             source,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from duolect.audio.parquet import one_line, open_parquet
 from duolect.data.corpora.base import sign_files
+from duolect.data.corpora.run import held_signature
 from duolect.errors import AudioError, ConfigError, DuolectError, ManifestError
 
 if TYPE_CHECKING:
@@ -114,8 +115,21 @@ def open_data_set(source: str, *, config: str | None = None, revision: str | Non
             raise ManifestError(f"{source}: split {split}: has no columns.")
         return Table(f"{source}: split {split}", features, tuple(found[split]), totals[split], False, rows)
 
-    notes, base = {"revision": commit} if commit else {}, f"hf://datasets/{source}" + (f"@{commit}" if commit else "")
-    return DataSet(totals, table, sign_files(local) if local else _digest(found), notes, base)
+    if local:
+        return DataSet(totals, table, sign_files(local), {})
+    at = f"hf://datasets/{source}" + (f"@{commit}" if commit else "")
+    return DataSet(totals, table, {"commit": commit, "files": _digest(found)}, {"revision": commit}, at)
+
+
+def pinned(out: Path) -> str | None:
+    """The commit of the hub that an import into `out` was begun with, so that it goes on with the same."""
+    waiting = [held_signature(out)]
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, dict) and isinstance(commit := held.get("commit"), str):
+            return commit
+        waiting += list(held.values()) if isinstance(held, dict) else held if isinstance(held, list) else []
+    return None
 
 
 def parquet_set(files: Mapping[str, Sequence[Path]]) -> DataSet:
