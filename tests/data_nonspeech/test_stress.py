@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from duolect.audio import SAMPLE_RATE, read_audio, write_audio
+from duolect.cli import main
 from duolect.data import Utterance, load_manifest, read_samples, write_manifest
 from duolect.data.nonspeech import SOUNDS, StressConfig, make_stress_set
 from duolect.errors import ConfigError, DuolectError, ManifestError
@@ -184,3 +185,30 @@ def test_wrong_settings_and_places_are_refused(speech: Path, tmp_path: Path) -> 
     with pytest.raises(DuolectError, match="name a new or empty folder"):
         make_stress_set(tmp_path / "full", SMALL)
     assert (tmp_path / "full" / "thesis.txt").read_text() == "dear"
+
+
+def test_the_command_writes_a_set_and_says_what_is_in_it(
+    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--kinds", "zeros", "white", "--seconds", "0.2", "--utterances", "2", "--snr", "5", "--joined", "1"]
+    out = ["stress", "--out", str(tmp_path / "s"), "--workers", "1"]
+    assert main([*out, *few, "--recordings", "1", "--speech", str(speech)]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in printed.splitlines()[:-1]] == [
+        *("silence", "noise", "clean", "silence before", "silence after", "silence inside"),
+        *("in noise 5 dB", "joined 1 s"),
+    ]
+    assert printed.splitlines()[-1].startswith(str(tmp_path / "s" / "stress.jsonl"))
+    assert main(["stress", "--out", str(tmp_path / "t"), "--kinds", "flute"]) == 2
+    assert "kinds has 'flute'" in capsys.readouterr().err
+    assert main(["stress", "--out", str(tmp_path / "t"), "--kinds", "none"]) == 2
+    assert "there is nothing to write" in capsys.readouterr().err
+
+
+def test_utterances_without_text_are_left_out(speech: Path, tmp_path: Path) -> None:
+    rows = load_manifest(speech)
+    write_manifest(tmp_path / "m.jsonl", [dataclasses.replace(rows[0], text=" "), *rows[1:]])
+    config = dataclasses.replace(SMALL, kinds=(), utterances=10, joined=(), snr=())
+    made = make_stress_set(tmp_path / "s", config, speech=tmp_path / "m.jsonl", workers=1)
+    assert [(entry.id, entry.reason) for entry in made.skipped] == [("u0", "has no text")]
+    assert len(load_manifest(made.manifest)) == 5 * 4

@@ -87,7 +87,6 @@ def make_stress_set(
     hours = place.hours()
     if hours is not None:
         return StressSet(manifest, hours, SkipLog.read(place.path / _SKIPPED))
-    place.clear()
     clean, tasks = [], list(_sound_tasks(place.path, config))
     for number, strain in enumerate(plan(utterances, config) if utterances else ()):
         if strain.condition == CLEAN:
@@ -95,6 +94,9 @@ def make_stress_set(
         else:
             name = strain.condition.replace(" ", "-")
             tasks.append(_Task(place.path / AUDIO / name / f"{number:06d}.wav", config, strain=strain))
+    if not (tasks or clean or given):
+        raise ManifestError(f"{place.path}: there is nothing to write; name a sound to make, a manifest or a folder.")
+    place.clear()
     for parent in {task.file.parent for task in tasks}:
         parent.mkdir(parents=True, exist_ok=True)
     done = 0
@@ -110,8 +112,6 @@ def make_stress_set(
     skipped.extend(result for result in results if isinstance(result, Skipped))
     rows = [*(result for result in results if isinstance(result, Utterance)), *given]
     rows = [row for row in rows if not row.text] + clean + [row for row in rows if row.text]
-    if not rows:
-        raise ManifestError(f"{place.path}: there is nothing to write; name a sound to make, a manifest or a folder.")
     write_manifest(manifest, rows)
     skipped.write(place.path / _SKIPPED)
     seconds: dict[str, float] = {}
