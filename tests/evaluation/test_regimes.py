@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import random
+from pathlib import Path
 
 import kaldialign
 import numpy as np
@@ -9,10 +10,21 @@ import pytest
 pytest.importorskip("whisper_normalizer")
 
 from duolect.errors import ScoringError
-from duolect.evaluation import HypothesisRow, Skipped, align, compare_scores, score_run
+from duolect.evaluation import (
+    HypothesisRow,
+    RunRecord,
+    Skipped,
+    align,
+    compare_scores,
+    score_file,
+    score_run,
+    write_run,
+)
 from duolect.evaluation.intervals import interval_of_counts
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.words import is_same, utterance_counts
+from duolect.reports import Comparison, compare_files
+from duolect.reports.differences import examples
 
 MARCH, AUGUST = "open-asr-2026-03", "open-asr-2026-08"
 LETTERS = ["ba", "ko", "lu", "mi", "te"]
@@ -99,6 +111,29 @@ def test_scores_of_different_regimes_or_versions_are_not_compared() -> None:
     with pytest.raises(ScoringError, match=r"others' cannot be compared\.$"):
         compare_scores(march, other)
     assert compare_scores(august, august).p_value == 1
+
+
+def test_texts_that_were_normalised_under_another_regime_are_refused(tmp_path: Path) -> None:
+    record = RunRecord(system="s", normaliser=MARCH)
+    write_run(tmp_path / "march.jsonl", [row("a", "1 dog", "1 dog")], record)
+    assert score_file(tmp_path / "march.jsonl", MARCH).wer == 0
+    with pytest.raises(ScoringError, match=r"march\.jsonl: its texts are normalised under 'open-asr-2026-03', but"):
+        score_file(tmp_path / "march.jsonl", AUGUST)
+    with pytest.raises(
+        ScoringError, match="give --normaliser open-asr-2026-03, or hypotheses as the system"
+    ):
+        compare_files([tmp_path / "march.jsonl"])
+
+
+def test_recordings_joined_from_chunks_are_compared_by_files(tmp_path: Path) -> None:
+    whole = [chunk("call", 0, "we went to"), chunk("call", 1, "the old house")]
+    write_run(tmp_path / "one.jsonl", whole)
+    write_run(tmp_path / "two.jsonl", [whole[0], dataclasses.replace(whole[1], text="the cold house")])
+    (table,) = compare_files([tmp_path / "one.jsonl", tmp_path / "two.jsonl"], normaliser=AUGUST)
+    assert isinstance(table, Comparison)
+    assert [line.score.errors.errors for line in table.systems] == [0, 1]
+    assert [row.id for row in table.systems[1].rows] == ["call"]
+    assert [part.kind for part in examples(table)[0].heard[1].parts].count("substituted") == 1
 
 
 def chunk(parent: str, index: int, text: str, reference: str = "we went to the old house") -> HypothesisRow:

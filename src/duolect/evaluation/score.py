@@ -32,7 +32,7 @@ from duolect.evaluation.intervals import (
 )
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
-from duolect.evaluation.results import HypothesisRow, Skipped, read_run
+from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
 from duolect.evaluation.words import WordErrors, joined_compounds, utterance_counts
 
 
@@ -259,9 +259,11 @@ def score_file(
 ) -> Score:
     """Score a hypothesis file with the skip list of its sidecar; references from `manifest` or the file itself.
 
-    Raises ScoringError naming the file, and the line where one is at fault.
+    Raises ScoringError naming the file, and the line where one is at fault, or where its texts were normalised in
+    another way before.
     """
     rows, record = read_run(path)
+    require_form(record, normaliser, str(path))
     try:
         return score_run(
             rows,
@@ -274,6 +276,17 @@ def score_file(
         )
     except ScoringError as error:
         raise ScoringError(f"{path}: {error}") from error
+
+
+def require_form(record: RunRecord | None, normaliser: Normaliser, where: str) -> None:
+    """Raise ScoringError where a run's texts were normalised before they were written, under another normaliser than
+    they are to be scored under: the score would be of neither regime."""
+    done = record.normaliser if record is not None else None
+    if done is not None and done not in ("none", normaliser):
+        raise ScoringError(
+            f"{where}: its texts are normalised under {done!r}, but are to be scored under {normaliser!r}; "
+            f"give --normaliser {done}, or hypotheses as the system wrote them."
+        )
 
 
 def manifest_references(

@@ -26,7 +26,7 @@ from duolect.evaluation import (
     score_translations,
 )
 from duolect.evaluation.chunks import has_chunks, merge_chunks
-from duolect.evaluation.score import texts_of
+from duolect.evaluation.score import require_form, texts_of
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.panel import PanelComparison, PanelResult
@@ -88,6 +88,8 @@ def compare_files(
         raise ConfigError("--blocks: belongs to word errors; BLEU and chrF are resampled by utterances.")
     if as_translations:
         return [_translations(part.title, part.runs, part.references, metrics) for part in parts]
+    for run in runs:
+        require_form(run.record, normaliser, run.name)
     drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
     # A group without reference words (silence, noise) has no WER, and is no fault.
     must = () if allow_empty else parts[:1]

@@ -18,7 +18,7 @@ from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError, ScoringError
 from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of, read_run
 from duolect.evaluation.pairs import all_pairs
-from duolect.evaluation.score import texts_of
+from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.compare.fields import fields_part
 from duolect.reports.compare.inputs import Source
@@ -227,12 +227,7 @@ def _check(run: _Run, utterances: Mapping[str, Utterance], options: CompareOptio
         texts_of(run.rows, {key: utterance.text for key, utterance in utterances.items()}, run.record.skipped)
     except ScoringError as error:
         raise ScoringError(f"{run.file}: {error}") from error
-    done = run.record.normaliser
-    if done is not None and done not in ("none", options.normaliser):
-        raise ScoringError(
-            f"{run.file}: its texts are normalised under {done!r}, but are to be scored under {options.normaliser!r}; "
-            f"give --normaliser {done}, or hypotheses as the system wrote them."
-        )
+    require_form(run.record, options.normaliser, str(run.file))
 
 
 def _scored(
