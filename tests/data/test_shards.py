@@ -221,7 +221,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_kept(tmp_path: Path, 
 def test_durations_from_the_sound_and_other_columns(tmp_path: Path) -> None:
     table = shard_rows(0, 8)
     sounds = [sound["bytes"] for sound in table["wav"]]
-    other = {"blob": sounds, "said": table["text"], "language": ["en"] * 8, "client_id": list(range(8))}
+    other = {"blob": sounds, "said": table["text"], "Language": ["en"] * 8, "client_id": list(range(8))}
     write_shard(tmp_path / "a.parquet", other, 3)
     named = ShardsConfig(columns=Columns(text="said"), buffer=3)
     found = {u.id: u for batch in _batches(tmp_path, CONFIG, named, epochs=1) for u in batch.utterances}
@@ -231,7 +231,11 @@ def test_durations_from_the_sound_and_other_columns(tmp_path: Path) -> None:
         assert (utterance.text, utterance.duration) == (table["text"][row], table["duration"][row])
         assert (utterance.lang, utterance.speaker) == ("en", str(row))
         assert len(read_audio(utterance.audio_filepath)) == round(16_000 * utterance.duration)
-    sampled = Shards(list_shards([tmp_path]), named).sample(5)
+    other["duration_ms"] = [1000 * seconds for seconds in table["duration"]]
+    write_shard(tmp_path / "ms" / "a.parquet", other, 3)
+    timed = {u.id: u for u in Shards(list_shards([tmp_path / "ms"]), named).utterances()}
+    assert [timed[id].duration for id in found] == pytest.approx([found[id].duration for id in found])
+    sampled = Shards(list_shards([tmp_path / "ms"]), named).sample(5)
     assert (sampled.shards, sampled.rows, len(sampled.utterances)) == (1, 8, 5)
 
 
@@ -262,7 +266,10 @@ def test_what_is_wrong_with_shards_is_named(folder: Path, tmp_path: Path) -> Non
         with pytest.raises(DuolectError, match=message):
             _batches(tmp_path, CONFIG, ShardsConfig(columns=columns))
     write_shard(tmp_path / "none" / "a.parquet", {"wav": shard_rows(0, 2)["wav"], "words": ["a", "b"]}, 2)
-    with pytest.raises(ManifestError, match=r"no column text or sentence .* for the text; name one of .* wav, words"):
+    with pytest.raises(
+        ManifestError,
+        match=r"no column text or sentence for the text; say with shards.columns.text which .* wav, words",
+    ):
         _batches(tmp_path / "none")
     for bad, message in (
         (tmp_path / "empty", "no parquet file there"),

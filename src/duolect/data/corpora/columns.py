@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duolect.data.column_names import COLUMN_NAMES, seconds_in
 from duolect.data.manifest import KNOWN, Utterance, resembles_known
 from duolect.errors import ConfigError
 
@@ -23,13 +24,7 @@ NONE = "none"
 # What they are called in the data sets of the hub, the most telling name first; case does not matter.
 _NAMES = {
     "audio": ("audio", "wav", "speech", "sound", "audio_filepath", "file_name", "path", "file"),
-    "text": ("text", "sentence", "normalized_text", "transcript", "transcription", "raw_transcription", "raw_text"),
-    "id": ("id", "utterance_id", "utt_id", "segment_id", "audio_id", "key"),
-    "speaker": ("speaker", "speaker_id", "spk_id", "spk", "client_id"),
-    "lang": ("lang", "language", "locale"),
-    "translation": ("translation", "tgt_text", "target_text"),
-    "target_lang": ("target_lang", "tgt_lang"),
-    "duration": ("duration", "audio_length_s", "duration_s", "audio_duration", "length_s", "duration_ms"),
+    **COLUMN_NAMES,
 }
 _TEXT = ("string", "large_string")
 _BINARY = ("binary", "large_binary")
@@ -126,7 +121,7 @@ class Columns:
         if value is None or not math.isfinite(value) or value <= 0:
             return None
         assert self.duration is not None
-        return round(float(value) / (1000.0 if self.duration.lower().endswith("_ms") else 1.0), _ROUND_DIGITS)
+        return round(float(value) * seconds_in(self.duration), _ROUND_DIGITS)
 
     def _plain(self, value: Any, column: str) -> Any:
         if column in self.names and isinstance(value, int):

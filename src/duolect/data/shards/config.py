@@ -8,26 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from duolect.audio.parquet import sound_column
+from duolect.data.column_names import COLUMN_NAMES
 from duolect.errors import ConfigError, ManifestError
-
-_NAMES = {
-    "text": ("text", "sentence", "transcription", "transcript"),
-    "duration": ("duration", "audio_length_s"),
-    "speaker": ("speaker", "spk_id", "speaker_id", "client_id"),
-    "id": ("id", "ID", "utterance_id", "audio_id"),
-    "lang": ("lang", "language", "locale"),
-    "translation": ("translation",),
-    "target_lang": ("target_lang",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """The columns of a table that hold an utterance's parts; None: found by the usual names, where there is one.
 
-    audio: encoded sound files, struct{bytes, path} or binary · text: the transcript · duration: seconds; without one
-    they are read from the sound's header · speaker, id, lang, translation, target_lang: as in a manifest; without an
-    id it is "<shard's name>-<row>".
+    audio: encoded sound files, struct{bytes, path} or binary · text: the transcript · duration: seconds, or
+    milliseconds where its name ends in "_ms"; without one the sound's header tells · speaker, id, lang, translation,
+    target_lang: as in a manifest; without an id it is "<shard's name>-<row>".
     """
 
     audio: str | None = None
@@ -50,19 +41,20 @@ class Columns:
         Raises AudioError without a column of sound, ManifestError without one of text, or one that was named.
         """
         columns = {"audio": sound_column(path, schema, self.audio)}
-        for part, names in _NAMES.items():
+        by_name = {name.lower(): name for name in reversed(schema.names)}
+        for part, names in COLUMN_NAMES.items():
             wanted = getattr(self, part)
             if wanted is not None and wanted not in schema.names:
                 raise ManifestError(
                     f"{path}: has no column {wanted!r} for the {part}; its columns are {', '.join(schema.names)}."
                 )
-            name = wanted or next((name for name in names if name in schema.names), None)
+            name = wanted or next((by_name[name] for name in names if name in by_name), None)
             if name is not None:
                 columns[part] = name
         if "text" not in columns:
             raise ManifestError(
-                f"{path}: has no column {' or '.join(_NAMES['text'])} for the text; name one of its columns "
-                f"{', '.join(schema.names)}."
+                f"{path}: has no column {' or '.join(COLUMN_NAMES['text'][:2])} for the text; say with "
+                f"shards.columns.text which it is of {', '.join(schema.names)}."
             )
         return columns
 

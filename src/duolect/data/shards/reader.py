@@ -16,6 +16,7 @@ import numpy as np
 from duolect.audio.decoders import SoundBytes
 from duolect.audio.files import audio_info
 from duolect.audio.parquet import open_parquet, read_group
+from duolect.data.column_names import seconds_in
 from duolect.data.manifest import Utterance
 from duolect.data.shards.config import Columns
 from duolect.data.skips import Skipped
@@ -54,6 +55,7 @@ class Shard:
     def __init__(self, path: Path, columns: Columns) -> None:
         self.path, self.file = path, open_parquet(path)
         self.columns = columns.found(path, self.file.schema_arrow)
+        self._unit = seconds_in(self.columns.get("duration", ""))
         metadata = self.file.metadata
         self.rows: int = metadata.num_rows
         self.groups: int = metadata.num_row_groups
@@ -83,7 +85,7 @@ class Shard:
                     raise ManifestError("this row has no sound in it.")
                 utterance = Utterance(
                     audio_filepath=Path(name if self._usual() else f"{name}:{self._sound_name()}"),
-                    duration=_duration(value, name) if timed else math.nan,
+                    duration=_duration(value, name, self._unit) if timed else math.nan,
                     text=_text(value),
                     id=id,
                     line=number,
@@ -121,11 +123,11 @@ def _values(table: Any, column: str) -> list[Any]:
     ]
 
 
-def _duration(value: dict[str, Any], name: str) -> float:
+def _duration(value: dict[str, Any], name: str, unit: float) -> float:
     if "duration" not in value:
         return audio_info(SoundBytes(name, value["audio"])).duration
     try:
-        duration = float(value["duration"])
+        duration = float(value["duration"]) * unit
     except (TypeError, ValueError):
         duration = math.nan
     if not (math.isfinite(duration) and duration > 0):
