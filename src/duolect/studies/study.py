@@ -1,0 +1,90 @@
+"""A study as data: which systems, each with how many seeds, which table, and which published findings it puts to the
+test.
+
+What a system is, and how it comes about, is said by stages (`studies.stages`); what was found, by `verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from duolect.errors import ConfigError
+from duolect.studies.stages import Stage
+
+ScaleName = Literal["demo", "small", "paper"]
+Metric = Literal["wer", "bleu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A row of the table: one system, trained and recognised once with each seed."""
+
+    name: str
+    runs: Mapping[int, Stage]
+    """Seed → the stage that gives its hypotheses (`stages.recognition.Recognition`)."""
+    value: float | None = None
+    """Its place on the study's axis, where that is a number."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Further columns that are known beforehand."""
+    published: str = ""
+    """What the papers have for it, with the place: "8.10 % (2603.15045, Table 2)"; empty where they have nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A published finding that one system is better than another: what it says, where, and which rows show it here."""
+
+    text: str
+    source: str
+    better: str
+    worse: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One axis of the papers at one scale. Raises ConfigError for names that do not fit together."""
+
+    name: str
+    title: str
+    question: str
+    scale: ScaleName
+    entries: Sequence[Entry]
+    claims: Sequence[Claim] = ()
+    axis: str = ""
+    """What `Entry.value` is, with its unit; empty where the entries are not on an axis."""
+    metric: Metric = "wer"
+    notes: Sequence[str] = ()
+    extra: Sequence[Stage] = ()
+    """Stages that no entry needs but the report does."""
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.entries]
+        if not names:
+            raise ConfigError(f"study {self.name}: there is nothing to compare.")
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"study {self.name}: two entries are named {name!r}.")
+        for claim in self.claims:
+            for name in (claim.better, claim.worse):
+                if name not in names:
+                    raise ConfigError(f"study {self.name}: the claim {claim.text!r} speaks of {name!r}, no entry.")
+        for entry in self.entries:
+            if not entry.runs:
+                raise ConfigError(f"study {self.name}: {entry.name} has no run.")
+
+    @property
+    def baseline(self) -> Entry:
+        """The entry that the others are tested against: the first."""
+        return self.entries[0]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """What has to be made, each once and in order, but for what those use."""
+        found = [*(stage for entry in self.entries for stage in entry.runs.values()), *self.extra]
+        return list({stage.key: stage for stage in found}.values())
+
+    def entry(self, name: str) -> Entry:
+        """The entry of that name."""
+        return next(entry for entry in self.entries if entry.name == name)
