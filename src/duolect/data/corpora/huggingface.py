@@ -32,7 +32,7 @@ class CopyOptions:
 
     copy: bool = False
     """Copy the sound into shards also where it could be read in place, so that the source is not needed any more."""
-    shard_megabytes: int = 500
+    shard_megabytes: int = 200
     """Of sound in each shard that is written."""
 
     def __post_init__(self) -> None:
