@@ -1,7 +1,7 @@
 """What lhotse has prepared: a file of cuts, or the folder of a recipe's recordings and supervisions (or cuts).
 
 An utterance is a supervision of a cut: a cut with one that spans it keeps its id, any other gives an utterance for each
-of its supervisions, with their ids. Sound in archives (Shar, arrays in memory) is not in files, and is refused.
+of its supervisions, with their ids. The sound of a Shar folder, which lies in archives, is copied into parquet shards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duolect.data.corpora.base import Corpus, Plan, Split, repeatable, sign_files, source_folder
+from duolect.audio.parquet import row_address
+from duolect.data.corpora.base import Corpus, Entry, Plan, Split, repeatable, sign_files, source_folder
+from duolect.data.corpora.lhotse_shar import read_shar, shar_files
 from duolect.data.corpora.lines import GENDERS
 from duolect.data.cuts import from_cuts
 from duolect.data.manifest import Utterance
@@ -54,6 +56,8 @@ class _Part:
 def plan(source: str, options: LhotseOptions, out: Path) -> Plan:
     """One split for a file of cuts, or one for each part of a recipe. Raises ManifestError where there is none."""
     path = Path(source).expanduser()
+    if path.is_dir() and (archives := shar_files(path)):
+        return _plan_shar(path, archives, options, out)
     parts = {_split_name(path): _Part(cuts=path.absolute())} if path.is_file() else _parts(source_folder(source))
 
     def reader(part: _Part) -> Callable[[], Iterator[Utterance | Skipped]]:
@@ -61,6 +65,19 @@ def plan(source: str, options: LhotseOptions, out: Path) -> Plan:
 
     splits = tuple(Split(name, repeatable(reader(part)), transcribed=options.text) for name, part in parts.items())
     return Plan(splits, sign_files(file for part in parts.values() for file in part.files))
+
+
+def _plan_shar(folder: Path, archives: list[tuple[Path, Path]], options: LhotseOptions, out: Path) -> Plan:
+    """The one split of a Shar folder, whose sound is copied into shards below `out`."""
+    name = folder.absolute().name
+
+    def read(state: Any) -> Iterator[Entry]:
+        return read_shar(archives, lambda cut, where: _of_cut(cut, where, options), state, out=out, name=name)
+
+    signature = sign_files(file for pair in archives for file in pair)
+    return Plan(
+        (Split(name, read, trusted=True, transcribed=options.text),), signature, {"sound": "copied into shards/"}
+    )
 
 
 def _split_name(path: Path) -> str:
@@ -72,11 +89,6 @@ def _split_name(path: Path) -> str:
 
 def _parts(folder: Path) -> dict[str, _Part]:
     """The parts a recipe wrote as PREFIX_KIND_PART.jsonl.gz; cuts are taken before recordings and supervisions."""
-    if any(re.fullmatch(r"recording\.\d+\.tar", path.name) for path in folder.iterdir()):
-        raise ManifestError(
-            f"{folder}: is a Shar folder, whose sound lies in tar archives; write it to files first (lhotse: "
-            "CutSet.from_shar(in_dir=…).save_audios(DIR).to_file('cuts.jsonl.gz')), and import those cuts."
-        )
     found: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     for path in sorted(folder.iterdir()):
         if match := _FILE.fullmatch(path.name):
@@ -98,13 +110,18 @@ def _utterances(part: _Part, options: LhotseOptions) -> Iterator[Utterance | Ski
     for where, cut in _cuts(part):
         if isinstance(cut, Skipped):
             yield cut
-            continue
-        recording = getattr(cut, "recording", None)
-        if (channels := getattr(recording, "num_channels", 1) or 1) > 1:
-            yield Skipped(str(cut.id), where, f"one channel of {channels}: a manifest has no place for that")
-            continue
-        for piece in _pieces(cut) if options.text else [cut]:
-            yield from _converted(piece, where, options)
+        else:
+            yield from _of_cut(cut, where, options)
+
+
+def _of_cut(cut: Any, where: str, options: LhotseOptions) -> Iterator[Utterance | Skipped]:
+    """The utterances of one cut that stands in the file `where`."""
+    recording = getattr(cut, "recording", None)
+    if (channels := getattr(recording, "num_channels", 1) or 1) > 1:
+        yield Skipped(str(cut.id), where, f"one channel of {channels}: a manifest has no place for that")
+        return
+    for piece in _pieces(cut) if options.text else [cut]:
+        yield from _converted(piece, where, options)
 
 
 def _converted(cut: Any, where: str, options: LhotseOptions) -> Iterator[Utterance | Skipped]:
@@ -116,7 +133,7 @@ def _converted(cut: Any, where: str, options: LhotseOptions) -> Iterator[Utteran
         yield Skipped(str(cut.id), where, f"cannot be a line of a manifest: {error}")
         return
     path = utterance.audio_filepath
-    if options.root is not None:
+    if options.root is not None and row_address(path) is None:
         source = cut.recording.sources[0].source
         path = Path(os.path.abspath(options.root / source))
     gender = next((s.gender for s in cut.supervisions if getattr(s, "gender", None)), None)
@@ -209,7 +226,7 @@ def _items(path: Path, make: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
 CORPUS = Corpus(
     name="lhotse",
     title="what lhotse has prepared: cuts, or a recipe's recordings and supervisions",
-    source="a cut set (cuts.jsonl.gz), or a folder with PREFIX_recordings_PART.jsonl.gz and …_supervisions_…, or cuts",
+    source="a cut set (cuts.jsonl.gz), a recipe's folder of …_recordings_… and …_supervisions_…, or a Shar folder",
     options=LhotseOptions,
     plan=plan,
 )
