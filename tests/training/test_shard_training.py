@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_corpus import acoustic_recipe
+from training_processes import assert_same_run, torchrun
+from training_shards import shard_recipe
 
-from duolect.data import BatchConfig
-from duolect.data.shards import ShardsConfig
 from duolect.errors import AudioError, ConfigError, TrainingError
 from duolect.storage import load_tensors, read_json, write_json
 from duolect.systems import System
@@ -35,20 +34,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shard_recipe(corpus: Path, **loop) -> Recipe:
-    """The acoustic recipe with batch norm, dropout, SpecAugment and noise, over shards with a small buffer."""
-    recipe = acoustic_recipe(corpus, **loop)
-    assert isinstance(recipe.task, AcousticTask)
-    task = dataclasses.replace(
-        recipe.task,
-        train=(str(corpus / "train"),),
-        dev=str(corpus / "dev" / "*.parquet"),
-        batches=BatchConfig(max_seconds=2.5, buckets=2),
-        shards=ShardsConfig(buffer=8, open_shards=2),
-    )
-    return dataclasses.replace(recipe, task=task)
-
-
 def _last(folder: Path) -> dict[str, torch.Tensor]:
     return load_tensors(folder / read_json(folder / "last.json")["checkpoint"] / "model.safetensors")
 
@@ -64,7 +49,7 @@ def _train(recipe: Recipe, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run without workers; four batches a step."""
+    """An uninterrupted run without workers."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     torch.set_num_threads(1)
     _train(shard_recipe(corpus, steps=12, checkpoint_every=3), folder)
@@ -100,7 +85,17 @@ def test_killed_in_an_epoch_and_resumed_with_workers_equals_uninterrupted(
     assert _losses(killed) == _losses(whole)
 
 
-def test_a_damaged_shard_stops_the_run_and_a_good_copy_lets_it_go_on(corpus: Path, tmp_path: Path) -> None:
+def test_two_processes_are_dealt_what_one_gets(corpus: Path, tmp_path: Path) -> None:
+    settings = {"steps": 6, "checkpoint_every": 3, "dropout": 0.0}
+    _train(shard_recipe(corpus, accumulate=2, **settings), tmp_path / "one")
+    done = torchrun(corpus, tmp_path / "two", json.dumps(settings), script="training_shards.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_same_run(tmp_path / "one", tmp_path / "two", 6)
+    places = [read_json(tmp_path / run / "checkpoints/step-00000006/state.json")["place"] for run in ("one", "two")]
+    assert places[0] == places[1]
+
+
+def test_a_damaged_shard_stops_the_run_and_a_good_copy_lets_it_go_on(whole: Path, tmp_path: Path) -> None:
     copy = tmp_path / "corpus"
     make_shards(copy / "train", 5, 7, 2, longest=0.8)
     make_shards(copy / "dev", 2, 3, 2, longest=0.8)
@@ -112,8 +107,7 @@ def test_a_damaged_shard_stops_the_run_and_a_good_copy_lets_it_go_on(corpus: Pat
         _train(recipe, tmp_path / "run")
     bad.write_bytes(good)
     _train(recipe, tmp_path / "run")
-    _train(shard_recipe(corpus, steps=12, checkpoint_every=1, evaluate_every=100), tmp_path / "other")
-    expected, found = _last(tmp_path / "other"), _last(tmp_path / "run")
+    expected, found = _last(whole), _last(tmp_path / "run")
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 

@@ -33,6 +33,7 @@ returns a duolect.training.Recipe), or a run folder.
   duolect train RECIPE ... --show        every field of the config with its value; nothing is trained
   duolect train RECIPE ... --dry-run     parameters by part, memory and operations of a step, what is missing
 
+--train and --dev take manifests, or parquet shards in place: folders, files or patterns of them (docs/corpora.md).
 Any field can be set by its dotted name: --loop.steps 100 --optimiser.lr 1e-3 --task.batches.max-seconds 80
 Many processes: torchrun --nproc-per-node 8 -m duolect train RECIPE ...  (--loop.sharding fsdp2 divides the model)"""
 
