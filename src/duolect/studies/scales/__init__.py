@@ -1,0 +1,1 @@
+"""The sizes that studies come in."""
