@@ -1,0 +1,91 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from duolect.evaluation import Blocks, HypothesisRow, score_run, word_errors
+from duolect.evaluation.breakdown import NOT_GIVEN, breakdown, fields_worth_showing, labels_of
+from duolect.evaluation.intervals import interval_of_counts
+
+
+def rows(seed: int, count: int = 60) -> list[HypothesisRow]:
+    rng, texts = random.Random(0), random.Random(seed)
+    made = []
+    for n in range(count):
+        reference = rng.choices("abcde", k=rng.randint(1, 6))
+        heard = [texts.choice("abcde") if texts.random() < 0.3 else word for word in reference]
+        made.append(HypothesisRow(id=f"u{n:03}", reference=" ".join(reference), text=" ".join(heard)))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_part_has_the_error_rate_of_its_utterances(seed: int) -> None:
+    systems = {name: rows(seed + n) for n, name in enumerate("xy")}
+    scores = {name: score_run(made, replicas=200) for name, made in systems.items()}
+    rng = random.Random(seed)
+    values = {f"u{n:03}": rng.choice(["quiet", "loud", None]) for n in range(60)}
+    found = breakdown(scores, "place", values, replicas=200)
+    assert {part.value for part in found.parts} == {"quiet", "loud", NOT_GIVEN}
+    assert sum(part.utterances for part in found.parts) == 60
+    for part in found.parts:
+        for s, made in enumerate(systems.values()):
+            own = [row for row in made if (values[row.id] or NOT_GIVEN) == part.value]
+            assert part.errors[s] == word_errors([row.reference or "" for row in own], [row.text for row in own]), seed
+            assert part.utterances == len(own)
+            counts = score_run(own, replicas=2).counts_N4
+            assert part.intervals[s] == interval_of_counts(counts, replicas=200)
+    assert [part.wer for part in found.parts] == sorted((part.wer for part in found.parts), reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_numbers_of_many_values_are_divided_in_quarters(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = {f"u{n}": float(v) for n, v in enumerate(rng.normal(10, 5, 101))}
+    labels, order = labels_of(values, list(values))
+    assert len(order) == 4
+    numbers = np.array(list(values.values()))
+    of_part = [numbers[[label == name for label in labels]] for name in order]
+    assert all(a.max() <= b.min() for a, b in itertools.pairwise(of_part)), seed
+    assert all(24 <= len(part) <= 27 for part in of_part), seed
+
+
+def test_many_equal_numbers_make_fewer_parts_and_lose_no_utterance() -> None:
+    values: dict[str, float | None] = {f"u{n}": 1.0 for n in range(90)} | {f"v{n}": 2.0 + n for n in range(25)}
+    values["w"] = None
+    labels, order = labels_of(values, list(values))
+    assert len(labels) == len(values)
+    assert set(labels) == set(order)
+    assert order[-1] == NOT_GIVEN
+    close = {f"u{n}": 1000.0001 + n / 1e6 for n in range(30)}
+    assert len(labels_of(close, list(close))[1]) == 4  # names with as many digits as tell them apart
+
+
+def test_blocks_are_drawn_within_parts_unless_they_are_the_parts() -> None:
+    made = rows(1)
+    speakers = {row.id: f"s{n % 6}" for n, row in enumerate(made)}
+    scores = {"x": score_run(made, blocks=Blocks("speaker", speakers), replicas=100)}
+    rooms = {row.id: "big" if n % 6 < 3 else "small" for n, row in enumerate(made)}
+    by_room = breakdown(scores, "room", rooms, replicas=100)
+    assert by_room.drawn == "blocks by speaker"
+    plain = breakdown({"x": score_run(made, replicas=100)}, "room", rooms, replicas=100)
+    assert [p.errors for p in by_room.parts] == [p.errors for p in plain.parts]
+    assert by_room.parts[0].intervals != plain.parts[0].intervals
+    by_speaker = breakdown(scores, "speaker", speakers, replicas=100)
+    assert by_speaker.drawn == "utterances"
+    assert all(interval is not None for part in by_speaker.parts for interval in part.intervals)
+
+
+def test_only_fields_that_tell_something_are_chosen() -> None:
+    ids = [f"u{n}" for n in range(40)]
+    fields = {
+        "speaker": {key: f"s{n % 4}" for n, key in enumerate(ids)},
+        "voice": {key: f"v{n % 4}" for n, key in enumerate(ids)},  # the same division
+        "corpus": dict.fromkeys(ids, "one"),
+        "sentence": {key: key for key in ids},
+        "nbest": {key: [n % 2] for n, key in enumerate(ids)},
+        "noisy": {key: n % 3 == 0 for n, key in enumerate(ids)},
+        "accent": dict.fromkeys(ids[:10], "scottish"),
+    }
+    assert fields_worth_showing(fields, ids) == ["speaker", "noisy", "accent"]
+    assert fields_worth_showing(fields, ids, most=1) == ["speaker"]
