@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
     from duolect.data.corpora import Corpus, Imported, Progress
+
+_TELL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +106,20 @@ def _parse(corpus: Corpus, arguments: list[str]) -> tuple[Import, Any]:
 
 @contextmanager
 def _progress() -> Generator[Callable[[Progress], None]]:
-    """A live line for each split on a terminal; nothing elsewhere."""
+    """A live line for each split on a terminal; elsewhere, as in a log, a line a minute."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     shown = console()
     if not shown.is_terminal:
-        yield lambda _: None
+        told = time.monotonic()
+
+        def tell(now: Any) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _TELL_SECONDS:
+                say(f"  {now.split}: {now.utterances:,} utterances, {now.seconds / 3600:,.2f} h so far")
+                told = time.monotonic()
+
+        yield tell
         return
     tasks: dict[str, TaskID] = {}
     with Progress(
