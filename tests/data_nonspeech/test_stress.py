@@ -105,6 +105,7 @@ def test_every_condition_holds_what_it_says(speech: Path, tmp_path: Path) -> Non
             continue
         parts = [given[key] for key in u.fields["of"]]
         assert u.text == " ".join(p.text for p in parts)
+        assert u.fields["source"] == parts[0].id
         assert u.translation == " ".join(p.translation or "" for p in parts)
         assert (u.lang, u.target_lang) == ("en", "de")
         if condition.startswith("joined"):

@@ -29,7 +29,7 @@ _VERSION = 1  # changes when the same config gives other recordings than before
 _MANIFEST, _SKIPPED = "stress.jsonl", "skipped.jsonl"
 _SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".m4a"}
 _SPEECH = "speech"
-_FIELDS = ("condition", "sound", "snr", "of", "take")
+_FIELDS = ("condition", "sound", "snr", "of", "source", "take")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +150,8 @@ def _described(utterance: Utterance, strain: Strain) -> Utterance:
     given: Mapping[str, Any] = {"condition": strain.condition, "sound": strain.sound, "snr": strain.snr}
     fields = {key: value for key, value in utterance.fields.items() if key not in _FIELDS}
     fields |= {key: value for key, value in given.items() if value is not None}
+    # The name of a block: what was made of one utterance under several conditions is not independent.
+    fields["source"] = strain.utterances[0].id
     fields["of"] = [u.id for u in strain.utterances]
     return dataclasses.replace(utterance, id=strain.id, fields=fields)
 
