@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import struct
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 
 from duolect.audio import write_audio
 from duolect.data import Utterance
-from duolect.errors import ConfigError
+from duolect.errors import ConfigError, SystemFolderError
 from duolect.evaluation import peak_memory_bytes, reset_peak_memory
 from duolect.systems import Component, Segment, System, TimedWord, Transcript
 from duolect.systems.batches import audio_source
@@ -295,3 +296,23 @@ def test_a_gap_is_the_middle_of_the_longest_run_of_blanks(system: System) -> Non
         assert found is None
     else:
         assert found == round((best[0] + best[-1]) / 2 * 0.06 * RATE)
+
+
+def test_pieces_are_as_long_as_what_the_models_were_trained_on(system: System, tmp_path: Path) -> None:
+    assert system.acoustic is not None
+    sound = said(12.0, 5)
+
+    def longest(trained: float | None, **settings: float) -> float:
+        acoustic = dataclasses.replace(system.acoustic, trained_seconds=trained)
+        part = System(acoustic=acoustic).with_method("ctc-greedy")
+        part.save(tmp_path / f"{trained}")
+        (found,) = System.load(tmp_path / f"{trained}").transcribe(sound, **settings)
+        return max(segment.end - segment.start for segment in found.segments)
+
+    assert longest(None) == longest(20.0) == 12.0
+    assert 4.0 < longest(8.0) <= 8.0
+    assert 3.0 < longest(2.0) <= 5.0
+    assert longest(2.0, segment_seconds=60.0) == 12.0
+    (tmp_path / "8.0" / "acoustic" / "training.json").write_text('{"longest_seconds": "long"}')
+    with pytest.raises(SystemFolderError, match=r"training.json: expected .*longest_seconds"):
+        System.load(tmp_path / "8.0")

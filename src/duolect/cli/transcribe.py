@@ -58,7 +58,8 @@ class Transcribe:
     out: PathOption = None
     """A file to write instead of standard output; or a folder, for a file NAME.txt, .json, .srt or .vtt each."""
     segment_seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Cut what lasts longer (default: 30, or less where the models were made for less)."""
+    """Cut what lasts longer (default: as long as what the models were trained on, from 5 to 30 s; up to 10 s recordings
+    stay whole)."""
     keep_silence: bool = False
     """Show the models the silence in long recordings, too."""
     batch_seconds: float = 60.0

@@ -34,7 +34,8 @@ class Component:
 
     `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the mean
     softmax of its CTC heads; `log_counts_V`: of the smoothed counts of its labels in a text (both in the units of its
-    CTC heads where it has some); `folder`: where its files lie, if it was loaded (saving can then link them).
+    CTC heads where it has some); `folder`: where its files lie, if it was loaded (saving can then link them);
+    `trained_seconds`: the longest audio that it was trained on, where that is known.
     """
 
     model: Any
@@ -43,6 +44,7 @@ class Component:
     log_prior_V: Tensor | None = None
     log_counts_V: Tensor | None = None
     folder: Path | None = None
+    trained_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.model.vocabulary != self.units.size:

@@ -2,7 +2,7 @@
 
 system.json                format, components with their fingerprints, search, tuned scales and where they come from
 acoustic/ language/ speech_llm/     each: config.json, model.safetensors, (llm_config.json,) units/, (ctc_units/,)
-                                    (prior.safetensors)
+                                    (prior.safetensors,) (training.json)
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from duolect.text import load_units
 FORMAT = 1
 SETTINGS = "system.json"
 PRIORS = "prior.safetensors"
+TRAINING = "training.json"
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def read_component(folder: Path, name: str, device: str | torch.device = "cpu") 
         log_prior_V=priors.get("log_prior"),
         log_counts_V=priors.get("log_counts"),
         folder=folder,
+        trained_seconds=_trained_seconds(folder / TRAINING),
     )
     check_kind(name, component)
     return component
@@ -221,6 +223,23 @@ def _write_component(target: Path, name: str, component: Component, fingerprint:
         component.ctc_units.save(target / "ctc_units")
     if component.priors:
         save_tensors(target / PRIORS, component.priors)
+    if component.trained_seconds is not None:
+        write_trained_seconds(target, component.trained_seconds)
+
+
+def write_trained_seconds(folder: Path, seconds: float) -> None:
+    """Write into a component's folder how long the longest audio was that it was trained on."""
+    write_json(folder / TRAINING, {"longest_seconds": seconds})
+
+
+def _trained_seconds(file: Path) -> float | None:
+    if not file.exists():
+        return None
+    stored = read_json(file)
+    seconds = stored.get("longest_seconds") if isinstance(stored, dict) else None
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
+        raise SystemFolderError(f'{file}: expected an object with "longest_seconds", a number above 0.')
+    return float(seconds)
 
 
 def _link(source: str, target: str) -> None:

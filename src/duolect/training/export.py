@@ -14,14 +14,18 @@ from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
 from duolect.models import Model, save_model
 from duolect.storage import atomic_folder, save_tensors
 from duolect.systems import ctc_prior, write_single
+from duolect.systems.folder import write_trained_seconds
 from duolect.text import Units
 
 
-def export_system(run: Path, model: Model, log_prior_V: Tensor | None = None) -> Path:
+def export_system(
+    run: Path, model: Model, log_prior_V: Tensor | None = None, trained_seconds: float | None = None
+) -> Path:
     """Write `run`/system/, whole or not at all, from the model and the units in the run folder; returns that folder.
 
     Its one component is the folder acoustic, language or speech_llm, with config.json, model.safetensors, units/,
-    ctc_units/ where the CTC heads have their own, and prior.safetensors with `log_prior` where there is a prior.
+    ctc_units/ where the CTC heads have their own, prior.safetensors with `log_prior` where there is a prior, and
+    training.json with the longest audio it was trained on, where that is known.
     """
     kind = model.config.kind
     with atomic_folder(run / "system") as partial:
@@ -31,6 +35,8 @@ def export_system(run: Path, model: Model, log_prior_V: Tensor | None = None) ->
                 shutil.copytree(run / name, partial / kind / name)
         if log_prior_V is not None:
             save_tensors(partial / kind / "prior.safetensors", {"log_prior": log_prior_V})
+        if trained_seconds is not None:
+            write_trained_seconds(partial / kind, trained_seconds)
         write_single(partial, kind)
     return run / "system"
 

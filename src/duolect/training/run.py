@@ -114,7 +114,8 @@ def train_recipe(
     finally:
         _report_skipped(skipped, folder, ranks, together, console)
     if ranks.rank == 0:
-        export_system(folder, model.eval(), _prior(recipe, data, model, ctc_units or units))
+        log_prior_V = _prior(recipe, data, model, ctc_units or units)
+        export_system(folder, model.eval(), log_prior_V, data.longest_seconds(recipe.task))
     accelerator.wait_for_everyone()
     return folder / "system"
 
@@ -140,6 +141,14 @@ class _Speech:
         if isinstance(self.train, Shards):
             return islice(self.train.utterances(seed, timed=False), TEXTS_FOR_UNITS)
         return self.train
+
+    def longest_seconds(self, task: Task) -> float | None:
+        """The longest training utterance that is used; of shards only the limit is known, where there is one."""
+        limit = None if isinstance(task, LanguageTask) else task.batches.longest
+        if isinstance(self.train, Shards):
+            return limit
+        longest = max((utterance.duration for utterance in self.train), default=None)
+        return longest if longest is None or limit is None else min(longest, limit)
 
     def some(self, number: int, seed: int) -> list[Utterance]:
         """Training utterances of which any `number` may be drawn; of shards, those that come first by `seed`."""

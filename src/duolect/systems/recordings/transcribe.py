@@ -30,7 +30,11 @@ from duolect.systems.recordings.words import find_listener, recognize_with_words
 from duolect.systems.rows import Candidate, TimedWord
 
 SEGMENT_SECONDS = 30.0
-"""The longest that is recognised in one piece unless another length is asked for, or the models have no room for it."""
+"""The longest that a recording is cut into, unless another length is asked for, the models were trained on less or have
+no room for it."""
+
+_WHOLE_SECONDS = 10.0  # a recording of so much stays whole all the same
+_LEAST_SECONDS = 5.0  # however short what a model was trained on: sentences have a length of their own
 
 _GROUP_SECONDS = 300.0  # of pieces in memory, from which batches are made
 
@@ -43,7 +47,8 @@ Progress = Callable[[int, int], None]
 class TranscribeConfig:
     """How recordings are transcribed.
 
-    `segment_seconds`: what lasts longer is cut; None: 30 s, or less where the models have no room for that.
+    `segment_seconds`: what lasts longer is cut into pieces of at most so much. None: what the models were trained on
+    and have room for, from 5 to 30 s (30 where that is not known); up to 10 s recordings stay whole all the same.
     `keep_silence`: of long recordings the models hear the silence, too. `words`: when each word was said. `nbest`: all
     hypotheses. `batch_seconds`: audio recognised at once, padding included.
     """
@@ -75,7 +80,10 @@ class Transcriber:
         self.listener = find_listener(self.parts, self.search)
         room = min(self.parts[name].longest_seconds for name in self.search.parts())
         asked = self.config.segment_seconds
-        self.longest = min(SEGMENT_SECONDS if asked is None else asked, room)
+        trained = [s for name in self.search.parts() if (s := self.parts[name].trained_seconds) is not None]
+        usual = min(SEGMENT_SECONDS, max(_LEAST_SECONDS, min(trained, default=SEGMENT_SECONDS)))
+        self.longest = min(usual if asked is None else asked, room)
+        self.whole = self.longest if asked is not None else min(max(self.longest, _WHOLE_SECONDS), room)
         if self.longest < 1:
             raise ConfigError(
                 f"the models have room for {room:.2f} s of audio, less than the second a piece must have."
@@ -88,11 +96,11 @@ class Transcriber:
         transcripts: dict[int, Transcript] = {}
         for i, item in enumerate(audio):
             try:
-                source = recording_source(i, item, self.longest)
+                source = recording_source(i, item, self.whole)
             except AudioError as error:
                 transcripts[i] = Transcript(Path(item).stem if _is_file(item) else f"array-{i}", "", error=str(error))
             else:
-                (long if source.seconds > self.longest else short).append(source)
+                (long if source.seconds > self.whole else short).append(source)
         self._told([*short, *long])  # an unknown language is said before any work is done
         clock = _Clock(sum(source.seconds for source in (*short, *long)), progress)
         transcripts |= self._short(self._told(short), clock)
@@ -116,7 +124,7 @@ class Transcriber:
             self.search,
             sources,
             batch_seconds=self.config.batch_seconds,
-            max_seconds=self.longest,
+            max_seconds=self.whole,
             device=self.device,
             progress=clock.over(plan(sources, self.config.batch_seconds)),
             decode=decode,
