@@ -15,6 +15,7 @@ from duolect.studies.stages import Stage
 
 ScaleName = Literal["demo", "small", "paper"]
 Metric = Literal["wer", "bleu"]
+FACTS = "facts.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Entry:
     """Its place on the study's axis, where that is a number."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further columns that are known beforehand."""
+    measured: Sequence[Stage] = ()
+    """Stages that give further columns: their folders hold FACTS, an object of column → text."""
     published: str = ""
     """What the papers have for it, with the place: "8.10 % (2603.15045, Table 2)"; empty where they have nothing."""
 
@@ -56,8 +59,8 @@ class Study:
     """What `Entry.value` is, with its unit; empty where the entries are not on an axis."""
     metric: Metric = "wer"
     notes: Sequence[str] = ()
-    extra: Sequence[Stage] = ()
-    """Stages that no entry needs but the report does."""
+    panel: Sequence[str] = ()
+    """Rates of the hallucination panel (`evaluation.hallucination.Panel.rates`) that are columns of the table."""
 
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.entries]
@@ -82,7 +85,7 @@ class Study:
     @property
     def stages(self) -> list[Stage]:
         """What has to be made, each once and in order, but for what those use."""
-        found = [*(stage for entry in self.entries for stage in entry.runs.values()), *self.extra]
+        found = [stage for entry in self.entries for stage in (*entry.runs.values(), *entry.measured)]
         return list({stage.key: stage for stage in found}.values())
 
     def entry(self, name: str) -> Entry:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
+from duolect.errors import ConfigError
 from duolect.studies.stages import Stage
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Combined, Training, Tuned
@@ -28,8 +30,12 @@ class Scale(ABC):
     name: ClassVar[ScaleName]
     tuning_rounds: ClassVar[int]
     tuning_lists: ClassVar[int]
+    parts: ClassVar[Mapping[str, str]] = {}
+    """What it uses of the user's: the name of a part → what that is, and how to come by it."""
 
     seeds: tuple[int, ...] = (1,)
+    data: Mapping[str, Path] = field(default_factory=dict)
+    """Part → where the user has it."""
 
     @property
     @abstractmethod
@@ -47,6 +53,13 @@ class Scale(ABC):
     @abstractmethod
     def speech_llm(self, seed: int, *, change: Change | None = None, **arguments: Any) -> Training:
         """A speech LLM from the encoder of `acoustic(seed)` and the weights of `language(seed)`."""
+
+    def given(self, part: str) -> Path:
+        """Where the user has that part. Raises ConfigError, which says what it is, where it was not given."""
+        if part not in self.data:
+            about = self.parts.get(part, "nothing that this scale has")
+            raise ConfigError(f"study: --data {part}=PATH is missing at scale {self.name}; {part} is {about}.")
+        return self.data[part]
 
     def system(self, seed: int, *parts: str) -> Combined:
         """The scale's own models put together: of "acoustic", "language", "speech_llm" those named."""

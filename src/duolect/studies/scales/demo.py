@@ -27,6 +27,9 @@ class DemoScale(Scale):
     name: ClassVar[ScaleName] = "demo"
     tuning_rounds: ClassVar[int] = 2
     tuning_lists: ClassVar[int] = 32
+    parts: ClassVar[Mapping[str, str]] = {
+        "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
+    }
 
     size: Size = "demo"
     acoustic_steps: int = 1400

@@ -1,0 +1,92 @@
+"""All studies by name, and the scales that they can be run at.
+
+A study is one line of STUDIES: its name and the function in `studies.axes` that gives it at a scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from duolect.configs import from_json
+from duolect.errors import ConfigError
+from duolect.studies.axes.interface import interface
+from duolect.studies.scales.base import Scale
+from duolect.studies.stages import Stage
+from duolect.studies.study import Study
+
+Axis = Callable[[Scale], Study]
+"""A study at a scale. Raises DuolectError where the scale, or the data that it was given, do not suffice."""
+
+STUDIES: dict[str, Axis] = {
+    "interface": interface,
+}
+"""What can be asked: name → axis. `Study.name` is the same name."""
+
+SCALES: dict[str, str] = {"demo": "DemoScale", "small": "SmallScale", "paper": "PaperScale"}
+"""Scale → its class, in the module of `studies.scales` that has the scale's name."""
+
+
+def build_scale(
+    scale: str,
+    *,
+    seeds: Sequence[int] = (),
+    data: Mapping[str, str | Path] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Scale:
+    """A scale with these seeds (its own where there are none), the user's `data` (part → path), and further fields.
+
+    Raises ConfigError for a scale, a part or a field that there is not.
+    """
+    if scale not in SCALES:
+        raise ConfigError(f"study: there is no scale {scale!r}; known are {', '.join(SCALES)}.")
+    kind: type[Scale] = getattr(importlib.import_module(f"duolect.studies.scales.{scale}"), SCALES[scale])
+    data, settings = dict(data or {}), dict(settings or {})
+    for part in data:
+        if part not in kind.parts:
+            known = "; ".join(f"{name}: {what}" for name, what in kind.parts.items()) or "none"
+            raise ConfigError(f"study: scale {scale} takes no data called {part!r}; it takes {known}.")
+    reserved = {"seeds", "data"} & settings.keys()
+    if reserved:
+        raise ConfigError(f"study: {min(reserved)} has an option of its own and is no further field of a scale.")
+    fields = {name: str(path) for name, path in data.items()}
+    given = {"data": fields, **settings, **({"seeds": list(seeds)} if seeds else {})}
+    return from_json(kind, given, f"scale {scale}")
+
+
+def build_study(name: str, scale: Scale) -> Study:
+    """The study of that name. Raises ConfigError for a name that there is not, DuolectError where data lack."""
+    if name not in STUDIES:
+        near = get_close_matches(name, STUDIES, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"there is no study {name!r}.{meant} Known are {', '.join(STUDIES)}.")
+    return STUDIES[name](scale)
+
+
+def only(study: Study, entries: Sequence[str]) -> Study:
+    """The study with these entries alone, and the claims about them; the whole of it for no names.
+
+    Raises ConfigError for an entry that it has not.
+    """
+    if not entries:
+        return study
+    names = [entry.name for entry in study.entries]
+    for name in entries:
+        if name not in names:
+            known = ", ".join(repr(each) for each in names)
+            raise ConfigError(f"study {study.name}: there is no entry {name!r}; known are {known}.")
+    return dataclasses.replace(
+        study,
+        entries=[entry for entry in study.entries if entry.name in entries],
+        claims=[claim for claim in study.claims if {claim.better, claim.worse} <= set(entries)],
+    )
+
+
+def stages_of(names: Sequence[str], scale: str, **given: Any) -> list[Stage]:
+    """All stages of studies, for the workers (`stages.worker`); `given` as for `build_scale`, all of it JSON."""
+    built = build_scale(scale, **given)
+    return [stage for name in names for stage in build_study(name, built).stages]
