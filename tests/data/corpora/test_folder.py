@@ -1,11 +1,13 @@
 """A folder of sound: text beside each file, in a table, or none."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from corpus_files import imported, lines, rows, skipped, sound
 
+from duolect.data import load_manifest
 from duolect.errors import ConfigError, ManifestError
 
 
@@ -189,3 +191,11 @@ def test_options_that_contradict_each_other() -> None:
         FolderOptions(text="beside", table=Path("x.tsv"))
     with pytest.raises(ConfigError, match="name: must be"):
         FolderOptions(name="a/b")
+
+
+@pytest.mark.skipif("DUOLECT_REAL_DATA" not in os.environ, reason="DUOLECT_REAL_DATA names no folder of real data")
+def test_real_sound(tmp_path: Path) -> None:
+    """A manifest is a table, too: what comes out is what went in."""
+    root = Path(os.environ["DUOLECT_REAL_DATA"]) / "english"
+    imported("folder", root, tmp_path / "out", table=Path("test.jsonl"), name="test")
+    assert load_manifest(tmp_path / "out/test.jsonl") == load_manifest(root / "test.jsonl")

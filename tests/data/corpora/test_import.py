@@ -339,10 +339,19 @@ def test_a_split_without_utterances_is_an_error_and_can_be_tried_again(tmp_path:
         yield Utterance(audio_filepath=path, duration=UNKNOWN, text="x", id="late")
 
     made = corpus(read)
-    with pytest.raises(ManifestError, match="holds no utterance that can be used; 2 utterances were skipped: a: no tr"):
+    with pytest.raises(
+        ManifestError,
+        match=r"none of its utterances can be used \(1 × no transcript, 1 × audio is missing\); the first, in b: no",
+    ):
         import_corpus(made, "", tmp_path / "out")
     sound(path)
     assert import_corpus(made, "", tmp_path / "out").splits[0].utterances == 1
+
+
+def test_a_corpus_without_a_single_entry(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="split all: the corpus has no utterance for it"):
+        import_corpus(corpus(lambda: iter(())), "", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_progress_is_told(files: Path, tmp_path: Path) -> None:

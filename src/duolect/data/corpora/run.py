@@ -123,7 +123,7 @@ def import_corpus(
                 resumed[split.name] = record["splits"][split.name]["utterances"]
             else:
                 place, resumed[split.name] = _import_split(split, out, workers, trust_durations, progress)
-                _enter(record, split, place, out, plan, command)
+                _enter(record, split, place, out, plan, command, trust_durations)
         forget(out / _WORK)
     return Imported(out, tuple(_result(out, split.name, record, resumed[split.name]) for split in chosen))
 
@@ -140,9 +140,15 @@ def _import_split(
     else:  # interrupted between the last line and the manifest's appearance
         before = place.utterances
     if not place.utterances:
-        said = SkipLog.read(folder / SKIPPED).summary()
+        first = next(iter(SkipLog.read(folder / SKIPPED)), None)
         forget(folder)
-        raise ManifestError(f"split {split.name}: holds no utterance that can be used; {said}.")
+        if first is None:
+            raise ManifestError(f"split {split.name}: the corpus has no utterance for it.")
+        counted = ", ".join(f"{count:,} × {reason}" for reason, count in place.reasons.items())
+        raise ManifestError(
+            f"split {split.name}: none of its utterances can be used ({counted}); the first, in {first.file}: "
+            f"{first.reason.rstrip('.')}."
+        )
     with _writing(out):
         publish(folder, out / f"{split.name}.jsonl", out / f"{split.name}.skipped.jsonl")
     return place, before
@@ -287,7 +293,9 @@ def _difference(held: dict[str, Any], asked: dict[str, Any], changed: list[str])
     return "; ".join(said) or "options that this version does not know"
 
 
-def _enter(record: dict[str, Any], split: Split, place: Place, out: Path, plan: Plan, command: str) -> None:
+def _enter(
+    record: dict[str, Any], split: Split, place: Place, out: Path, plan: Plan, command: str, trust: bool
+) -> None:
     """Note a finished split in import.json."""
     from duolect import __version__
 
@@ -297,6 +305,7 @@ def _enter(record: dict[str, Any], split: Split, place: Place, out: Path, plan: 
         "hours": round(place.seconds / 3600, 4),
         "skipped": place.skipped,
         "reasons": place.reasons,
+        "trust_durations": trust,
         **({"tallies": place.tallies} if place.tallies else {}),
     }
     written = {
