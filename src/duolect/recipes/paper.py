@@ -86,7 +86,7 @@ def loquacious_acoustic(
 ) -> Recipe:
     """AED + CTC on Loquacious 25,000 h: 20 epochs (4 for fast experiments), no speed perturbation.
 
-    duolect train paper-loquacious-acoustic --train train.jsonl --dev dev.jsonl --out runs/loquacious-am
+    duolect train paper-loquacious-acoustic --train LoquaciousSet/large --dev LoquaciousSet/dev --out runs/loquacious-am
 
     The baseline of the paper, and the encoder its prefix LLM starts from. Published with: one GPU of 96 GB, bf16,
     batches of 1000 s. Expected WER (dev / test, from recipe comments) of the 4-epoch model: CTC alone 7.32 / 8.10,
@@ -94,8 +94,8 @@ def loquacious_acoustic(
     label by label, beam 64: 5.30 / 5.82.
 
     Args:
-        train: Manifests to train on.
-        dev: Manifest to measure on.
+        train: Folder of parquet shards to train on, read in place, or manifests.
+        dev: Folder of parquet shards, or manifest, to measure on.
         epochs: Passes over the data.
         hours: Hours of the data; with EPOCHS they give the number of steps.
         pieces: SentencePiece labels.
