@@ -155,6 +155,10 @@ def test_of_damaged_files_the_sound_before_is_given(tmp_path: Path) -> None:
         with pytest.raises(AudioError, match=r"truncated|cannot be read|breaks off"):
             heard.extend(sound_blocks(broken, 5))  # what came before the error stays there
         samples = np.concatenate(heard)
+        at_once: list[np.ndarray] = []
+        with pytest.raises(AudioError):
+            at_once.extend(sound_blocks(broken))
+        assert sum(map(len, at_once)) == len(samples), name
         assert 12 * share - 1.5 <= len(samples) / RATE <= 12 * share + 0.1, name
         np.testing.assert_allclose(samples, whole[: len(samples)], atol=1e-6)
     with pytest.raises(AudioError, match="no such"):

@@ -313,6 +313,6 @@ def test_pieces_are_as_long_as_what_the_models_were_trained_on(system: System, t
     assert 4.0 < longest(8.0) <= 8.0
     assert 3.0 < longest(2.0) <= 5.0
     assert longest(2.0, segment_seconds=60.0) == 12.0
-    (tmp_path / "8.0" / "acoustic" / "training.json").write_text('{"longest_seconds": "long"}')
-    with pytest.raises(SystemFolderError, match=r"training.json: expected .*longest_seconds"):
+    (tmp_path / "8.0" / "acoustic" / "training.json").write_text('{"usual_seconds": "long"}')
+    with pytest.raises(SystemFolderError, match=r"training.json: expected .*usual_seconds"):
         System.load(tmp_path / "8.0")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from duolect.audio.decoders import Sound, SoundBytes, SoundSource, open_sound
+from duolect.audio.decoders import SoundBytes, SoundSource, open_sound
 from duolect.audio.files import SAMPLE_RATE, read_part
 from duolect.errors import AudioError
 
@@ -30,32 +30,36 @@ def sound_blocks(path: SoundSource, block_seconds: int = BLOCK_SECONDS) -> Itera
     which second on; as it is at once where it cannot be opened.
     """
     path = path if isinstance(path, SoundBytes) else Path(path)
+    at, block = 0, block_seconds * SAMPLE_RATE
     with open_sound(path, whole=False) as sound:
-        at, block = 0, block_seconds * SAMPLE_RATE
         while at * sound.rate < sound.frames * SAMPLE_RATE:
             try:
                 samples = read_part(path, sound, at, at + block)
             except AudioError:
-                yield from _rest(path, sound, at, at + block)
-                return
-            if not len(samples):
                 break
             yield samples
             at += len(samples)
             if len(samples) < block:
-                break
-        if sound.damage is not None:
-            raise AudioError(sound.damage)
+                if sound.damage is not None:
+                    raise AudioError(sound.damage)
+                return
+        else:
+            if sound.damage is not None:
+                raise AudioError(sound.damage)
+            return
+    yield from _rest(path, at, at + block)
 
 
-def _rest(path: Path | SoundBytes, sound: Sound, at: int, end: int) -> Iterator[np.ndarray]:
-    """Second by second from `at` on, up to the one before `end` that cannot be read; then its AudioError."""
-    for begin in range(at, end, SAMPLE_RATE):
-        try:
-            samples = read_part(path, sound, begin, begin + SAMPLE_RATE)
-        except AudioError as error:
-            reason = str(error).removeprefix(f"{path}: ").removesuffix(".")
-            raise AudioError(f"{path}: from {begin / SAMPLE_RATE:.0f} s on it cannot be read ({reason}).") from error
-        if not len(samples):
-            break
-        yield samples
+def _rest(path: Path | SoundBytes, at: int, end: int) -> Iterator[np.ndarray]:
+    """Second by second from `at` on, up to the one before `end` that cannot be read; then its AudioError.
+
+    The sound is opened anew, for a decoder that has failed may not be able to seek any more.
+    """
+    with open_sound(path, whole=False) as sound:
+        for begin in range(at, end, SAMPLE_RATE):
+            try:
+                yield read_part(path, sound, begin, begin + SAMPLE_RATE)
+            except AudioError as error:
+                reason = str(error).removeprefix(f"{path}: ").removesuffix(".")
+                second = begin // SAMPLE_RATE
+                raise AudioError(f"{path}: from {second} s on it cannot be read ({reason}).") from error

@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> int:
         _report(file, transcript)
         if outputs is None:
             _show(asked, file, transcript)
-        elif transcript.error is None or transcript.segments:
+        elif transcript.duration is not None:
             with atomic_file(outputs[place]) as handle:
                 handle.write(_content(asked, file, transcript))
             print(outputs[place])
@@ -130,8 +130,8 @@ def run(arguments: list[str]) -> int:
 def _report(file: Path, transcript: Transcript) -> None:
     if transcript.error is not None:
         say(f"duolect transcribe: {transcript.error}")
-        if transcript.segments:
-            say(f"{file}: what comes before that is transcribed, up to {transcript.segments[-1].end:.1f} s")
+        if transcript.duration is not None:
+            say(f"{file}: what comes before that is transcribed, {transcript.duration:.1f} s")
     elif "no_speech" in transcript.flags:
         say(f"{file}: no speech was found in {transcript.duration:.0f} s")
     if "no_word_times" in transcript.flags:
@@ -141,7 +141,7 @@ def _report(file: Path, transcript: Transcript) -> None:
 def _show(asked: Transcribe, file: Path, transcript: Transcript) -> None:
     if asked.written != "text":
         print(_content(asked, file, transcript), end="")
-    elif transcript.error is None or transcript.segments:
+    elif transcript.duration is not None:
         print(f"{file}: {transcript.text}" if len(asked.files) > 1 else transcript.text)
 
 

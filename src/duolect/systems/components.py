@@ -35,7 +35,7 @@ class Component:
     `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the mean
     softmax of its CTC heads; `log_counts_V`: of the smoothed counts of its labels in a text (both in the units of its
     CTC heads where it has some); `folder`: where its files lie, if it was loaded (saving can then link them);
-    `trained_seconds`: the longest audio that it was trained on, where that is known.
+    `trained_seconds`: what nearly all audio that it was trained on did not exceed, where that is known.
     """
 
     model: Any

@@ -228,17 +228,17 @@ def _write_component(target: Path, name: str, component: Component, fingerprint:
 
 
 def write_trained_seconds(folder: Path, seconds: float) -> None:
-    """Write into a component's folder how long the longest audio was that it was trained on."""
-    write_json(folder / TRAINING, {"longest_seconds": seconds})
+    """Write into a component's folder how long nearly all audio was at most that it was trained on."""
+    write_json(folder / TRAINING, {"usual_seconds": seconds})
 
 
 def _trained_seconds(file: Path) -> float | None:
     if not file.exists():
         return None
     stored = read_json(file)
-    seconds = stored.get("longest_seconds") if isinstance(stored, dict) else None
+    seconds = stored.get("usual_seconds") if isinstance(stored, dict) else None
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
-        raise SystemFolderError(f'{file}: expected an object with "longest_seconds", a number above 0.')
+        raise SystemFolderError(f'{file}: expected an object with "usual_seconds", a number above 0.')
     return float(seconds)
 
 

@@ -25,7 +25,7 @@ def export_system(
 
     Its one component is the folder acoustic, language or speech_llm, with config.json, model.safetensors, units/,
     ctc_units/ where the CTC heads have their own, prior.safetensors with `log_prior` where there is a prior, and
-    training.json with the longest audio it was trained on, where that is known.
+    training.json with the `trained_seconds` of its component, where that is known.
     """
     kind = model.config.kind
     with atomic_folder(run / "system") as partial:

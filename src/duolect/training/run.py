@@ -115,7 +115,7 @@ def train_recipe(
         _report_skipped(skipped, folder, ranks, together, console)
     if ranks.rank == 0:
         log_prior_V = _prior(recipe, data, model, ctc_units or units)
-        export_system(folder, model.eval(), log_prior_V, data.longest_seconds(recipe.task))
+        export_system(folder, model.eval(), log_prior_V, data.usual_seconds(recipe.task))
     accelerator.wait_for_everyone()
     return folder / "system"
 
@@ -142,13 +142,13 @@ class _Speech:
             return islice(self.train.utterances(seed, timed=False), TEXTS_FOR_UNITS)
         return self.train
 
-    def longest_seconds(self, task: Task) -> float | None:
-        """The longest training utterance that is used; of shards only the limit is known, where there is one."""
+    def usual_seconds(self, task: Task) -> float | None:
+        """What 95 % of the training utterances do not exceed; of shards only the limit is known, where there is one."""
         limit = None if isinstance(task, LanguageTask) else task.batches.longest
         if isinstance(self.train, Shards):
             return limit
-        longest = max((utterance.duration for utterance in self.train), default=None)
-        return longest if longest is None or limit is None else min(longest, limit)
+        seconds = sorted(u.duration for u in self.train if limit is None or u.duration <= limit)
+        return seconds[len(seconds) * 95 // 100] if seconds else None
 
     def some(self, number: int, seed: int) -> list[Utterance]:
         """Training utterances of which any `number` may be drawn; of shards, those that come first by `seed`."""

@@ -67,7 +67,7 @@ def written_as(transcript: Transcript, file: str, how: Format) -> str:
 def fields(transcript: Transcript) -> dict[str, Any]:
     """What JSON says of a transcript: text, score, terms, flags, duration and segments; error, where there is one, and
     that alone where nothing was recognised."""
-    if transcript.error is not None and not transcript.segments:
+    if transcript.error is not None and transcript.duration is None:
         return {"error": transcript.error}
     found: dict[str, Any] = {n: getattr(transcript, n) for n in ("text", "score", "terms", "flags", "duration")}
     found["segments"] = [_segment(segment) for segment in transcript.segments]

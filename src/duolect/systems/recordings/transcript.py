@@ -35,7 +35,8 @@ class Transcript:
     has its own score and terms, the whole has none, its flags are all that a segment has, and "no_speech" says that
     nothing in it was louder than its background. `nbest` holds all hypotheses, best first, where they were asked for
     (of a recording that was cut, its segments have theirs). Where the recording could not be recognised `error` says
-    why in one sentence, and `text` is empty, or that of what could be read before.
+    why in one sentence, and `text` is empty; where it is damaged, text, segments and duration are those of what could
+    be read before.
     """
 
     id: str
