@@ -37,8 +37,11 @@ def build_scale(
     seeds: Sequence[int] = (),
     data: Mapping[str, str | Path] | None = None,
     settings: Mapping[str, Any] | None = None,
+    planned: bool = False,
 ) -> Scale:
     """A scale with these seeds (its own where there are none), the user's `data` (part → path), and further fields.
+
+    `planned`: data may be missing, since a plan is made and nothing else.
 
     Raises ConfigError for a scale, a part or a field that there is not.
     """
@@ -50,11 +53,11 @@ def build_scale(
         if part not in kind.parts:
             known = "; ".join(f"{name}: {what}" for name, what in kind.parts.items()) or "none"
             raise ConfigError(f"study: scale {scale} takes no data called {part!r}; it takes {known}.")
-    reserved = {"seeds", "data"} & settings.keys()
+    reserved = {"seeds", "data", "planned"} & settings.keys()
     if reserved:
         raise ConfigError(f"study: {min(reserved)} has an option of its own and is no further field of a scale.")
     fields = {name: str(path) for name, path in data.items()}
-    given = {"data": fields, **settings, **({"seeds": list(seeds)} if seeds else {})}
+    given = {"data": fields, "planned": planned, **settings, **({"seeds": list(seeds)} if seeds else {})}
     return from_json(kind, given, f"scale {scale}")
 
 

@@ -36,6 +36,8 @@ class Scale(ABC):
     seeds: tuple[int, ...] = (1,)
     data: Mapping[str, Path] = field(default_factory=dict)
     """Part → where the user has it."""
+    planned: bool = False
+    """Whether data may be missing, since a plan is made and nothing else (`GivenCorpus.planned`)."""
 
     @property
     @abstractmethod
@@ -55,8 +57,13 @@ class Scale(ABC):
         """A speech LLM from the encoder of `acoustic(seed)` and the weights of `language(seed)`."""
 
     def given(self, part: str) -> Path:
-        """Where the user has that part. Raises ConfigError, which says what it is, where it was not given."""
+        """Where the user has that part. Raises ConfigError, which says what it is, where it was not given.
+
+        In a plan the place of one that was not given is "<part>".
+        """
         if part not in self.data:
+            if self.planned:
+                return Path(f"<{part}>")
             about = self.parts.get(part, "nothing that this scale has")
             raise ConfigError(f"study: --data {part}=PATH is missing at scale {self.name}; {part} is {about}.")
         return self.data[part]

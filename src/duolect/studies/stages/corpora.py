@@ -51,16 +51,21 @@ class GivenCorpus(Stage):
     """Manifests of the user's, known by their contents: `parts` has the file of each of SPLITS, and text as "lm".
 
     `train` may be a folder of parquet shards. `hint`: the import that makes what is missing, for the error's text.
+    `planned`: files may be missing, as the stage is part of a plan and will not be made.
     """
 
     kind: ClassVar[str] = "given"
 
     parts: Mapping[str, Path]
     hint: str = ""
+    planned: bool = False
 
     def settings(self) -> Any:
         """Hashes of the files; raises DuolectError for one that is missing."""
-        return {part: _identity(part, path, self.hint) for part, path in sorted(self.parts.items())}
+        return {part: self._identity(part, path) for part, path in sorted(self.parts.items())}
+
+    def _identity(self, part: str, path: Path) -> Any:
+        return None if self.planned and not path.exists() else _identity(part, path, self.hint)
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Write manifests with absolute paths, and links to all else."""
