@@ -233,6 +233,7 @@ def test_a_second_column_of_sound_is_named_in_the_address(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("copy", [False, True])
 def test_an_audiofolder_with_metadata(copy: bool, tmp_path: Path) -> None:
+    pytest.importorskip("torchcodec.encoders", exc_type=Exception)  # `datasets` wants it for sound outside of parquet
     source = tmp_path / "set/test"
     for number in range(3):
         sound(source / f"{number}.flac", 0.1 + 0.1 * number)
@@ -251,7 +252,18 @@ def test_an_audiofolder_with_metadata(copy: bool, tmp_path: Path) -> None:
         assert [u.audio_filepath for u in made] == [source / f"{number}.flac" for number in range(3)]
 
 
+def test_without_torchcodec_a_folder_of_sound_is_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound(tmp_path / "set/test/0.flac")
+    (tmp_path / "set/test/metadata.csv").write_text("file_name,text\n0.flac,zero\n")
+    monkeypatch.setitem(sys.modules, "torchcodec.encoders", None)
+    with pytest.raises(DuolectError, match=r"torchcodec'; install duolect\[codecs\], or import a folder"):
+        imported("huggingface", tmp_path / "set", tmp_path / "out")
+
+
 def test_sound_in_an_archive_is_copied(tmp_path: Path) -> None:
+    pytest.importorskip("torchcodec.encoders", exc_type=Exception)
     (tmp_path / "set").mkdir()
     with zipfile.ZipFile(tmp_path / "set/train.zip", "w") as archive:
         for number in range(2):
