@@ -110,10 +110,12 @@ def align(reference: Words, hypothesis: Words, *, merge_compounds: bool = False)
 def joined_compounds(reference: Words, hypothesis: Words) -> tuple[str, str]:
     """Both texts with each compound that was merged written as one word, so that aligning them again, without merging,
     finds the same errors: ("a white paper", "a whitepaper") → ("a whitepaper", "a whitepaper")."""
-    pairs = align(reference, hypothesis, merge_compounds=True)
-    sides = zip(*[_joined(r, h) for r, h in pairs], strict=True) if pairs else ((), ())
-    spoken, said = (" ".join(word for word in side if word) for side in sides)
-    return spoken, said
+    spoken, said = split(reference), split(hypothesis)
+    pairs = align(spoken, said, merge_compounds=True) if spoken != said else []
+    if any((r and " " in r) or (h and " " in h) for r, h in pairs):
+        joined = [_joined(r, h) for r, h in pairs]
+        spoken, said = [r for r, _ in joined if r], [h for _, h in joined if h]
+    return " ".join(spoken), " ".join(said)
 
 
 def _joined(reference: str | None, hypothesis: str | None) -> tuple[str | None, str | None]:
