@@ -231,6 +231,16 @@ def test_durations_from_the_sound_and_other_columns(tmp_path: Path) -> None:
         assert (utterance.text, utterance.duration) == (table["text"][row], table["duration"][row])
         assert (utterance.lang, utterance.speaker) == ("en", str(row))
         assert len(read_audio(utterance.audio_filepath)) == round(16_000 * utterance.duration)
+    both = {**other, "audio": table["wav"][::-1]}
+    write_shard(tmp_path / "both" / "a.parquet", both, 3)
+    for column, suffix in ((None, ""), ("blob", ":blob")):
+        first = next(
+            Shards(
+                list_shards([tmp_path / "both"]), ShardsConfig(columns=Columns(audio=column, text="said"))
+            ).utterances()
+        )
+        assert str(first.audio_filepath) == f"{tmp_path}/both/a.parquet#{first.line}{suffix}"
+        assert len(read_audio(first.audio_filepath)) == round(16_000 * first.duration)
     other["duration_ms"] = [1000 * seconds for seconds in table["duration"]]
     write_shard(tmp_path / "ms" / "a.parquet", other, 3)
     timed = {u.id: u for u in Shards(list_shards([tmp_path / "ms"]), named).utterances()}

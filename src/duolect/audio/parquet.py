@@ -110,6 +110,15 @@ def sound_column(path: Path, schema: Any, wanted: str | None = None) -> str:
     return wanted + found[wanted]
 
 
+def address_suffix(path: Path, schema: Any, column: str) -> str:
+    """What follows `FILE.parquet#ROW` to name the sound in a column: nothing where it would be found without."""
+    try:
+        found = sound_column(path, schema)
+    except AudioError:
+        return f":{column}"
+    return "" if found in (column, f"{column}.bytes") else f":{column}"
+
+
 def one_line(error: Exception) -> str:
     """An error's message, short enough for one sentence."""
     return " ".join(str(error).split()).rstrip(".")[:160]

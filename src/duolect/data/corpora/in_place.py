@@ -8,7 +8,7 @@ from typing import Any
 
 from duolect.audio import audio_info
 from duolect.audio.decoders import SoundBytes
-from duolect.audio.parquet import one_line, sound_column
+from duolect.audio.parquet import address_suffix, one_line, sound_column
 from duolect.data.corpora.base import UNKNOWN, Checkpoint, Entry
 from duolect.data.corpora.columns import Columns, utterance_of
 from duolect.data.corpora.tables import Table, open_table
@@ -52,7 +52,7 @@ def _rows_of(
     import pyarrow as arrow
 
     part = _sound_leaf(path, opened.schema_arrow, columns.audio)
-    suffix = _address_suffix(path, opened.schema_arrow, columns.audio)
+    suffix = address_suffix(path, opened.schema_arrow, columns.audio)
     first = 0
     for group in range(opened.num_row_groups):
         rows = opened.metadata.row_group(group).num_rows
@@ -106,15 +106,6 @@ def _sound_leaf(path: Path, schema: Any, column: str) -> str | None:
 
     kind = schema.field(column).type
     return None if types.is_string(kind) or types.is_large_string(kind) else sound_column(path, schema, column)
-
-
-def _address_suffix(path: Path, schema: Any, column: str) -> str:
-    """What an address needs to say of the column: nothing where it would be found without."""
-    try:
-        found = sound_column(path, schema)
-    except AudioError:
-        return f":{column}"
-    return "" if found in (column, f"{column}.bytes") else f":{column}"
 
 
 def _may_lack(opened: Any, group: int, part: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from duolect.audio.decoders import SoundBytes
 from duolect.audio.files import audio_info
-from duolect.audio.parquet import open_parquet, read_group
+from duolect.audio.parquet import address_suffix, open_parquet, read_group
 from duolect.data.column_names import seconds_in
 from duolect.data.manifest import Utterance
 from duolect.data.shards.config import Columns
@@ -56,6 +56,7 @@ class Shard:
         self.path, self.file = path, open_parquet(path)
         self.columns = columns.found(path, self.file.schema_arrow)
         self._unit = seconds_in(self.columns.get("duration", ""))
+        self._suffix = address_suffix(path, self.file.schema_arrow, self.columns["audio"].removesuffix(".bytes"))
         metadata = self.file.metadata
         self.rows: int = metadata.num_rows
         self.groups: int = metadata.num_row_groups
@@ -84,7 +85,7 @@ class Shard:
                 if "audio" in wanted and not data:
                     raise ManifestError("this row has no sound in it.")
                 utterance = Utterance(
-                    audio_filepath=Path(name if self._usual() else f"{name}:{self._sound_name()}"),
+                    audio_filepath=Path(f"{name}{self._suffix}"),
                     duration=_duration(value, name, self._unit) if timed else math.nan,
                     text=_text(value),
                     id=id,
@@ -98,12 +99,6 @@ class Shard:
             except (AudioError, ManifestError) as error:
                 skipped.append(Skipped(id, name, str(error)))
         return rows, skipped
-
-    def _sound_name(self) -> str:
-        return self.columns["audio"].removesuffix(".bytes")
-
-    def _usual(self) -> bool:
-        return self._sound_name() in ("audio", "wav")
 
     def close(self) -> None:
         """Close the file."""
