@@ -35,6 +35,18 @@ def test_small_differences_and_seeds_at_odds_are_left_open() -> None:
     assert (apart.decision, apart.agreeing) == ("not decidable here", 2)
 
 
+def test_alike_is_within_a_margin_and_needs_evidence() -> None:
+    same, near, far = score(0.3, 1, 1000), score(0.3, 2, 1000), score(0.6, 3, 1000)
+    assert decide([same], [same], margin=0.05).decision == "holds"
+    assert decide([same], [near], margin=0.01).decision == "not decidable here"  # they may well differ by that much
+    assert decide([same], [near], margin=0.5).decision == "holds"
+    for pair in ((same, far), (far, same)):
+        assert decide([pair[0]], [pair[1]], margin=0.1).decision == "does not hold"
+    verdict = decide([same], [near], margin=0.5)
+    assert verdict.margin == pytest.approx(0.5 * near.wer)
+    assert f"alike within {50 * near.wer:.2f}, one seed" in verdict.reason
+
+
 def test_means_are_over_the_words_of_all_seeds() -> None:
     scores = [score(0.1, 1), score(0.3, 2)]
     assert mean_rate(scores) == pytest.approx((scores[0].wer + scores[1].wer) / 2)

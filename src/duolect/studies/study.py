@@ -35,14 +35,23 @@ class Entry:
     """What the papers have for it, with the place: "8.10 % (2603.15045, Table 2)"; empty where they have nothing."""
 
 
+ALIKE = 0.05
+"""The share of the error rate up to which we call two systems alike, where a finding says that they are; ours."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A published finding that one system is better than another: what it says, where, and which rows show it here."""
+    """A published finding that one system is better than another: what it says, where, and which rows show it here.
+
+    With a `margin` the finding is that the two are alike: that their error rates differ by no more than that share of
+    the rate of `worse`.
+    """
 
     text: str
     source: str
     better: str
     worse: str
+    margin: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,8 @@ class Study:
             for name in (claim.better, claim.worse):
                 if name not in names:
                     raise ConfigError(f"study {self.name}: the claim {claim.text!r} speaks of {name!r}, no entry.")
+            if claim.margin is not None and not 0 < claim.margin < 1:
+                raise ConfigError(f"study {self.name}: a margin must be between 0 and 1, not {claim.margin}.")
         for entry in self.entries:
             if not entry.runs:
                 raise ConfigError(f"study {self.name}: {entry.name} has no run.")

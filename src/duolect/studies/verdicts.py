@@ -29,6 +29,8 @@ class Verdict:
     seeds: int
     agreeing: int
     """Seeds with which the difference has the sign that was published."""
+    margin: float | None = None
+    """The largest difference that counts as none, where they are said to be alike."""
 
     @property
     def reason(self) -> str:
@@ -36,8 +38,12 @@ class Verdict:
         found = self.paired
         bounds = found.interval
         within = f" [{100 * bounds.low:+.2f}, {100 * bounds.high:+.2f}]" if bounds is not None else ""
+        said = f"difference {100 * found.difference:+.2f} points{within}"
+        if self.margin is not None:
+            seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
+            return f"{said}, alike within {100 * self.margin:.2f}, {seeds}"
         of_seeds = f", {self.agreeing} of {self.seeds} seeds agree" if self.seeds > 1 else ", one seed"
-        return f"difference {100 * found.difference:+.2f} points{within}, p = {found.p_value:.2g}{of_seeds}"
+        return f"{said}, p = {found.p_value:.2g}{of_seeds}"
 
 
 def mean_rate(scores: Sequence[Score]) -> float:
@@ -51,9 +57,11 @@ def mean_interval(scores: Sequence[Score]) -> Interval | None:
     return replicas_of_counts(counts_K4).interval if len(counts_K4) > 1 else None
 
 
-def decide(better: Sequence[Score], worse: Sequence[Score]) -> Verdict:
+def decide(better: Sequence[Score], worse: Sequence[Score], margin: float | None = None) -> Verdict:
     """Whether the system with the scores `better`, one of each seed, is better than the one with `worse`.
 
+    With a `margin` (a share of the rate of `worse`): whether they are alike. That holds where the 95 % interval of the
+    difference lies within the margin, and does not where it lies outside; the seeds need not agree then.
     Raises ScoringError where they were not scored on the same utterances in the same way.
     """
     if len(better) != len(worse) or not better:
@@ -62,11 +70,22 @@ def decide(better: Sequence[Score], worse: Sequence[Score]) -> Verdict:
     agreeing = sum(b.wer < w.wer for b, w in zip(better, worse, strict=True))
     against = sum(b.wer > w.wer for b, w in zip(better, worse, strict=True))
     decision: Decision = "not decidable here"
-    if paired.significant and agreeing == len(better):
+    if margin is not None:
+        margin *= mean_rate(worse)
+        decision = _alike(paired.interval, margin)
+    elif paired.significant and agreeing == len(better):
         decision = "holds"
     elif paired.significant and against == len(better):
         decision = "does not hold"
-    return Verdict(decision=decision, paired=paired, seeds=len(better), agreeing=agreeing)
+    return Verdict(decision=decision, paired=paired, seeds=len(better), agreeing=agreeing, margin=margin)
+
+
+def _alike(interval: Interval | None, margin: float) -> Decision:
+    if interval is None:
+        return "not decidable here"
+    if max(-interval.low, interval.high) <= margin:
+        return "holds"
+    return "does not hold" if max(interval.low, -interval.high) > margin else "not decidable here"
 
 
 def _pooled(scores: Sequence[Score]) -> np.ndarray:
