@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Duolect and what it stands on into $(VENV) (about a minute and a half, once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[dev,codecs,corpora,fast,slurm]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[dev,codecs,corpora,fast,leaderboard,slurm]'
 	@touch $@
 
 demo: $(STAMP)

@@ -172,7 +172,7 @@ def test_transcribe(runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> N
     assert f"{tmp_path / 'no.wav'}: there is no such audio file." in several.err
     given = call("transcribe", files[0], tmp_path / "no.wav", "--system", runs / "am", "--json")
     good, bad = map(json.loads, given.out.splitlines())
-    assert set(good) == {"file", "text", "score", "terms", "flags", "duration"}
+    assert set(good) == {"file", "text", "score", "terms", "flags", "duration", "segments"}
     assert set(bad) == {"file", "error"}
     assert "no audio file is given" in call("transcribe", "--system", runs / "am").sentence()
 

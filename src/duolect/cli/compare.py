@@ -20,8 +20,6 @@ from duolect.cli.arguments import (
 )
 from duolect.evaluation import Normaliser
 
-_FieldOption = Annotated[str | None, tyro.conf.arg(metavar="FIELD")]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
@@ -44,8 +42,9 @@ class Compare:
     """Applied to both sides before words are compared; open-asr-… as that leaderboard does."""
     by: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD...")] = ()
     """Fields to break error rates down by, besides speaker, length, SNR and fields of few values."""
-    blocks: _FieldOption = None
-    """A field (speaker, session …) whose utterances are drawn together for intervals and tests."""
+    blocks: Annotated[str, tyro.conf.arg(metavar="FIELD|auto|none")] = "auto"
+    """A field whose utterances are drawn together for intervals and tests; auto: session, meeting, call … or speaker,
+    where there are at least ten of them."""
     within: float = 5.0
     """Per cent above the best WER, relatively, that the system recommended for its speed may be."""
     nonspeech: PathOption = None

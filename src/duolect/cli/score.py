@@ -37,9 +37,9 @@ class Score:
     Translations are scored as they are."""
     by: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
     """A field of the utterances (corpus, speaker …): one more table for each of its values."""
-    blocks: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None
-    """A field of the utterances (speaker, session …) that says which depend on one another: intervals and tests of
-    word errors draw all with the same value together."""
+    blocks: Annotated[str, tyro.conf.arg(metavar="FIELD|auto|none")] = "auto"
+    """A field of the utterances that says which depend on one another: intervals and tests of word errors draw all with
+    the same value together. auto: session, meeting, call … or speaker, where there are at least ten of them."""
     panel: bool = False
     """Also print the hallucination panel: how often each system writes what nobody said. Utterances without a word in
     their reference, which have no word error rate, are in it as non-speech."""
@@ -103,7 +103,7 @@ def _check(asked: Score) -> None:
     if other is not None:
         given = {
             "--by": asked.by is not None,
-            "--blocks": asked.blocks is not None,
+            "--blocks": asked.blocks != "auto",
             "--metric": asked.metric != "auto",
             "--panel": asked.panel or asked.panel_list > 0,
             "--manifest": asked.manifest is not None and asked.submit is None,

@@ -6,10 +6,13 @@ ones; intervals and tests that take them as independent are too sure (Liu & Peng
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from duolect.evaluation.score import Blocks
+
+if TYPE_CHECKING:
+    from duolect.data.manifest import Utterance
 
 FIELDS = ("session", "meeting", "call", "talk", "recording", "parent_id", "speaker")
 """Fields that are looked for, the widest dependence first."""
@@ -35,6 +38,15 @@ def find_blocks(fields: Mapping[str, Mapping[str, Any]], wanted: str = "auto") -
         if len(of) == len(fields) and FEWEST <= len(set(of.values())) < len(of):
             return Blocks(name, of)
     return None
+
+
+def utterance_fields(utterances: Iterable[Utterance]) -> dict[str, dict[str, Any]]:
+    """id → what a manifest says of an utterance, speaker and languages among it."""
+    found = {}
+    for utterance in utterances:
+        own = {name: getattr(utterance, name) for name in ("speaker", "lang", "target_lang")}
+        found[utterance.id] = {**utterance.fields, **{name: v for name, v in own.items() if v is not None}}
+    return found
 
 
 def _values(fields: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, str]:

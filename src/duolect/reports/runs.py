@@ -25,6 +25,7 @@ from duolect.evaluation import (
     read_run,
     score_translations,
 )
+from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.evaluation.chunks import has_chunks, merge_chunks
 from duolect.evaluation.score import require_form, texts_of
 from duolect.evaluation.translation import METRICS
@@ -60,7 +61,7 @@ def compare_files(
     by: str | None = None,
     normaliser: Normaliser = "plain",
     metric: Metric = "auto",
-    blocks: str | None = None,
+    blocks: str = "auto",
     allow_empty: bool = False,
 ) -> list[Comparison] | list[TranslationComparison]:
     """The comparison of hypothesis files of the same utterances, the first of them the baseline; then, where `by` names
@@ -69,7 +70,8 @@ def compare_files(
     manifest: references come from here rather than from the files, and every utterance of it must have been recognised.
     metric: "auto" is the word error rate for transcripts, BLEU and chrF for translations. Several languages of
     translations, each of which has scores of its own, have a table each and none together.
-    blocks: a field (speaker, session …) whose utterances are drawn together for intervals and tests of word errors.
+    blocks: a field (speaker, session …) whose utterances are drawn together for intervals and tests of word errors;
+    "auto", or "none", as for `find_blocks`.
     A value of `by` whose references have no words has no WER and is left out; where none at all have any, that is an
     error, or with allow_empty no comparison.
     Raises ScoringError for files that cannot be compared, ConfigError where no utterance has the field.
@@ -84,17 +86,19 @@ def compare_files(
     parts = _parts(title, runs, references, by, manifest)
     if as_translations and by == "target_lang":
         parts = parts[1:]
-    if as_translations and blocks is not None:
+    if as_translations and blocks not in ("auto", "none"):
         raise ConfigError("--blocks: belongs to word errors; BLEU and chrF are resampled by utterances.")
     if as_translations:
         return [_translations(part.title, part.runs, part.references, metrics) for part in parts]
     for run in runs:
         require_form(run.record, normaliser, run.name)
-    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
+    fields = _fields_by_id(runs, manifest)
     # A group without reference words (silence, noise) has no WER, and is no fault.
     must = () if allow_empty else parts[:1]
     kept = [part for part in parts if part in must or _scored(part, normaliser)]
-    return [_comparison(part.title, part.runs, part.references, normaliser, drawn) for part in kept]
+    return [
+        _comparison(part.title, part.runs, part.references, normaliser, _blocks(blocks, part, fields)) for part in kept
+    ]
 
 
 def panel_files(
@@ -104,7 +108,7 @@ def panel_files(
     by: str | None = None,
     normaliser: Normaliser = "plain",
     thresholds: PanelConfig | None = None,
-    blocks: str | None = None,
+    blocks: str = "auto",
 ) -> list[PanelComparison]:
     """The hallucination panels of hypothesis files, the first file the baseline; then, where `by` names a field, those
     of each of its values, titled by the value. Utterances without reference words are in it, as non-speech.
@@ -123,9 +127,9 @@ def panel_files(
         runs, spoken = _whole_recordings(runs, _references(manifest, translated))
         references = None if spoken is None else dict(spoken)
     config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
-    drawn = None if blocks is None else Blocks(blocks, _values("--blocks", blocks, runs, manifest))
+    fields = _fields_by_id(runs, manifest)
     parts = _parts("All utterances", runs, references, by, manifest)
-    return [_panels(part, normaliser, config, drawn, f"{by}: ") for part in parts]
+    return [_panels(part, normaliser, config, _blocks(blocks, part, fields), f"{by}: ") for part in parts]
 
 
 def _panels(
@@ -305,13 +309,30 @@ def _values(option: str, field: str, runs: Sequence[_Run], manifest: Path | None
     return found
 
 
+def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any]]) -> Blocks | None:
+    """The blocks of a part's utterances. Raises ConfigError where none of all utterances has the field asked for."""
+    ids = [*(row.id for row in part.runs[0].rows), *(entry.id for entry in part.runs[0].record.skipped)]
+    found = find_blocks({key: fields.get(key, {}) for key in ids}, wanted)
+    if found is None and wanted not in ("auto", "none") and not any(wanted in each for each in fields.values()):
+        known = sorted({name for each in fields.values() for name in each})
+        what = f"known are {', '.join(known)}" if known else "they have none"
+        raise ConfigError(f"--blocks: no utterance has a field {wanted!r}; {what}.")
+    return found
+
+
+def _fields_by_id(runs: Sequence[_Run], manifest: Path | None) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, fields in _all_fields(runs, manifest):
+        found.setdefault(key, {}).update(fields)
+    return found
+
+
 def _all_fields(runs: Sequence[_Run], manifest: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     for run in runs:
         for row in run.rows:
             yield row.id, {name: value for name, value in row.fields.items() if not isinstance(value, list | dict)}
-    for utterance in read_manifest(manifest) if manifest is not None else ():
-        own = {"speaker": utterance.speaker, "lang": utterance.lang, "target_lang": utterance.target_lang}
-        yield utterance.id, {**utterance.fields, **{name: value for name, value in own.items() if value is not None}}
+    if manifest is not None:
+        yield from utterance_fields(read_manifest(manifest)).items()
 
 
 def _restricted(runs: Sequence[_Run], ids: set[str]) -> list[_Run]:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from duolect.data import load_manifest
 from duolect.errors import DuolectError
 from duolect.evaluation import RunRecord, read_run
+from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.reports import (
     Comparison,
     SystemResult,
@@ -68,11 +70,12 @@ def results(
         if outcome.error is not None:
             raise DuolectError(f"{outcome.line.name}: {outcome.error}")
     found: list[SystemResult] = []
+    blocks = find_blocks(utterance_fields(load_manifest(manifest)))
     for line in lines:
         rows, record = read_run(files[line.name])
         assert record is not None  # it stands, or has just been written
         baseline = found[0].score if found else None
-        result = system_result(line.name, rows, record, description=line.description, baseline=baseline)
+        result = system_result(line.name, rows, record, description=line.description, baseline=baseline, blocks=blocks)
         found.append(dataclasses.replace(result, details=details(record)) if details else result)
         console.print(
             f"  {line.name}: WER {100 * result.score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False

@@ -20,8 +20,8 @@ class CompareOptions:
     normaliser: Normaliser = "plain"
     by: tuple[str, ...] = ()
     """Fields of the manifest to break the error rates down by, besides those that are chosen by themselves."""
-    blocks: str | None = None
-    """Field whose utterances are drawn together for intervals and tests."""
+    blocks: str = "auto"
+    """Field whose utterances are drawn together for intervals and tests; "auto" and "none" as for `find_blocks`."""
     within: float = 0.05
     """How much worse than the best WER, relatively, a system may be to be recommended for its speed."""
     nonspeech: Path | None = None

@@ -204,8 +204,8 @@ def caveats(evidence: Evidence) -> list[str]:
     speakers = evidence.fields.get("speaker", {})
     if score.blocks is None and 1 < len(set(speakers.values())) <= score.utterances / 2:
         found.append(
-            "Utterances were taken as independent, though they share speakers; with --blocks speaker intervals are "
-            "wider and more honest about new speakers."
+            f"Utterances were taken as independent, though they are of {len(set(speakers.values()))} speakers: about "
+            "others the intervals are too sure."
         )
     return found
 

@@ -17,6 +17,7 @@ from duolect.configs import to_json
 from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError, ScoringError
 from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of, read_run
+from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.compare.evidence import Evidence
@@ -90,7 +91,9 @@ def compare(
     utterances = {utterance.id: utterance for utterance in load_manifest(manifest)}
     silent = {u.id: u for u in load_manifest(options.nonspeech)} if options.nonspeech is not None else {}
     vocabulary = read_vocabulary(options.train, options.normaliser, options.rare) if options.train else None
-    blocks = _blocks(options.blocks, utterances)
+    blocks = find_blocks(utterance_fields(utterances.values()), options.blocks)
+    if blocks is None and options.blocks not in ("auto", "none"):
+        raise ConfigError(f"--blocks: no utterance of the manifest has a field {options.blocks!r}.")
     given = {source.name: _read(source, source.path) for source in sources if source.file}
     for run in given.values():
         _check(run, utterances, options)
@@ -261,19 +264,6 @@ def _panel(run: _Run, references: Mapping[str, str], options: CompareOptions, bl
         skipped=run.record.skipped,
         blocks=blocks,
     )
-
-
-def _blocks(field: str | None, utterances: Mapping[str, Utterance]) -> Blocks | None:
-    if field is None:
-        return None
-    found = {
-        key: str(value)
-        for key, utterance in utterances.items()
-        if (value := utterance.speaker if field == "speaker" else utterance.fields.get(field)) is not None
-    }
-    if not found:
-        raise ConfigError(f"--blocks: no utterance of the manifest has a field {field!r}.")
-    return Blocks(field, found)
 
 
 def _parts(evidence: Evidence, folder: Path) -> list[ReportPart | None]:
