@@ -7,12 +7,13 @@ recipe that is, on which corpus, and for how long it is trained, is the scale's 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from duolect.errors import ConfigError
+from duolect.recipes.settings import SpeechFinetuning
 from duolect.studies.stages import Stage
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Combined, Training, Tuned
@@ -22,6 +23,12 @@ from duolect.training import Recipe
 Change = Callable[[Recipe], Recipe]
 """What the arguments of a recipe cannot say."""
 
+LabelUnits = Literal["acoustic", "llm", "characters"]
+"""Label units of an LLM: those of the acoustic model (SentencePiece), an LLM's own, which are more, or characters."""
+
+CTCUnits = Literal["llm", "acoustic", "phonemes"]
+"""Label units of a speech LLM's CTC heads: those of its LLM, those of the acoustic model, or phonemes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale(ABC):
@@ -30,6 +37,16 @@ class Scale(ABC):
     name: ClassVar[ScaleName]
     tuning_rounds: ClassVar[int]
     tuning_lists: ClassVar[int]
+    sustained: ClassVar[float | None] = None
+    """Floating-point operations per second that one of its devices sustains in training; plans tell hours by it."""
+    llm_sizes: ClassVar[Mapping[str, float]]
+    """The sizes of LLM there are, from small to large: the `size` of `language` and `speech_llm` → its parameters, in
+    millions, embeddings among them. The scale's usual one is one of them."""
+    finetunings: ClassVar[tuple[SpeechFinetuning, ...]] = ("full", "frozen-embeddings", "lora", "frozen")
+    """What of an LLM can be trained in a speech LLM, the usual way being one of them."""
+    prompts: ClassVar[Mapping[str, str]] = {"none": "none", "instruction": "instruction", "role-tagged": "role-tagged"}
+    """The prompts around the audio of a speech LLM → how `text.find_prompt` gives them. A scale whose units spell only
+    lower-case words has others under the same names."""
     parts: ClassVar[Mapping[str, str]] = {}
     """What it uses of the user's: the name of a part → what that is, and how to come by it."""
 
@@ -44,17 +61,61 @@ class Scale(ABC):
     def corpus(self) -> Stage:
         """Where the folder with train, dev and test is made."""
 
-    @abstractmethod
-    def acoustic(self, seed: int, *, change: Change | None = None, **arguments: Any) -> Training:
-        """An acoustic model."""
+    @property
+    def llm_corpus(self) -> Stage:
+        """A corpus whose texts are such as a pre-trained LLM writes: what it knows beforehand is of use there."""
+        return self.corpus
 
     @abstractmethod
-    def language(self, seed: int, *, change: Change | None = None, **arguments: Any) -> Training:
-        """A language model in the units of `acoustic(seed)`."""
+    def acoustic(
+        self, seed: int, *, corpus: Stage | None = None, change: Change | None = None, **arguments: Any
+    ) -> Training:
+        """An acoustic model, of the scale's corpus or of another.
+
+        `arguments`, here and below: those of the scale's recipe. Only those named here are the same for all scales. An
+        argument at its usual value gives the same stage as none.
+        """
 
     @abstractmethod
-    def speech_llm(self, seed: int, *, change: Change | None = None, **arguments: Any) -> Training:
-        """A speech LLM from the encoder of `acoustic(seed)` and the weights of `language(seed)`."""
+    def language(
+        self,
+        seed: int,
+        *,
+        units: LabelUnits | None = None,
+        size: str | None = None,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """A language model, by default in the units of `acoustic(seed)`. `size`: one of `llm_sizes`."""
+
+    @abstractmethod
+    def speech_llm(
+        self,
+        seed: int,
+        *,
+        corpus: Stage | None = None,
+        units: LabelUnits | None = None,
+        ctc: CTCUnits = "llm",
+        size: str | None = None,
+        pretrained: bool | None = None,
+        prompts: Sequence[str] | None = None,
+        freeze_encoder: bool = False,
+        adapter_first: bool = False,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """A speech LLM from the encoder of `acoustic(seed)` and an LLM: `language(seed)`, or one that is given.
+
+        corpus: another than the scale's, for the acoustic model too. units: of the LLM. ctc: of its CTC heads; they
+        begin anew where the acoustic model's speak others. size: of the LLM, one of `llm_sizes`. pretrained: take the
+        user's pre-trained LLM (the part llm, where the scale names none itself), writing texts as they are written:
+        with its weights, or, where False, with random ones. prompts: names of `prompts`; of several, one is drawn for
+        each utterance in training, and recognition takes the first. freeze_encoder: leave the encoder as it is.
+        adapter_first: for the first tenth of the steps train only the adapter and the CTC heads.
+
+        Among `arguments` are finetune (of `finetunings`), interface (`recipes.interfaces`), adapter and concatenate
+        (`recipes.adapters`).
+        """
 
     def given(self, part: str) -> Path:
         """Where the user has that part. Raises ConfigError, which says what it is, where it was not given.
@@ -78,9 +139,11 @@ class Scale(ABC):
         settings = {"rounds": self.tuning_rounds, "nbest": self.tuning_lists, **settings}
         return Tuned(name=f"{method}: {system.name}", system=system, corpus=self.corpus, method=method, **settings)
 
-    def recognition(self, name: str, system: Stage, method: str, **settings: Any) -> Recognition:
-        """The hypotheses of a system for the test set."""
-        return Recognition(name=name, system=system, corpus=self.corpus, method=method, **settings)
+    def recognition(
+        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
+    ) -> Recognition:
+        """The hypotheses of a system for the test set, of the scale's corpus or of another."""
+        return Recognition(name=name, system=system, corpus=corpus or self.corpus, method=method, **settings)
 
     def each_seed(self, make: Callable[[int], Stage], *, small_effect: bool = False) -> Mapping[int, Stage]:
         """Seed → what `make` gives for it: for all seeds where the effect is small, else for the first."""
