@@ -126,3 +126,18 @@ def test_what_was_not_measured_is_a_dash_or_no_column(make: Make) -> None:
 )
 def test_numbers_as_text(shown: str, text: str) -> None:
     assert shown == text
+
+
+def test_the_legend_says_which_tests_do_not_survive_their_number(comparison: Comparison) -> None:
+    base, second, third = comparison.systems
+
+    def with_p(system: SystemResult, p_value: float) -> SystemResult:
+        assert system.paired is not None
+        return replace(system, paired=replace(system.paired, p_value=p_value))
+
+    def said(*p_values: float) -> str:
+        others = [with_p(system, p) for system, p in zip((second, third), p_values, strict=True)]
+        return " ".join(legend(replace(comparison, systems=[base, *others])))
+
+    assert f"Holm's correction for 2 tests {second.name} would not be below 0.05" in said(0.04, 0.2)
+    assert "Holm's correction for 2 tests the same are below 0.05" in said(0.04, 0.001)

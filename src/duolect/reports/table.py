@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from duolect.evaluation import Score
+from duolect.evaluation import Score, holm
 from duolect.reports.cells import (
     DASH,
     Column,
@@ -86,7 +86,7 @@ def legend(comparison: Comparison) -> list[str]:
         _interval(scores[0]),
     ]
     if len(scores) > 1:
-        more = ", not corrected for the number of systems" if len(scores) > 2 else ""
+        more = _corrected(comparison) if len(scores) > 2 else ""
         lines.append(
             f"p: two-sided matched-pairs randomisation test against {comparison.baseline} on the same utterances"
             f"{f', in blocks by {scores[0].blocks}' if scores[0].blocks else ''}{more}."
@@ -111,6 +111,19 @@ def legend(comparison: Comparison) -> list[str]:
 def regime_text(score: Score) -> str:
     """The normaliser's name, and in brackets whose rules and which table they are."""
     return f"{score.normaliser} ({score.normaliser_version})" if score.normaliser_version else score.normaliser
+
+
+def _corrected(comparison: Comparison) -> str:
+    """What is left of the tests against the baseline when it is taken into account how many they are."""
+    tested = [s for s in comparison.systems if s.paired is not None]
+    corrected = holm([s.paired.p_value for s in tested if s.paired is not None])
+    lost = [
+        s.name
+        for s, p in zip(tested, corrected, strict=True)
+        if s.paired is not None and s.paired.significant and p >= 0.05
+    ]
+    tests = f", not corrected for the number of systems; by Holm's correction for {len(tested)} tests "
+    return tests + (f"{', '.join(lost)} would not be below 0.05" if lost else "the same are below 0.05")
 
 
 def _interval(score: Score) -> str:
