@@ -280,11 +280,20 @@ def test_the_demos_models_build(name: str, trained: dict[str, Path]) -> None:
         "demo-language": {**TEXT, "units": trained["acoustic"]},
         "demo-speech-llm": {"train": Path("t"), "dev": Path("d"), **trained},
         "demo-translation": {"train": Path("t"), "dev": Path("d"), "languages": ("de", "fr")},
+        "demo-aed": {"train": Path("t"), "dev": Path("d"), "decoder": "prepend", "compress": True},
     }[name]
     recipe = find_recipe(name)(**given)
     if isinstance(recipe.task, SpeechLLMTask):
         recipe = without_weights(recipe)
     assert 0.5 < millions(recipe, Units(500))["total"][0] < 6
+
+
+def test_the_demos_decoder_only_models_are_of_the_sizes_of_the_others() -> None:
+    given: dict[str, Any] = {"train": Path("t"), "dev": Path("d"), "decoder": "prepend"}
+    for encoder, layers in (("transformer", None), ("conformer", 12)):
+        deep = millions(find_recipe("demo-aed")(**given, encoder=encoder), Units(256))["total"][0]
+        alone = millions(find_recipe("demo-aed")(**given, encoder="none", layers=layers), Units(256))["total"][0]
+        assert alone == pytest.approx(deep, rel=0.03)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from duolect.errors import ConfigError
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
+from duolect.recipes.demo_aed import demo_aed
 from duolect.recipes.fbk import (
     cross_conformer,
     cross_transformer,
@@ -37,6 +38,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "demo-language": demo_language,
     "demo-speech-llm": demo_speech_llm,
     "demo-translation": demo_translation,
+    "demo-aed": demo_aed,
     "small-acoustic": small_acoustic,
     "small-language": small_language,
     "small-speech-llm": small_speech_llm,
