@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from duolect.configs import from_json
 from duolect.data import SpecAugmentConfig, WaveAugmentConfig
 from duolect.errors import ConfigError
 from duolect.models import (
@@ -35,9 +34,7 @@ from duolect.recipes.settings import (
     run,
     spec_augment,
 )
-from duolect.storage import read_json
-from duolect.systems import component_folder
-from duolect.text import UnitsConfig, find_prompt, load_units
+from duolect.text import UnitsConfig, find_prompt
 from duolect.training import (
     FROM_UNITS,
     AcousticTask,
@@ -45,9 +42,8 @@ from duolect.training import (
     Recipe,
     SpeechLLMTask,
     UnitsFrom,
+    stored_config,
 )
-
-Config = TypeVar("Config")
 
 ENCODER = ConformerConfig(
     width=192,
@@ -216,14 +212,13 @@ def small_speech_llm(
         max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
         seed: Of new weights, order and augmentation.
     """
-    sound = _stored(acoustic, "acoustic", AcousticConfig)
-    network = _stored(language, "language", LanguageConfig)
-    units = load_units(component_folder(language, "language") / "units")
+    sound = stored_config(acoustic, "acoustic", AcousticConfig)
+    network = stored_config(language, "language", LanguageConfig)
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
                 **FROM_UNITS,
-                llm=dataclasses.replace(network.llm, vocabulary=units.size),
+                llm=dataclasses.replace(network.llm, vocabulary=1),  # that of the units
                 features=sound.features,
                 encoder=sound.encoder,
                 compression=sound.compression,
@@ -252,11 +247,3 @@ def small_speech_llm(
             freeze_until=adapter_first(adapter_steps, llm=finetune != "frozen", encoder=not freeze_encoder),
         ),
     )
-
-
-def _stored(folder: Path, component: str, kind: type[Config]) -> Config:
-    file = component_folder(folder, component) / "config.json"
-    stored: Any = read_json(file)
-    if not isinstance(stored, dict) or stored.get("kind") != component:
-        raise ConfigError(f"{file}: is not the config of a model of kind {component!r}.")
-    return from_json(kind, stored.get("config"), str(file))

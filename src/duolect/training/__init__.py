@@ -8,6 +8,7 @@ from duolect.training.final import TrainingSummary
 from duolect.training.plan import Plan, plan_training
 from duolect.training.run import train_recipe
 from duolect.training.schedule import InverseSquareRoot, PiecewiseLinear, Schedule, WarmupCosine
+from duolect.training.stored import stored_config
 from duolect.training.task import (
     FROM_UNITS,
     AcousticTask,
@@ -43,5 +44,6 @@ __all__ = [
     "export_system",
     "plan_training",
     "read_recipe",
+    "stored_config",
     "train_recipe",
 ]

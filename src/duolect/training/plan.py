@@ -29,6 +29,7 @@ from duolect.training.cost import StepCost, step_cost
 from duolect.training.freezing import Stages
 from duolect.training.optimiser import parameter_groups
 from duolect.training.parts import filled_config, open_shards, units_of
+from duolect.training.stored import planned_units
 from duolect.training.task import LanguageTask, Recipe, UnitsFrom
 
 _LOOKED_AT = 2000  # utterances of a manifest that the averages are taken over
@@ -150,6 +151,9 @@ def _units(config: UnitsConfig | UnitsFrom, notes: list[str]) -> Any:
         try:
             return units_of(config)
         except (DuolectError, OSError):
+            planned = planned_units(config)
+            if planned is not None:
+                return _units(planned, notes)
             notes.append(f"{config.folder} is not there yet; {_LABELS['sentencepiece']} labels are assumed")
             return _Assumed(_LABELS["sentencepiece"])
     if config.kind == "sentencepiece":

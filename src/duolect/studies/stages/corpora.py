@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from duolect.configs import to_json
 from duolect.data import load_manifest, read_manifest, write_manifest
+from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
 from duolect.data.synthetic import SyntheticConfig, make_corpus
 from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
@@ -48,7 +50,8 @@ class SyntheticCorpus(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class GivenCorpus(Stage):
-    """Manifests of the user's, known by their contents: `parts` has the file of each of SPLITS, and text as "lm".
+    """Data of the user's, known by their contents: `parts` has a manifest for each of SPLITS, and text (or a manifest)
+    as "lm", without which language models learn the transcripts of the training set.
 
     `train` may be a folder of parquet shards. `hint`: the import that makes what is missing, for the error's text.
     `planned`: files may be missing, as the stage is part of a plan and will not be made.
@@ -67,17 +70,36 @@ class GivenCorpus(Stage):
     def _identity(self, part: str, path: Path) -> Any:
         return None if self.planned and not path.exists() else _identity(part, path, self.hint)
 
+    def file(self, part: str) -> str:
+        """The name of a part in the folder."""
+        path = self.parts.get(part, Path("lm.txt"))
+        if part in SPLITS and path.suffix != ".jsonl":
+            return f"{part}.parquet" if path.suffix == ".parquet" else part
+        return f"{part}.txt.gz" if path.suffix == ".gz" else f"{part}{path.suffix or '.txt'}"
+
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
-        """Write manifests with absolute paths, and links to all else."""
+        """Write manifests with absolute paths, texts, and links to all else."""
         for part, path in self.parts.items():
-            target = folder / (f"{part}.jsonl" if part in SPLITS and path.is_file() else f"{part}.txt")
-            if part in SPLITS and path.is_file():
+            target = folder / self.file(part)
+            if part in SPLITS and target.suffix == ".jsonl":
                 # Written anew, since its audio paths may be relative to where it is.
                 write_manifest(target, read_manifest(path))
                 continue
-            link = folder / part if path.is_dir() else target
-            link.unlink(missing_ok=True)
-            os.symlink(path.resolve(), link)
+            target.unlink(missing_ok=True)
+            os.symlink(path.resolve(), target)
+        if "lm" not in self.parts:
+            _write_texts(folder / self.file("lm"), self.parts["train"])
+        _write_texts(folder / "dev.txt", self.parts["dev"])
+
+
+def _write_texts(file: Path, source: Path) -> None:
+    found = (
+        Shards(list_shards([source]), ShardsConfig()).utterances(timed=False)
+        if is_shards(source)
+        else read_manifest(source)
+    )
+    with atomic_file(file) as handle:
+        handle.writelines(f"{' '.join(utterance.text.split())}\n" for utterance in found)
 
 
 def _identity(part: str, path: Path, hint: str) -> Any:
@@ -86,5 +108,12 @@ def _identity(part: str, path: Path, hint: str) -> Any:
         if files:
             return [[str(file.relative_to(path)), file.stat().st_size] for file in files]
     elif path.is_file():
-        return file_hash(path)
+        stat = path.stat()
+        return _content(path, stat.st_mtime_ns, stat.st_size)
     raise DuolectError(f"{path}: there is no such {part} data.{f' {hint}' if hint else ''}")
+
+
+@cache
+def _content(path: Path, changed: int, size: int) -> str:
+    """Hash of a file, which is read again only when it has changed: a study asks for the same keys many times."""
+    return file_hash(path)

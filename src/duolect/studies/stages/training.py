@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from rich.console import Console
@@ -51,7 +53,9 @@ class Training(Stage):
     def settings(self) -> Any:
         """The recipe, with names for the folders of its inputs."""
         # Where the inputs lie does not matter, only what they are, and that is in their keys.
-        return to_json(self.recipe({name: Path(f"<{name}>") for name in self.inputs}))
+        with TemporaryDirectory() as root:
+            recipe = to_json(self.recipe(outlines(self, Path(root))))
+            return _replaced(recipe, f"{root}{os.sep}", "")
 
     def recipe(self, inputs: Inputs) -> Recipe:
         """The recipe for inputs in these folders."""
@@ -69,6 +73,30 @@ class Training(Stage):
         done = subprocess.run([*launch, "-m", "duolect", "train", str(folder)], env={**os.environ}, check=False)
         if done.returncode:
             raise DuolectError(f"{self.name}: training on {count} processes ended with status {done.returncode}.")
+
+
+def outlines(stage: Training, root: Path) -> dict[str, Path]:
+    """Folders below `root` for the inputs of a training, none of which need be made: that of a training has its recipe.
+
+    A recipe that takes over the sizes of a model it starts from finds them there (`training.stored_config`).
+    """
+    found = {}
+    for name, used in stage.inputs.items():
+        found[name] = folder = root / f"<{name}>"
+        if isinstance(used, Training):
+            recipe = to_json(used.recipe(outlines(used, folder)))
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.json").write_text(json.dumps({"recipe": recipe}), encoding="utf-8")
+    return found
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    """JSON with `old` replaced in every text."""
+    if isinstance(value, dict):
+        return {name: _replaced(each, old, new) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, old, new) for each in value]
+    return value.replace(old, new) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
