@@ -317,7 +317,7 @@ def compare_panels(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
         both_N = (a_N2[:, 1] > 0) & (b_N2[:, 1] > 0)
         if both_N.any():
             blocks = [other.block_N[n] for n, kept in zip(rows_2, both_N, strict=True) if kept] if other.blocks else ()
-            pairs[name] = _paired(name, a_N2[both_N], b_N2[both_N], blocks, other.replicas, other.seed)
+            pairs[name] = _paired(name, a_N2[both_N], b_N2[both_N], blocks)
     return pairs
 
 
@@ -474,9 +474,7 @@ def _as_errors(counts_N2: np.ndarray, block_N: Sequence[str]) -> np.ndarray:
     return pooled_by_block(counts_N4, [block for block, kept in zip(block_N, kept_N, strict=True) if kept])
 
 
-def _paired(
-    name: str, a_N2: np.ndarray, b_N2: np.ndarray, blocks: Sequence[str], replicas: int, seed: int
-) -> PairedRate:
+def _paired(name: str, a_N2: np.ndarray, b_N2: np.ndarray, blocks: Sequence[str]) -> PairedRate:
     gain_N = b_N2[:, 0] - a_N2[:, 0]
     per_minute = name.removeprefix(NON_SPEECH) in PER_MINUTE
     gained, lost = int((gain_N > 0).sum()), int((gain_N < 0).sum())
@@ -486,7 +484,7 @@ def _paired(
     else:
         gains = np.stack([gain_N, *[np.zeros_like(gain_N)] * 3], axis=1)
         drawn = pooled_by_block(gains, blocks)[:, 0] if blocks else gain_N
-        p_value = randomisation_p_value(drawn, replicas=replicas, seed=seed)
+        p_value = randomisation_p_value(drawn)
     scale = _CENTISECONDS if per_minute else 1
     return PairedRate(
         name=name,

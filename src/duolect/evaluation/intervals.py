@@ -37,6 +37,7 @@ LEVEL = 0.95
 
 _CHUNK = 1 << 21  # drawn indices held at once: 16 MiB of packed counts
 _SHIFT = 32
+_MOST_PRODUCTS = 300_000_000
 
 
 @dataclass(frozen=True)
@@ -170,24 +171,50 @@ def paired_of_counts(
     )
 
 
-def randomisation_p_value(differences_N: np.ndarray, **_: int) -> float:
+def randomisation_p_value(differences_N: np.ndarray) -> float:
     """Exact two-sided matched-pairs randomisation test of "integer differences are as likely positive as negative".
 
     The total of all signed differences is Σ_v v (2 Bin(n_v, ½) − n_v) over the sizes v of a difference, of which there
-    are n_v; the distributions of these sums are convolved, without what lies beyond 20 standard deviations of each:
-    a p-value below 1e-80 is not resolved.
+    are n_v. Its distribution comes from convolving these, without what lies beyond 20 standard deviations of each (a
+    p-value below 1e-80 is not resolved); where sizes are many and large, from its characteristic function, the product
+    of cos(v t)^n_v (then one below 1e-12 is not).
     """
     sizes_V, counts_V = np.unique(np.abs(differences_N[differences_N != 0]).astype(np.int64), return_counts=True)
-    chances, middle = np.ones(1), 0  # the total is 2 (place − middle): totals lie 2 apart
+    seen, reach = abs(int(differences_N.sum())), int(sizes_V @ counts_V)
+    if reach * int(np.minimum(counts_V, 20 * np.sqrt(counts_V)).sum()) > _MOST_PRODUCTS:
+        share = _from_characteristic(sizes_V, counts_V, reach, seen)
+    else:
+        share = _from_convolution(sizes_V, counts_V, seen)
+    return min(1.0, max(share, 2.0 ** max(1 - int(counts_V.sum()), -1000)))
+
+
+def _from_convolution(sizes_V: np.ndarray, counts_V: np.ndarray, seen: int) -> float:
+    chances, middle = np.ones(1), 0  # the total is 2 (place − middle / 2): totals lie 2 apart
     for size, count in zip(sizes_V.tolist(), counts_V.tolist(), strict=True):
         heads, least = _fair_coins(count)
-        flips = np.zeros(size * (len(heads) - 1) + 1)
-        flips[::size] = heads
-        chances = np.convolve(chances, flips)
+        longer = np.zeros(len(chances) + size * (len(heads) - 1))
+        for number, chance in enumerate(heads):
+            longer[number * size : number * size + len(chances)] += chance * chances
+        chances = longer
         middle += size * (count - 2 * least)
     totals = 2 * np.arange(len(chances)) - middle
-    share = float(chances[np.abs(totals) >= abs(int(differences_N.sum()))].sum())
-    return min(1.0, max(share, 2.0 ** max(1 - int(counts_V.sum()), -1000)))
+    return float(chances[np.abs(totals) >= seen].sum())
+
+
+def _from_characteristic(sizes_V: np.ndarray, counts_V: np.ndarray, reach: int, seen: int) -> float:
+    length = reach + 1  # totals from −reach to reach, 2 apart
+    t_F = np.pi * np.arange(length // 2 + 1) / length
+    alive_F, values_F = np.arange(len(t_F)), np.ones(len(t_F))
+    for v in np.argsort(-counts_V * sizes_V**2):
+        values_F = values_F * np.cos(int(sizes_V[v]) * t_F[alive_F]) ** int(counts_V[v])
+        kept_F = np.abs(values_F) > 1e-18  # soon only a few are left
+        alive_F, values_F = alive_F[kept_F], values_F[kept_F]
+    whole_F = np.zeros(len(t_F), dtype=np.complex128)
+    # Shifted by `reach`, so that place k stands for the total 2 k − reach.
+    whole_F[alive_F] = values_F * np.exp(-1j * t_F[alive_F] * reach)
+    chances = np.fft.irfft(whole_F, n=length)
+    totals = 2 * np.arange(length) - reach
+    return float(chances[np.abs(totals) >= seen].clip(min=0).sum())
 
 
 def _fair_coins(count: int) -> tuple[np.ndarray, int]:
