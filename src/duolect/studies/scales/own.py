@@ -1,0 +1,221 @@
+"""Scales whose models are trained from scratch, on the synthetic corpus or on the user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from duolect.data.synthetic import Size, SpeakingConfig, synthetic_config
+from duolect.errors import ConfigError
+from duolect.studies.scales.base import Change, CTCUnits, LabelUnits, Scale
+from duolect.studies.scales.building import changed, corpus_file, training
+from duolect.studies.scales.changes import (
+    with_adapter_first,
+    with_ctc_units,
+    with_llm,
+    with_model,
+    with_prompts,
+    with_task,
+)
+from duolect.studies.stages import Needs, Stage
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.llms import LLM, GivenLLM, SampledText, SpokenText
+from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.training import Training
+from duolect.text import UnitsConfig
+from duolect.training import Recipe, UnitsFrom
+
+_PHONEMES = UnitsConfig(kind="phonemes", language="en-gb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """The recipes of a scale, which take the same arguments but for how many manifests they train on."""
+
+    acoustic: Callable[..., Recipe]
+    language: Callable[..., Recipe]
+    speech_llm: Callable[..., Recipe]
+    several: bool
+    """Whether `train` is a tuple of manifests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnScale(Scale):
+    """An acoustic model, a language model and a speech LLM of both, all from one corpus.
+
+    `size` (of the synthetic corpus) and the numbers of steps can be smaller, for tests.
+    """
+
+    recipes: ClassVar[Recipes]
+    networks: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """Size of LLM → the fields of its config that make it; none for the recipe's own."""
+    own_pieces: ClassVar[int]
+    """SentencePiece labels of an LLM that has labels of its own."""
+    prompts: ClassVar[Mapping[str, str]] = {
+        "none": "none",
+        "instruction": "<audio> transcribe speech to text",
+        "role-tagged": "user <audio> transcribe speech to text assistant",
+    }
+
+    size: Size
+    acoustic_steps: int
+    language_steps: int
+    speech_llm_steps: int
+    sampled: int
+    """Training sentences that are sampled from a pre-trained LLM and spoken."""
+    pretrained_steps: int
+    """Steps of the acoustic model and of each speech LLM on those."""
+    gpus: int = 0
+    """Of each training and recognition: 0 for the CPU."""
+
+    @cached_property
+    def corpus(self) -> Stage:
+        """The synthetic corpus, or the user's; the same for all seeds."""
+        if not self.data.keys() & {*SPLITS, "lm"}:
+            return SyntheticCorpus(name="synthetic corpus", config=synthetic_config(self.size))
+        parts = {part: self.given(part) for part in (*SPLITS, "lm") if part in SPLITS or part in self.data}
+        hint = "`duolect import` makes manifests of corpora."
+        return GivenCorpus(name="the user's corpus", parts=parts, hint=hint, planned=self.planned)
+
+    @property
+    def llm_corpus(self) -> Stage:
+        """Sentences of the user's LLM, spoken by the synthetic voices: its own domain. It takes the part llm."""
+        tiny = self.size == "tiny"
+        dev, test = (3, 4) if tiny else (120, 300)
+        text = SampledText(name="sentences of the LLM", llm=self.llm, train=self.sampled, dev=dev, test=test)
+        speaking = SpeakingConfig(babble_tracks=1, babble_seconds=2.0) if tiny else SpeakingConfig()
+        return SpokenText(name="spoken sentences of the LLM", text=text, speaking=speaking)
+
+    @property
+    def llm(self) -> Stage:
+        """The user's pre-trained LLM, the part llm."""
+        return GivenLLM(name="pre-trained LLM", source=self.given("llm"), planned=self.planned)
+
+    def acoustic(
+        self, seed: int, *, corpus: Stage | None = None, change: Change | None = None, **arguments: Any
+    ) -> Training:
+        """The acoustic model of the recipes."""
+        steps = self.acoustic_steps if corpus is None else self.pretrained_steps
+        settings: dict[str, Any] = {"steps": steps, "seed": seed, **arguments}
+        heard = corpus or self.corpus
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            return changed(change, self.recipes.acoustic(**self._speech(heard, inputs), **settings))
+
+        return training("acoustic", seed, arguments, build, {"corpus": heard}, self._needs)
+
+    def language(
+        self,
+        seed: int,
+        *,
+        units: LabelUnits | None = None,
+        size: str | None = None,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """The language model of the recipes."""
+        settings: dict[str, Any] = {"steps": self.language_steps, "seed": seed, **arguments}
+        own, network = self._units(units), self._network(size)
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            corpus = inputs["corpus"]
+            text: dict[str, Any] = {
+                "text": (corpus_file(self.corpus, corpus, "lm"),),
+                "dev": corpus / "dev.txt",
+                "units": inputs.get("acoustic", corpus),
+            }
+            recipe = self.recipes.language(**text, **settings)
+            if own is not None:
+                recipe = with_task(recipe, units=own)
+            return changed(change, with_llm(recipe, **network))
+
+        inputs: dict[str, Stage] = {"corpus": self.corpus}
+        if own is None:
+            inputs["acoustic"] = self.acoustic(seed)
+        said = {"units": units, "size": size, **arguments}
+        return training("language", seed, said, build, inputs, self._needs)
+
+    def speech_llm(
+        self,
+        seed: int,
+        *,
+        corpus: Stage | None = None,
+        units: LabelUnits | None = None,
+        ctc: CTCUnits = "llm",
+        size: str | None = None,
+        pretrained: bool | None = None,
+        prompts: Sequence[str] | None = None,
+        freeze_encoder: bool = False,
+        adapter_first: bool = False,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """The speech LLM of the recipes."""
+        if pretrained is not None and (units or size):
+            raise ConfigError(f"scale {self.name}: a pre-trained LLM has its own units and its own size.")
+        steps = self.speech_llm_steps if pretrained is None else self.pretrained_steps
+        settings: dict[str, Any] = {"steps": steps, "seed": seed, **arguments}
+        network, heard = self._network(size), corpus or self.corpus
+        written = tuple(self.prompts[name] for name in prompts or ())
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            llm: dict[str, Any] = (
+                {"language": inputs["language"]}
+                if pretrained is None
+                else {
+                    "llm": str(inputs["llm"] / LLM),
+                    "random_llm": not pretrained,
+                    "as_written": True,
+                }
+            )
+            speech = self._speech(heard, inputs)
+            recipe = self.recipes.speech_llm(**speech, acoustic=inputs["acoustic"], **llm, **settings)
+            recipe = with_model(with_llm(recipe, **network), freeze_encoder=freeze_encoder)
+            if written not in ((), ("none",)):  # no prompt at all is no prompts
+                recipe = with_prompts(recipe, written)
+            if ctc != "llm":
+                recipe = with_ctc_units(
+                    recipe, _PHONEMES if ctc == "phonemes" else UnitsFrom(folder=str(inputs["acoustic"]), ctc=True)
+                )
+            if adapter_first:
+                recipe = with_adapter_first(recipe, 0.1)
+            return changed(change, recipe)
+
+        inputs: dict[str, Stage] = {
+            "corpus": heard,
+            "acoustic": self.acoustic(seed, corpus=corpus),
+            **({"language": self.language(seed, units=units, size=size)} if pretrained is None else {"llm": self.llm}),
+        }
+        said = {"units": units, "size": size, "pretrained": pretrained, "prompts": prompts, **arguments}
+        said |= {"ctc": None if ctc == "llm" else ctc}
+        said |= {"freeze_encoder": freeze_encoder or None, "adapter_first": adapter_first or None}
+        return training("speech LLM", seed, said, build, inputs, self._needs)
+
+    def recognition(
+        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
+    ) -> Recognition:
+        """As for every scale, on the scale's GPU where it has one."""
+        return super().recognition(name, system, method, corpus=corpus, **{"gpus": self.gpus, **settings})
+
+    @property
+    def _needs(self) -> Needs:
+        return Needs(gpus=self.gpus)
+
+    def _speech(self, corpus: Stage, inputs: Mapping[str, Path]) -> dict[str, Any]:
+        train, dev = (corpus_file(corpus, inputs["corpus"], part) for part in ("train", "dev"))
+        return {"train": (train,) if self.recipes.several else train, "dev": dev}
+
+    def _units(self, units: LabelUnits | None) -> UnitsConfig | None:
+        """Those that a language model has besides the acoustic model's."""
+        if units == "llm":
+            return UnitsConfig(kind="sentencepiece", size=self.own_pieces)
+        return UnitsConfig(kind="characters") if units == "characters" else None
+
+    def _network(self, size: str | None) -> Mapping[str, Any]:
+        if size is not None and size not in self.networks:
+            known = ", ".join(self.networks)
+            raise ConfigError(f"scale {self.name}: there is no LLM of the size {size!r}; known are {known}.")
+        return {} if size is None else self.networks[size]
