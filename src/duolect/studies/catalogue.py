@@ -14,7 +14,16 @@ from typing import Any
 
 from duolect.configs import from_json
 from duolect.errors import ConfigError
+from duolect.studies.axes.downsampling import downsampling
+from duolect.studies.axes.finetuning import finetuning
 from duolect.studies.axes.interface import interface
+from duolect.studies.axes.joint_ctc import joint_ctc
+from duolect.studies.axes.length import length
+from duolect.studies.axes.llm_size import llm_size
+from duolect.studies.axes.optimisations import optimisations
+from duolect.studies.axes.pretraining import pretraining
+from duolect.studies.axes.prompts import prompts
+from duolect.studies.axes.units import units
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import Study
@@ -23,7 +32,16 @@ Axis = Callable[[Scale], Study]
 """A study at a scale. Raises DuolectError where the scale, or the data that it was given, do not suffice."""
 
 STUDIES: dict[str, Axis] = {
+    "units": units,
+    "finetuning": finetuning,
+    "llm-size": llm_size,
+    "pretraining": pretraining,
     "interface": interface,
+    "downsampling": downsampling,
+    "prompts": prompts,
+    "length": length,
+    "joint-ctc": joint_ctc,
+    "optimisations": optimisations,
 }
 """What can be asked: name → axis. `Study.name` is the same name."""
 
@@ -61,13 +79,18 @@ def build_scale(
     return from_json(kind, given, f"scale {scale}")
 
 
-def build_study(name: str, scale: Scale) -> Study:
-    """The study of that name. Raises ConfigError for a name that there is not, DuolectError where data lack."""
+def find_study(name: str) -> Axis:
+    """The axis of that name. Raises ConfigError where there is none."""
     if name not in STUDIES:
         near = get_close_matches(name, STUDIES, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"there is no study {name!r}.{meant} Known are {', '.join(STUDIES)}.")
-    return STUDIES[name](scale)
+    return STUDIES[name]
+
+
+def build_study(name: str, scale: Scale) -> Study:
+    """The study of that name. Raises ConfigError for a name that there is not, DuolectError where data lack."""
+    return find_study(name)(scale)
 
 
 def only(study: Study, entries: Sequence[str]) -> Study:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from duolect.errors import ConfigError
 from duolect.recipes.settings import SpeechFinetuning
 from duolect.studies.stages import Stage
+from duolect.studies.stages.llms import GivenLLM
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Combined, Training, Tuned
 from duolect.studies.study import ScaleName
@@ -25,6 +26,21 @@ Change = Callable[[Recipe], Recipe]
 
 LabelUnits = Literal["acoustic", "llm", "characters"]
 """Label units of an LLM: those of the acoustic model (SentencePiece), an LLM's own, which are more, or characters."""
+
+Adaptation = Literal["none", "new", "full", "frozen-embeddings", "lora"]
+"""How an LLM is made to know the transcripts: not at all, a language model of its own is trained on them alone ("new"),
+or the LLM is trained on them: all of it, all but its embeddings, or low-rank additions."""
+
+Architecture = Literal[
+    "cross-transformer",
+    "prepend-transformer",
+    "decoder-only",
+    "cross-conformer",
+    "prepend-conformer",
+    "decoder-only-large",
+]
+"""Those of arXiv 2501.02370: cross-attention to an encoder, its states before the labels, or no encoder but the
+convolutions, at the size of the Transformers or (large) of the Conformers."""
 
 CTCUnits = Literal["llm", "acoustic", "phonemes"]
 """Label units of a speech LLM's CTC heads: those of its LLM, those of the acoustic model, or phonemes."""
@@ -60,6 +76,11 @@ class Scale(ABC):
     @abstractmethod
     def corpus(self) -> Stage:
         """Where the folder with train, dev and test is made."""
+
+    @property
+    def llm(self) -> Stage:
+        """The pre-trained LLM: the user's, the part llm."""
+        return GivenLLM(name="pre-trained LLM", source=self.given("llm"), planned=self.planned)
 
     @property
     def llm_corpus(self) -> Stage:
@@ -117,6 +138,61 @@ class Scale(ABC):
         (`recipes.adapters`).
         """
 
+    def adapted(self, seed: int, how: Adaptation, *, units: LabelUnits = "acoustic") -> Stage:
+        """The scale's LLM as a language model of the transcripts, in the units of `acoustic(seed)` or its own ("llm").
+
+        Raises ConfigError where the scale has none such.
+        """
+        raise ConfigError(f"study: scale {self.name} has no LLM that is adapted to transcripts.")
+
+    def aed(
+        self,
+        seed: int,
+        architecture: Architecture,
+        *,
+        causal_prefix: bool | None = None,
+        compress: bool = False,
+        translate: bool = False,
+        from_scratch: bool = False,
+        languages: tuple[str, ...] = (),
+        corpus: Stage | None = None,
+    ) -> Training:
+        """A model of arXiv 2501.02370, trained from scratch on `translated`.
+
+        causal_prefix: let audio before the labels see only what is before it (by default where there is an encoder).
+        compress: CTC compression in the Conformer. translate: write translations; the model then starts from that of
+        the same architecture which transcribes, unless it is to be trained `from_scratch` (for as many steps as both).
+        languages: those to write, where they are several, each with a tag. corpus: another training set, such as
+        `distilled`. Raises ConfigError where the scale has no such models.
+        """
+        raise ConfigError(f"study: scale {self.name} has no models of arXiv 2501.02370.")
+
+    @property
+    def translated(self) -> Stage:
+        """The corpus of the studies of translation: English sound, transcripts and translations."""
+        return self.corpus
+
+    @property
+    def target_languages(self) -> tuple[str, ...]:
+        """The languages that it is translated into."""
+        return ("de",)
+
+    def distilled(self, *, only: bool = False) -> Stage:
+        """`translated` with German targets that a translation model wrote beside the original ones, or `only` those.
+
+        Raises ConfigError where the scale has no translation model.
+        """
+        raise ConfigError(f"study: scale {self.name} has no translation model.")
+
+    @property
+    def test_sets(self) -> TestSets:
+        """Test sets whose rates stand side by side: those of the part leaderboard, else parts of the corpus's own."""
+        if "leaderboard" not in self.data and "leaderboard" in self.parts and self.planned:
+            return TestSets(self._sets(self.given("leaderboard")), SET, "open-asr-2026-08")
+        if "leaderboard" in self.data:
+            return TestSets(self._sets(self.data["leaderboard"]), SET, "open-asr-2026-08")
+        return TestSets(self.corpus, "domain", "plain")
+
     def given(self, part: str) -> Path:
         """Where the user has that part. Raises ConfigError, which says what it is, where it was not given.
 
@@ -129,10 +205,17 @@ class Scale(ABC):
             raise ConfigError(f"study: --data {part}=PATH is missing at scale {self.name}; {part} is {about}.")
         return self.data[part]
 
-    def system(self, seed: int, *parts: str) -> Combined:
-        """The scale's own models put together: of "acoustic", "language", "speech_llm" those named."""
+    def system(self, seed: int, *parts: str, counted: bool = False) -> Combined:
+        """The scale's own models put together: of "acoustic", "language", "speech_llm" those named.
+
+        counted: with the priors that are counted in the training transcripts besides.
+        """
         made = {"acoustic": self.acoustic, "language": self.language, "speech_llm": self.speech_llm}
-        return Combined(name=f"{' + '.join(parts)}, seed {seed}", parts={name: made[name](seed) for name in parts})
+        return Combined(
+            name=f"{' + '.join(parts)}, seed {seed}",
+            parts={name: made[name](seed) for name in parts},
+            prior_text=self.corpus if counted else None,
+        )
 
     def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
         """A system with the scales of a method chosen on dev."""
