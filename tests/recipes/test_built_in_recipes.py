@@ -199,6 +199,17 @@ def test_the_small_language_model_starts_from_nothing_or_from_an_llm(qwen: str) 
         recipe(**TEXT, units=Path("am"), finetune="lora")
 
 
+def test_the_small_speech_llm_may_have_an_llm_that_is_given(trained: dict[str, Path]) -> None:
+    acoustic = trained["acoustic"]
+    task = find_recipe("small-speech-llm")(**DATA, acoustic=acoustic, llm="some/llm", random_llm=True).task
+    assert isinstance(task, SpeechLLMTask)
+    assert (task.model.llm.source, task.model.llm.pretrained, task.initialise_llm) == ("some/llm", False, None)
+    assert task.units == UnitsConfig(kind="huggingface", source="some/llm")
+    for wrong in ({}, {**trained, "llm": "some/llm"}, {**trained, "random_llm": True}):
+        with pytest.raises(ConfigError, match="small-speech-llm: "):
+            find_recipe("small-speech-llm")(**{**DATA, "acoustic": acoustic, **wrong})
+
+
 def test_the_small_speech_llm_takes_the_sizes_of_its_parts(trained: dict[str, Path]) -> None:
     recipe = find_recipe("small-speech-llm")(**DATA, **trained, finetune="lora")
     assert isinstance(recipe.task, SpeechLLMTask)

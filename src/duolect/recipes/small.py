@@ -170,7 +170,10 @@ def small_speech_llm(
     train: tuple[Path, ...],
     dev: Path,
     acoustic: Path,
-    language: Path,
+    language: Path | None = None,
+    llm: str | None = None,
+    random_llm: bool = False,
+    as_written: bool = False,
     finetune: SpeechFinetuning = "full",
     freeze_encoder: bool = False,
     adapter_steps: int = 0,
@@ -184,16 +187,19 @@ def small_speech_llm(
     max_seconds: float = 120.0,
     seed: int = 1,
 ) -> Recipe:
-    """A speech LLM from a trained acoustic model's encoder and a trained language model.
+    """A speech LLM from a trained acoustic model's encoder and a trained language model, or a pre-trained LLM.
 
-    Encoder, features and LLM are as in those two, whatever their sizes. The acoustic model's CTC heads are taken over
-    where they speak the same units.
+    Encoder, features and LLM are as in those, whatever their sizes. The acoustic model's CTC heads are taken over where
+    they speak the same units.
 
     Args:
         train: Manifests to train on.
         dev: Manifest to measure on; the best checkpoint on it is kept.
         acoustic: Run or system folder of the acoustic model.
         language: Run or system folder of the language model.
+        llm: Instead of that, folder or hub name of a Hugging Face causal LM, which keeps its own units.
+        random_llm: Random weights for LLM instead of the pre-trained ones, as a control.
+        as_written: Learn to write the transcripts with their case and punctuation, as a pre-trained LLM knows text.
         finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
             (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
         freeze_encoder: Leave the encoder as it is.
@@ -212,13 +218,22 @@ def small_speech_llm(
         max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
         seed: Of new weights, order and augmentation.
     """
+    if (language is None) == (llm is None):
+        raise ConfigError(
+            "small-speech-llm: name either --language, the run of a language model, or --llm, a pre-trained one."
+        )
+    if random_llm and llm is None:
+        raise ConfigError("small-speech-llm: --random-llm belongs to --llm, which is not given.")
     sound = stored_config(acoustic, "acoustic", AcousticConfig)
-    network = stored_config(language, "language", LanguageConfig)
     return Recipe(
         task=SpeechLLMTask(
             model=SpeechLLMConfig(
                 **FROM_UNITS,
-                llm=dataclasses.replace(network.llm, vocabulary=1),  # that of the units
+                llm=(
+                    LLMConfig(vocabulary=1, source=llm, pretrained=not random_llm)
+                    if language is None
+                    else dataclasses.replace(stored_config(language, "language", LanguageConfig).llm, vocabulary=1)
+                ),
                 features=sound.features,
                 encoder=sound.encoder,
                 compression=sound.compression,
@@ -230,15 +245,20 @@ def small_speech_llm(
                 freeze_encoder=freeze_encoder,
                 **finetuning(finetune),
             ),
-            units=UnitsFrom(folder=str(language), component="language"),
+            units=(
+                UnitsConfig(kind="huggingface", source=llm)
+                if language is None
+                else UnitsFrom(folder=str(language), component="language")
+            ),
             ctc_units=UnitsFrom(folder=str(acoustic), ctc=True) if ctc == "acoustic" else None,
             train=tuple(map(str, train)),
             dev=str(dev),
             prompts=tuple(map(find_prompt, prompts)),
             batches=batches(max_seconds),
+            normalise=not as_written,
             wave_augment=_WAVES,
             initialise_encoder=str(acoustic),
-            initialise_llm=str(language),
+            initialise_llm=None if language is None else str(language),
         ),
         **run(
             steps,
