@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Callable
 
 from duolect.errors import ConfigError
+from duolect.recipes.aed import demo_aed, small_aed
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
-from duolect.recipes.demo_aed import demo_aed
 from duolect.recipes.fbk import (
     cross_conformer,
     cross_transformer,
@@ -42,6 +42,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "small-acoustic": small_acoustic,
     "small-language": small_language,
     "small-speech-llm": small_speech_llm,
+    "small-aed": small_aed,
     "pretrained-acoustic": pretrained_acoustic,
     "pretrained-speech-llm": pretrained_speech_llm,
     "paper-librispeech-acoustic": librispeech_acoustic,
