@@ -39,4 +39,4 @@ def test_what_a_study_cannot_do_is_told(system: Path, corpus: Corpus, tmp_path: 
     given = ("--system", system, "--dev", corpus.dev, "--test", corpus.test, "--out", tmp_path / "study")
     assert "there is no variant 'ctc-gready'" in call("study", "search", *given, "--only", "ctc-gready").sentence()
     assert "there is no study 'serch'" in call("study", "serch").sentence()
-    assert "search" in call("study", "--help").out
+    assert "search" in call("study", "--list").out

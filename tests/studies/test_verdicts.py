@@ -5,8 +5,8 @@ import random
 import pytest
 
 from duolect.errors import ScoringError
-from duolect.evaluation import Blocks, HypothesisRow, Score, score_run
-from duolect.studies.verdicts import decide, mean_interval, mean_rate
+from duolect.evaluation import Blocks, HypothesisRow, Score, TranslationScore, score_run, score_translations
+from duolect.studies.verdicts import decide, difference, points, points_interval, pooled
 
 
 def score(rate: float, seed: int, utterances: int = 100, blocks: int = 0) -> Score:
@@ -24,15 +24,15 @@ def test_a_clear_difference_holds_one_way_and_does_not_the_other(blocks: int) ->
     good, bad = [score(0.1, s, blocks=blocks) for s in (1, 2)], [score(0.3, s, blocks=blocks) for s in (3, 4)]
     assert decide(good, bad).decision == "holds"
     assert decide(bad, good).decision == "does not hold"
-    assert decide(good[:1], bad[:1]).seeds == 1
+    assert decide(good[:1], bad[:1]).reason.endswith("one seed")
     assert "2 of 2 seeds agree" in decide(good, bad).reason
 
 
 def test_small_differences_and_seeds_at_odds_are_left_open() -> None:
     assert decide([score(0.2, 1)], [score(0.205, 2)]).decision == "not decidable here"
     apart = decide([score(0.1, 1), score(0.1, 2), score(0.35, 3)], [score(0.3, 4), score(0.3, 5), score(0.3, 6)])
-    assert apart.paired.significant
-    assert (apart.decision, apart.agreeing) == ("not decidable here", 2)
+    assert apart.difference.significant
+    assert (apart.decision, apart.difference.better, apart.difference.worse) == ("not decidable here", 2, 1)
 
 
 def test_alike_is_within_a_margin_and_needs_evidence() -> None:
@@ -43,20 +43,45 @@ def test_alike_is_within_a_margin_and_needs_evidence() -> None:
     for pair in ((same, far), (far, same)):
         assert decide([pair[0]], [pair[1]], margin=0.1).decision == "does not hold"
     verdict = decide([same], [near], margin=0.5)
-    assert verdict.margin == pytest.approx(0.5 * near.wer)
+    assert verdict.margin == pytest.approx(50 * near.wer)
     assert f"alike within {50 * near.wer:.2f}, one seed" in verdict.reason
 
 
 def test_means_are_over_the_words_of_all_seeds() -> None:
     scores = [score(0.1, 1), score(0.3, 2)]
-    assert mean_rate(scores) == pytest.approx((scores[0].wer + scores[1].wer) / 2)
-    interval = mean_interval(scores)
+    both = pooled(scores)
+    assert points(both) == pytest.approx((points(scores[0]) + points(scores[1])) / 2)
+    interval = points_interval(both)
     assert interval is not None
-    assert interval.low < mean_rate(scores) < interval.high
+    assert interval.low < points(both) < interval.high
+    assert pooled(scores[:1]) is scores[0]
+
+
+def translation(rate: float, seed: int) -> TranslationScore:
+    """Of one set of references, whatever rate and seed."""
+    references, heard = random.Random("references"), random.Random(seed)
+    rows = []
+    for n in range(60):
+        wanted = [references.choice("abcdefgh") for _ in range(8)]
+        written = [heard.choice("abcdefgh") if heard.random() < rate else word for word in wanted]
+        rows.append(HypothesisRow(id=f"u{n}", reference=" ".join(wanted), text=" ".join(written)))
+    return score_translations(rows, replicas=100)
+
+
+def test_translations_are_better_with_more_points() -> None:
+    good, bad = [translation(0.1, s) for s in (1, 2)], [translation(0.6, s) for s in (3, 4)]
+    assert decide(good, bad).decision == "holds"
+    assert decide(bad, good).decision == "does not hold"
+    found = difference(bad, good)
+    assert found.points < 0
+    assert (found.better, found.worse) == (0, 2)
+    assert points(pooled(good)) == pytest.approx((points(good[0]) + points(good[1])) / 2, abs=0.5)
+    with pytest.raises(ScoringError, match="cannot be compared"):
+        decide(good[:1], [score(0.1, 1)])
 
 
 def test_scores_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ScoringError, match="as many seeds"):
         decide([score(0.1, 1)], [])
     with pytest.raises(ScoringError, match="same utterances"):
-        mean_rate([score(0.1, 1), score(0.1, 2, utterances=99)])
+        pooled([score(0.1, 1), score(0.1, 2, utterances=99)])

@@ -1,152 +1,221 @@
-"""`duolect study`: one question of the papers, answered with the user's systems and data."""
+"""`duolect study`: the papers' questions, each answered by systems that are trained, recognised with and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from duolect.cli.arguments import command_line, console, parse, require_writable
+import tyro
+
+from duolect.cli.arguments import PathOption, command_line, console, parse, require_writable, say
+from duolect.cli.study_alone import ALONE
 from duolect.errors import ConfigError
 
+if TYPE_CHECKING:
+    from duolect.studies.engine import Asked
+    from duolect.studies.stages.launchers import Launcher
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """All ways to search with the same models: tuned on dev, scored on test, as one table with speed and effort.
-
-    Writes report.md and report.html; what stands from an earlier or interrupted call is used again.
-    """
-
-    system: Path
-    """System folder with the models."""
-    dev: Path
-    """The development set, on which scales are tuned."""
-    test: Path
-    """The test set, which is only scored."""
-    out: Path = Path("runs/search")
-    """Folder of tuning records, hypotheses and report."""
-    only: tuple[str, ...] = ()
-    """Names of the lines wanted (default: all that the system can run)."""
-    workers: int = 1
-    """Processes that tune side by side; each holds the models and uses one core."""
+_SLURM = "--slurm."
+_ANY_EXECUTOR = ("mem_gb", "cpus_per_task", "timeout_min", "stderr_to_stdout")  # submitit's names without a prefix
+UNFINISHED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Integration:
-    """Every way to put speech into an LLM: interfaces, adapters and fine-tuning, each trained, recognised and scored.
+class StudyCommand:
+    """Run studies: what they need and does not stand yet is made, then each has its table, figures and verdicts.
 
-    Takes corpus, acoustic model and language model from the demo's folder and makes what is missing there. Writes
-    report.md and report.html; what stands from an earlier or interrupted call is used again.
+    Writes OUT/SCALE/NAME/report.md, report.html, rows.jsonl and figures; what was trained and recognised is kept in
+    OUT/stages, is shared by all studies, and is made anew only where a setting changes. The same command goes on with
+    what was interrupted or has failed.
+
+    Exit status: 0 all is done · 1 a stage failed, the others were made · 2 the input is at fault · 3 time was up (see
+    --until) · 130 interrupted.
     """
 
-    out: Path = Path("runs/integration")
-    """Folder of trained speech LLMs, hypotheses and report."""
-    demo: Path = Path("runs/demo")
-    """Folder of `duolect demo`."""
-    steps: int = 500
-    """Optimiser steps of each speech LLM."""
-    only: tuple[str, ...] = ()
-    """Names of the variants wanted (default: all)."""
-    seed: int = 1
-    """Of everything that is random."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretraining:
-    """A pre-trained LLM against the same one with random weights, as the LLM of a speech LLM, all else equal.
-
-    Text is sampled from the LLM and spoken by synthetic voices, and on that an acoustic model and the speech LLMs are
-    trained. Writes report.md and report.html; what stands from an earlier or interrupted call is used again.
-    """
-
-    llm: str
-    """Folder or hub name of a causal LLM that writes English."""
-    out: Path = Path("runs/pretraining")
-    """Folder of text, corpus, trained models, hypotheses and report."""
-    train: int = 4000
-    """Sentences to train on."""
-    dev: int = 120
-    """Sentences to measure on while training."""
-    test: int = 300
-    """Sentences to recognise and score."""
-    acoustic_steps: int = 900
-    """Optimiser steps of the acoustic model."""
-    steps: int = 900
-    """Optimiser steps of each speech LLM."""
-    finetune: tuple[str, ...] = ("full",)
-    """What of the LLM is trained, a pair of lines for each: full, frozen, lora, …"""
-    seed: int = 1
-    """Of text, speech and acoustic model."""
-    seeds: tuple[int, ...] = (1,)
-    """Of the speech LLMs, all of which are trained with each."""
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME...")] = ()
+    """The studies; `duolect study --list` tells all, all runs them."""
+    scale: Literal["demo", "small", "paper"] = "demo"
+    """How large: minutes on two cores, hours on one GPU, or as published."""
+    out: Annotated[Path, tyro.conf.arg(metavar="OUT")] = Path("runs/studies")
+    """Folder of all that is made, and of the reports."""
+    seeds: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N,N...")] = ()
+    """Of the trainings; a study of a small effect trains with all of them (default: those of the scale)."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENTRY...")] = ()
+    """Rows of the table that are wanted (default: all)."""
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART=PATH...")] = ()
+    """Your data, and models, that the scale uses."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE...")] = ()
+    """Fields of the scale changed, such as acoustic_steps=200 at scale demo."""
+    jobs: int = 1
+    """Stages that are made at once; what is timed has the machine to itself."""
+    gpus: int = 0
+    """GPUs of this machine that jobs are spread over."""
+    until: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Begin nothing after this time, and let trainings keep a checkpoint and end."""
+    slurm: bool = False
+    """Make each stage as a job of SLURM; --slurm.partition NAME, --slurm.account NAME, --slurm.mem-gb N … are those of
+    its submission."""
+    dry_run: bool = False
+    """Print what would be made, with parameters, operations, hours and disk, and make nothing; data may be missing."""
+    remake: bool = False
+    """Make anew what was made by other code than today's, and all that is made from it."""
+    docs: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Also write DIR/NAME.md, the page of each study at all scales that stand in OUT, with its figures."""
+    list: bool = False
+    """Print every study with its question and what stands of it, and make nothing."""
+    report: PathOption = None
+    """Write the reports in this folder anew from what stands, and one page of all: report.html."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command: `duolect study NAME …`."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: duolect study NAME [arguments]; duolect study NAME --help tells the rest. NAME is one of:")
-        print("\n".join(f"  {name}" for name in _STUDIES))
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in _STUDIES:
-        raise ConfigError(f"there is no study {name!r}; known are {', '.join(_STUDIES)}.")
-    return _STUDIES[name](rest)
+    """Run the command; see `StudyCommand`."""
+    from duolect.studies.catalogue import STUDIES
 
+    if arguments and arguments[0] in ALONE and arguments[0] not in STUDIES:
+        return ALONE[arguments[0]](arguments[1:])
+    rest, slurm = _slurm_settings(arguments)
+    asked = parse("study", StudyCommand, rest)
+    if asked.list:
+        return _list(asked)
+    if asked.report is not None:
+        return _report(asked.report, asked.docs)
+    if not asked.names:
+        raise ConfigError("name a study; `duolect study --list` tells what there is.")
+    wanted = _asked(asked)
+    if asked.dry_run:
+        return _plan(wanted, asked.out)
+    require_writable(asked.out / "report.html")
+    from duolect.studies.engine import run_studies
 
-def _search(arguments: list[str]) -> int:
-    asked = parse("study search", Search, arguments)
-    require_writable(asked.out / "report.md")
-    from duolect.studies.search import run_search_study
-
-    run_search_study(
-        asked.system,
-        asked.dev,
-        asked.test,
+    ran = run_studies(
+        wanted,
         asked.out,
+        _launcher(asked, slurm),
+        console(),
+        seconds=asked.until,
+        remake=asked.remake,
+        command=command_line("study", arguments),
+    )
+    if asked.docs is not None:
+        _report(asked.out, asked.docs)
+    if ran.unfinished and not ran.failed:
+        say("duolect study: time is up; the same command goes on.")
+        return UNFINISHED
+    return 1 if ran.failed else 0
+
+
+def _asked(asked: StudyCommand) -> Asked:
+    from duolect.studies.catalogue import STUDIES
+    from duolect.studies.engine import Asked
+
+    return Asked(
+        names=tuple(STUDIES) if asked.names == ("all",) else asked.names,
+        scale=asked.scale,
+        seeds=_numbers(asked.seeds),
+        data={part: Path(path) for part, path in _pairs("--data", asked.data).items()},
+        settings={field: _value(text) for field, text in _pairs("--set", asked.set).items()},
         only=asked.only,
-        workers=asked.workers,
-        console=console(),
-        command=command_line("study search", arguments),
     )
+
+
+def _plan(wanted: Asked, out: Path) -> int:
+    from rich.console import Console
+
+    from duolect.reports.cells import draw_terminal
+    from duolect.studies.engine import STAGES, stages_in_order
+    from duolect.studies.plan import plan_columns, plan_stages, plan_summary
+    from duolect.studies.stages import Store
+
+    studies, faults = wanted.studies(planned=True)
+    for name, fault in faults.items():
+        say(f"study {name}: {fault}")
+    if not studies:
+        return 2
+    scale = wanted.build(planned=True)
+    planned = plan_stages(stages_in_order(studies), Store(out / STAGES), sustained=scale.sustained)
+    title = f"{', '.join(study.name for study in studies)} at scale {scale.name}, in order"
+    printed = Console()
+    width = printed.width if printed.is_terminal else 160
+    Console(width=width).print(draw_terminal(title, plan_columns(planned), plan_summary(planned), width))
+    return 1 if faults else 0
+
+
+def _list(asked: StudyCommand) -> int:
+    from duolect.studies.listing import listing
+
+    wanted = _asked(asked)
+    for line in listing(wanted, asked.out):
+        print(line)
+    print("\n".join(f"{name}\n  has arguments of its own: duolect study {name} --help" for name in _alone()))
     return 0
 
 
-def _integration(arguments: list[str]) -> int:
-    asked = parse("study integration", Integration, arguments)
-    require_writable(asked.out / "report.md")
-    from duolect.studies.integration import run_integration_study
+def _alone() -> Sequence[str]:
+    from duolect.studies.catalogue import STUDIES
 
-    run_integration_study(
-        asked.out,
-        demo=asked.demo,
-        only=asked.only,
-        steps=asked.steps,
-        seed=asked.seed,
-        console=console(),
-        command=command_line("study integration", arguments),
-    )
+    return [name for name in ALONE if name not in STUDIES]
+
+
+def _report(out: Path, docs: Path | None) -> int:
+    from duolect.studies.report import report_all
+
+    for path in report_all(out, docs=docs, console=console()):
+        print(path)
     return 0
 
 
-def _pretraining(arguments: list[str]) -> int:
-    asked = parse("study pretraining", Pretraining, arguments)
-    require_writable(asked.out / "report.md")
-    from duolect.configs import from_json, to_json
-    from duolect.studies.pretraining import PretrainingConfig, run_pretraining_study
+def _launcher(asked: StudyCommand, slurm: dict[str, Any]) -> Launcher:
+    from duolect.studies.stages.launchers import Local, Slurm
 
-    settings = {name: value for name, value in to_json(asked).items() if name not in ("llm", "out")}
-    run_pretraining_study(
-        asked.llm,
-        asked.out,
-        config=from_json(PretrainingConfig, settings, "study pretraining"),
-        console=console(),
-        command=command_line("study pretraining", arguments),
-    )
-    return 0
+    if asked.slurm:
+        return Slurm(places=max(asked.jobs, 1) if asked.jobs > 1 else 16, settings=slurm)
+    if slurm:
+        raise ConfigError("--slurm.…: belongs to --slurm, which is not given.")
+    return Local(places=asked.jobs, gpus=asked.gpus)
 
 
-_STUDIES: dict[str, Callable[[list[str]], int]] = {
-    "search": _search,
-    "integration": _integration,
-    "pretraining": _pretraining,
-}
+def _slurm_settings(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The arguments without `--slurm.NAME VALUE`, and these as parameters of submitit's executor."""
+    rest: list[str] = []
+    found: dict[str, Any] = {}
+    tokens = iter(arguments)
+    for token in tokens:
+        if not token.startswith(_SLURM):
+            rest.append(token)
+            continue
+        name, equals, value = token.removeprefix(_SLURM).partition("=")
+        values = [value] if equals else list(itertools.islice(tokens, 1))
+        if not name or not values:
+            raise ConfigError(f"{token}: a value is missing; an example is --slurm.partition gpu.")
+        name = name.replace("-", "_").removeprefix("slurm_")
+        found[name if name in _ANY_EXECUTOR else f"slurm_{name}"] = _value(values[0])
+    return rest, found
+
+
+def _numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for text in texts for number in text.split(",") if number)
+    except ValueError as error:
+        raise ConfigError(f"--seeds: expected whole numbers as in 1,2,3, not {' '.join(texts)!r}.") from error
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise ConfigError(f"{option}: expected NAME=VALUE, not {text!r}.")
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _value(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

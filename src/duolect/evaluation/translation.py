@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -178,6 +178,23 @@ def compare_translations(
     return found
 
 
+def pooled_translations(scores: Sequence[TranslationScore]) -> TranslationScore:
+    """Several runs of the same utterances, such as those of several seeds, as one: each utterance has the summed counts
+    of all. Raises ScoringError for other utterances or references."""
+    first = scores[0]
+    if any(score.references != first.references for score in scores):
+        raise ScoringError("scores of several runs must be of the same utterances and references to be pooled.")
+    if len(scores) == 1:
+        return first
+    metrics = {}
+    for name, one in first.metrics.items():
+        counts_NS = np.sum([score.metrics[name].counts_NS for score in scores], axis=0)
+        metrics[name] = _of_counts(
+            _metric(name, first.target_lang), one.signature, counts_NS, first.replicas, first.seed
+        )
+    return replace(first, metrics=metrics, skipped=sum(score.skipped for score in scores))
+
+
 def _metric(name: TranslationMetric, language: str | None) -> Any:
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
@@ -196,16 +213,16 @@ def _metric(name: TranslationMetric, language: str | None) -> Any:
 
 def _scored(metric: Any, written: list[str], wanted: list[str], replicas: int, seed: int) -> MetricScore:
     counts_NS = np.array(metric._extract_corpus_statistics(written, [wanted]), dtype=np.int64)
+    return _of_counts(metric, str(metric.get_signature()), counts_NS, replicas, seed)
+
+
+def _of_counts(metric: Any, signature: str, counts_NS: np.ndarray, replicas: int, seed: int) -> MetricScore:
     score = _scorer(metric)
-    found = MetricScore(
-        value=score(counts_NS.sum(axis=0)), interval=None, signature=str(metric.get_signature()), counts_NS=counts_NS
-    )
-    if len(written) < 2:
+    found = MetricScore(value=score(counts_NS.sum(axis=0)), interval=None, signature=signature, counts_NS=counts_NS)
+    if len(counts_NS) < 2:
         return found
     values_R = np.array([score(sums[0]) for sums in _drawn((found,), replicas, seed)])
-    return MetricScore(
-        value=found.value, interval=_percentiles(values_R), signature=found.signature, counts_NS=counts_NS
-    )
+    return replace(found, interval=_percentiles(values_R))
 
 
 def _scorer(metric: Any) -> Callable[[np.ndarray], float]:

@@ -31,8 +31,8 @@ _MARKER = 8.0
 _MARKERS = (6.0, 17.0)  # diameters, where the area stands for memory
 
 
-def speed_svg(comparison: Comparison, form: Form = "wide") -> str | None:
-    """WER with 95 % intervals against RTFx as SVG; None when no system was timed."""
+def speed_svg(comparison: Comparison, form: Form = "wide", name: str = "speed") -> str | None:
+    """WER with 95 % intervals against RTFx as SVG; None when no system was timed. `name`: of its ids in the page."""
     systems = _timed(comparison)
     if not systems:
         return None
@@ -44,7 +44,7 @@ def speed_svg(comparison: Comparison, form: Form = "wide") -> str | None:
             + (f", {memory_text(s.peak_memory)}" if known else "")
             for s in sorted(systems, key=lambda s: s.score.wer)
         )
-        return to_svg(figure, f"speed-{form}", "Word error rate against speed", said)
+        return to_svg(figure, f"{name}-{form}", "Word error rate against speed", said)
 
 
 def speed_caption(comparison: Comparison) -> str:

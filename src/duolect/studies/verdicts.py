@@ -7,6 +7,7 @@ nothing of how much another training would change.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,70 +15,162 @@ from typing import Literal
 import numpy as np
 
 from duolect.errors import ScoringError
-from duolect.evaluation import Interval, Score
-from duolect.evaluation.intervals import Paired, paired_of_counts, pooled_by_block, replicas_of_counts
+from duolect.evaluation import (
+    Interval,
+    Paired,
+    PairedTranslation,
+    Score,
+    TranslationScore,
+    compare_scores,
+    compare_translations,
+)
+from duolect.evaluation.intervals import pooled_by_block, replicas_of_counts
+from duolect.evaluation.translation import pooled_translations
+from duolect.evaluation.words import WordErrors
 
 Decision = Literal["holds", "does not hold", "not decidable here"]
+Scored = Score | TranslationScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One system against another, in points of WER or BLEU, over all seeds that both have."""
+
+    points: float
+    interval: Interval | None
+    """95 % bootstrap, in points."""
+    p_value: float
+    lower_is_better: bool
+    by_seed: tuple[float, ...]
+    """The difference with each seed."""
+
+    @property
+    def significant(self) -> bool:
+        """p < 0.05, two-sided, not corrected for the number of systems compared."""
+        return self.p_value < 0.05
+
+    @property
+    def better(self) -> int:
+        """Seeds with which the first of the two systems is better."""
+        return sum((each < 0) == self.lower_is_better and each != 0 for each in self.by_seed)
+
+    @property
+    def worse(self) -> int:
+        """Seeds with which it is worse."""
+        return sum((each > 0) == self.lower_is_better and each != 0 for each in self.by_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`paired` compares the system that is said to be better with the other: a negative difference agrees."""
+    """`difference`: of the system that is said to be better against the other."""
 
     decision: Decision
-    paired: Paired
-    seeds: int
-    agreeing: int
-    """Seeds with which the difference has the sign that was published."""
+    difference: Difference
     margin: float | None = None
-    """The largest difference that counts as none, where they are said to be alike."""
+    """The largest difference that counts as none, in points, where the two are said to be alike."""
 
     @property
     def reason(self) -> str:
         """In words, with the figures."""
-        found = self.paired
-        bounds = found.interval
-        within = f" [{100 * bounds.low:+.2f}, {100 * bounds.high:+.2f}]" if bounds is not None else ""
-        said = f"difference {100 * found.difference:+.2f} points{within}"
+        found, count = self.difference, len(self.difference.by_seed)
+        within = f" [{found.interval.low:+.2f}, {found.interval.high:+.2f}]" if found.interval is not None else ""
+        said = f"difference {found.points:+.2f} points{within}"
         if self.margin is not None:
-            seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
-            return f"{said}, alike within {100 * self.margin:.2f}, {seeds}"
-        of_seeds = f", {self.agreeing} of {self.seeds} seeds agree" if self.seeds > 1 else ", one seed"
+            return f"{said}, alike within {self.margin:.2f}, {f'{count} seeds' if count > 1 else 'one seed'}"
+        of_seeds = f", {found.better} of {count} seeds agree" if count > 1 else ", one seed"
         return f"{said}, p = {found.p_value:.2g}{of_seeds}"
 
 
-def mean_rate(scores: Sequence[Score]) -> float:
-    """The word error rate over all seeds: errors of all over reference words of all."""
-    return _pooled(scores).sum(axis=0)[:3].sum() / _pooled(scores)[:, 3].sum()
+def points(score: Scored) -> float:
+    """The study's figure: WER in per cent, or BLEU."""
+    return 100 * score.wer if isinstance(score, Score) else score.metrics["bleu"].value
 
 
-def mean_interval(scores: Sequence[Score]) -> Interval | None:
-    """95 % bootstrap interval of `mean_rate` over utterances, or blocks of them; the seeds are taken as given."""
-    counts_K4 = _parts(scores)
-    return replicas_of_counts(counts_K4).interval if len(counts_K4) > 1 else None
+def points_interval(score: Scored) -> Interval | None:
+    """The 95 % interval of `points`."""
+    if isinstance(score, TranslationScore):
+        return score.metrics["bleu"].interval
+    return None if score.interval is None else Interval(100 * score.interval.low, 100 * score.interval.high)
 
 
-def decide(better: Sequence[Score], worse: Sequence[Score], margin: float | None = None) -> Verdict:
-    """Whether the system with the scores `better`, one of each seed, is better than the one with `worse`.
+def pooled(scores: Sequence[Scored]) -> Scored:
+    """The runs of several seeds as one: their errors (n-gram counts) summed for each utterance, so that its rate is
+    the mean over seeds; the interval is over utterances, or blocks of them, and takes the seeds as given.
 
-    With a `margin` (a share of the rate of `worse`): whether they are alike. That holds where the 95 % interval of the
-    difference lies within the margin, and does not where it lies outside; the seeds need not agree then.
+    Raises ScoringError where they are not of the same utterances, scored in the same way.
+    """
+    words = [score for score in scores if isinstance(score, Score)]
+    if not words:
+        return pooled_translations([score for score in scores if isinstance(score, TranslationScore)])
+    first = words[0]
+    for score in scores:
+        alike = isinstance(score, Score) and (score.ids, score.block_N, score.normaliser, score.aligner) == (
+            first.ids,
+            first.block_N,
+            first.normaliser,
+            first.aligner,
+        )
+        if not alike:
+            raise ScoringError("scores of several seeds must be of the same utterances, blocks and normaliser.")
+    if len(words) == 1:
+        return first
+    counts_N4 = np.sum([score.counts_N4 for score in words], axis=0)
+    parts = pooled_by_block(counts_N4, first.block_N) if first.blocks else counts_N4
+    drawn = replicas_of_counts(parts, replicas=first.replicas, seed=first.seed)
+    return dataclasses.replace(
+        first,
+        errors=WordErrors.pooled(counts_N4),
+        interval=drawn.interval if len(parts) > 1 else None,
+        empty_reference_words=sum(score.empty_reference_words for score in words),
+        skipped=sum(score.skipped for score in words),
+        counts_N4=counts_N4,
+        texts_N=(),
+        drawn=drawn,
+    )
+
+
+def difference(system: Sequence[Scored], other: Sequence[Scored]) -> Difference:
+    """A system against another, given the scores of both with the same seeds.
+
     Raises ScoringError where they were not scored on the same utterances in the same way.
     """
-    if len(better) != len(worse) or not better:
-        raise ScoringError(f"a finding needs as many seeds on both sides, not {len(better)} and {len(worse)}.")
-    paired = paired_of_counts(_parts(worse), _parts(better))
-    agreeing = sum(b.wer < w.wer for b, w in zip(better, worse, strict=True))
-    against = sum(b.wer > w.wer for b, w in zip(better, worse, strict=True))
+    if len(system) != len(other) or not system:
+        raise ScoringError(f"a finding needs as many seeds on both sides, not {len(system)} and {len(other)}.")
+    mine, theirs = pooled(system), pooled(other)
+    if isinstance(mine, Score) and isinstance(theirs, Score):
+        found: Paired | PairedTranslation = compare_scores(theirs, mine)
+        factor = 100.0
+    elif isinstance(mine, TranslationScore) and isinstance(theirs, TranslationScore):
+        found, factor = compare_translations(theirs, mine)["bleu"], 1.0
+    else:
+        raise ScoringError("word error rates and BLEU cannot be compared.")
+    bounds = found.interval
+    return Difference(
+        points=factor * found.difference,
+        interval=None if bounds is None else Interval(factor * bounds.low, factor * bounds.high),
+        p_value=found.p_value,
+        lower_is_better=isinstance(mine, Score),
+        by_seed=tuple(points(a) - points(b) for a, b in zip(system, other, strict=True)),
+    )
+
+
+def decide(better: Sequence[Scored], worse: Sequence[Scored], margin: float | None = None) -> Verdict:
+    """Whether the system with the scores `better`, one of each seed, is better than the one with `worse`.
+
+    With a `margin` (a share of the figure of `worse`): whether they are alike. That holds where the 95 % interval of
+    the difference lies within the margin, and does not where it lies outside; the seeds need not agree then.
+    Raises ScoringError where they were not scored on the same utterances in the same way.
+    """
+    found = difference(better, worse)
     decision: Decision = "not decidable here"
     if margin is not None:
-        margin *= mean_rate(worse)
-        decision = _alike(paired.interval, margin)
-    elif paired.significant and agreeing == len(better):
+        margin *= points(pooled(worse))
+        decision = _alike(found.interval, margin)
+    elif found.significant and found.better == len(better):
         decision = "holds"
-    elif paired.significant and against == len(better):
+    elif found.significant and found.worse == len(better):
         decision = "does not hold"
-    return Verdict(decision=decision, paired=paired, seeds=len(better), agreeing=agreeing, margin=margin)
+    return Verdict(decision=decision, difference=found, margin=margin)
 
 
 def _alike(interval: Interval | None, margin: float) -> Decision:
@@ -86,16 +179,3 @@ def _alike(interval: Interval | None, margin: float) -> Decision:
     if max(-interval.low, interval.high) <= margin:
         return "holds"
     return "does not hold" if max(interval.low, -interval.high) > margin else "not decidable here"
-
-
-def _pooled(scores: Sequence[Score]) -> np.ndarray:
-    first = scores[0]
-    for score in scores[1:]:
-        if (score.ids, score.block_N, score.normaliser) != (first.ids, first.block_N, first.normaliser):
-            raise ScoringError("scores of several seeds must be of the same utterances, blocks and normaliser.")
-    return np.sum([score.counts_N4 for score in scores], axis=0)
-
-
-def _parts(scores: Sequence[Score]) -> np.ndarray:
-    counts_N4 = _pooled(scores)
-    return pooled_by_block(counts_N4, scores[0].block_N) if scores[0].blocks else counts_N4

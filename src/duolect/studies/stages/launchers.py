@@ -27,8 +27,10 @@ class Call:
 class Job(Protocol):
     """A stage being made."""
 
-    log: Path
-    """What it says meanwhile."""
+    @property
+    def log(self) -> Path:
+        """What it says meanwhile."""
+        ...
 
     def failed(self) -> bool | None:
         """None while it goes on; then whether it failed."""
@@ -42,8 +44,11 @@ class Job(Protocol):
 class Launcher(Protocol):
     """Starts jobs. `places`: how many at once, and `alone` whether timed stages must be the only ones."""
 
-    places: int
-    alone: bool
+    @property
+    def places(self) -> int: ...
+
+    @property
+    def alone(self) -> bool: ...
 
     def start(self, call: Call, stage: Stage, place: int) -> Job:
         """Start making `stage`, in the place of that number."""

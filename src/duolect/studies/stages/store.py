@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import platform
+import shutil
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -25,6 +26,8 @@ from duolect.studies.stages.base import Stage
 from duolect.studies.stages.code import code_fingerprint
 
 RECORD = "stage.json"
+State = Literal["missing", "stands", "of other code", "of older inputs"]
+"""Of a stage: what is of other code than today's, or of older inputs than those that stand now, is used as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +69,31 @@ class Store:
                 f"{path}: is not the record of a stage; remove {path.parent} to make it anew."
             ) from error
 
-    def outdated(self, stage: Stage) -> bool:
-        """Whether a finished stage was made by other code than that of today."""
+    def state(self, stage: Stage) -> State:
+        """Whether its outcome stands, and is what would be made today."""
         made = self.made(stage)
-        return made is not None and made.code != code_fingerprint(stage.rooms)
+        if made is None:
+            return "missing"
+        if made.code != code_fingerprint(stage.rooms):
+            return "of other code"
+        inputs = [self.made(used) for used in stage.uses().values()]
+        return "of older inputs" if any(i is not None and i.date > made.date for i in inputs) else "stands"
+
+    def discard(self, stages: Iterable[Stage], console: Console) -> list[Stage]:
+        """Remove outcomes of other code or older inputs, and all made from these, so that they are made anew.
+
+        `stages`: each after those that it uses. Returns those that were removed.
+        """
+        gone: dict[str, Stage] = {}
+        for stage in stages:
+            with self._held(stage, console):  # another process may have made it anew meanwhile
+                old = self.state(stage) in ("of other code", "of older inputs")
+                if old or (self.made(stage) is not None and any(u.key in gone for u in stage.uses().values())):
+                    gone[stage.key] = stage
+                    (self.folder(stage) / RECORD).unlink()  # first, as what has no record does not stand
+                    shutil.rmtree(self.folder(stage))
+                    self._beside(stage, "json").unlink(missing_ok=True)
+        return list(gone.values())
 
     def make(self, stage: Stage, console: Console) -> Path:
         """The folder of the stage's outcome, which is made, or gone on with, unless it stands.

@@ -1,0 +1,163 @@
+"""Run studies: make what is missing of their stages, then write what was found.
+
+OUT/stages/<kind>/<key>/   what was made, shared by all studies and scales
+OUT/<scale>/<study>/       report.md, report.html, figures, rows.jsonl, and study.json: what was asked
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from duolect.configs import to_json
+from duolect.errors import ConfigError, DuolectError
+from duolect.storage import write_json
+from duolect.studies.catalogue import build_scale, build_study, find_study, only
+from duolect.studies.scales.base import Scale
+from duolect.studies.stages import Stage, Store, in_order
+from duolect.studies.stages.launchers import Call, Launcher
+from duolect.studies.stages.runner import Outcome, run_stages
+from duolect.studies.study import Study
+
+STAGES = "stages"
+ASKED = "study.json"
+_SOURCE = "duolect.studies.catalogue:stages_of"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which studies, and how: at a scale, with seeds (the scale's own where there are none), the user's data (part →
+    path), fields of the scale changed by `settings`, and of the entries `only` those named (all where none is)."""
+
+    names: tuple[str, ...]
+    scale: str = "demo"
+    seeds: tuple[int, ...] = ()
+    data: Mapping[str, Path] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+
+    def build(self, *, planned: bool = False) -> Scale:
+        """The scale."""
+        return build_scale(self.scale, seeds=self.seeds, data=self.data, settings=self.settings, planned=planned)
+
+    def studies(self, *, planned: bool = False) -> tuple[list[Study], dict[str, str]]:
+        """The studies that can be run, and of the others name → why not, such as data that lack.
+
+        Raises ConfigError for a name that there is not, and where `only` names no entry of any study.
+        """
+        scale = self.build(planned=planned)
+        found: list[Study] = []
+        faults: dict[str, str] = {}
+        for name in dict.fromkeys(self.names):
+            find_study(name)
+            try:
+                study = build_study(name, scale)
+                in_order(study.stages)  # keys are hashes of data, which may lack
+                found.append(study)
+            except DuolectError as error:
+                faults[name] = str(error)
+        return _chosen(found, self.only), faults
+
+    def call(self, root: Path, names: Sequence[str]) -> Call:
+        """How a worker finds the stages of these studies again."""
+        data = {part: str(path) for part, path in self.data.items()}
+        given = {"seeds": list(self.seeds), "data": data, "settings": dict(self.settings)}
+        return Call(root / STAGES, _SOURCE, json.dumps({"names": list(names), "scale": self.scale, **given}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What became of a call: the studies, their stages (key → outcome), and name → why a study could not be run."""
+
+    studies: Sequence[Study]
+    outcomes: Mapping[str, Outcome]
+    faults: Mapping[str, str]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a study could not be run or a stage failed."""
+        return bool(self.faults) or any(o.state in ("failed", "held up") for o in self.outcomes.values())
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether time was up before all was begun."""
+        return any(outcome.state == "not begun" for outcome in self.outcomes.values())
+
+
+def run_studies(
+    asked: Asked,
+    out: Path,
+    launcher: Launcher,
+    console: Console,
+    *,
+    seconds: float | None = None,
+    remake: bool = False,
+    command: str = "",
+) -> Ran:
+    """Make what is missing and write the reports, also where stages failed: they show what there is.
+
+    seconds: begin nothing after that time. remake: make anew what was made by other code. Raises ConfigError for names
+    that there are not, and where none of the studies can be run.
+    """
+    from duolect.studies.report import write_report
+
+    studies, faults = asked.studies()
+    for name, fault in faults.items():
+        console.print(f"study {name}: {fault}", highlight=False, markup=False, style="red")
+    if not studies:
+        raise ConfigError(next(iter(faults.values())) if len(faults) == 1 else "none of these studies can be run.")
+    stages = stages_in_order(studies)
+    call, store = asked.call(out, [study.name for study in studies]), Store(out / STAGES)
+    if remake:
+        for stage in store.discard(stages, console):
+            console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)
+    with _terminated_as_interrupted():
+        outcomes = run_stages(stages, call, launcher, console, seconds=seconds)
+    for study in studies:
+        folder = out / asked.scale / study.name
+        write_json(folder / ASKED, to_json(dataclasses.replace(asked, names=(study.name,))) | {"command": command})
+        write_report(study, store, folder, console, command=command)
+    return Ran(studies=studies, outcomes=outcomes, faults=faults)
+
+
+def stages_in_order(studies: Sequence[Study]) -> list[Stage]:
+    """All stages of the studies and what they use, each once and after those that it uses."""
+    return in_order(stage for study in studies for stage in study.stages)
+
+
+def _chosen(studies: Sequence[Study], entries: Sequence[str]) -> list[Study]:
+    """With the entries that are named alone; a study that has none of them is left out, if another has."""
+    if not entries:
+        return list(studies)
+    named = {study.name: [e for e in entries if e in [each.name for each in study.entries]] for study in studies}
+    for entry in entries:
+        if not any(entry in of_study for of_study in named.values()):
+            only(studies[0], [entry])  # says what there is
+            raise AssertionError
+    return [only(study, named[study.name]) for study in studies if named[study.name]]
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Generator[None]:
+    """SIGTERM, which batch systems send, ends the workers as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

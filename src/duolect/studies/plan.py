@@ -1,0 +1,151 @@
+"""What a call would do: stages in order, what stands of them, and what the trainings among them cost.
+
+The figures of a training are those of `duolect train --dry-run`: counted on shapes, so that neither data nor starting
+points need exist.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from duolect.errors import DuolectError
+from duolect.reports.cells import DASH, Column, plain_column
+from duolect.studies.stages import Stage, Store
+from duolect.studies.stages.store import State
+from duolect.studies.stages.training import Training
+from duolect.training import Plan, plan_training
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    """A stage, what stands of it, and for a training its figures; `note`: why there are none."""
+
+    stage: Stage
+    state: State
+    plan: Plan | None = None
+    hours: float | None = None
+    """Of the machine that it needs, where that can be told."""
+    disk: float = 0.0
+    """Bytes: weights and checkpoints of a training."""
+    note: str = ""
+
+    @property
+    def operations(self) -> float | None:
+        """Floating-point operations of a training."""
+        known = self.plan is not None and self.plan.cost is not None
+        return self.plan.cost.flops * self.plan.steps if known else None
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours of all its GPUs; None where it has none, or its hours are not known."""
+        return self.hours * self.stage.needs.gpus if self.hours is not None and self.stage.needs.gpus else None
+
+
+def plan_stages(stages: Sequence[Stage], store: Store, *, sustained: float | None = None) -> list[PlannedStage]:
+    """The plan of stages, given in order. `sustained`: operations per second that one device does in training."""
+    seen: dict[str, Plan | str] = {}
+    return [_planned(stage, store, sustained, seen) for stage in stages]
+
+
+def _planned(stage: Stage, store: Store, sustained: float | None, seen: dict[str, Plan | str]) -> PlannedStage:
+    state, hours = store.state(stage), stage.needs.hours
+    if not isinstance(stage, Training):
+        return PlannedStage(stage=stage, state=state, hours=hours)
+    # Inputs that are not there yet have their names as places, as the notes will say.
+    inputs = {
+        name: store.folder(used) if store.made(used) is not None else Path(f"<{name}>")
+        for name, used in stage.inputs.items()
+    }
+    recipe = stage.recipe(inputs)
+    found = _figures(stage, inputs, seen)
+    if isinstance(found, str):
+        return PlannedStage(stage=stage, state=state, hours=hours, note=found)
+    if hours is None and sustained is not None and found.cost is not None:
+        hours = found.cost.flops * found.steps / sustained / 3600 / max(1, stage.needs.gpus)
+    disk = found.weights + (recipe.loop.keep + 1) * found.checkpoint
+    return PlannedStage(stage=stage, state=state, plan=found, hours=hours, disk=disk)
+
+
+def _figures(stage: Training, inputs: dict[str, Path], seen: dict[str, Plan | str]) -> Plan | str:
+    """The plan of its recipe; trainings that differ in their seed alone have the same."""
+    settings = stage.settings()
+    settings["loop"].pop("seed", None)
+    key = json.dumps([settings, {name: str(path) for name, path in inputs.items()}], sort_keys=True)
+    if key not in seen:
+        try:
+            seen[key] = plan_training(stage.recipe(inputs))
+        except DuolectError as error:
+            seen[key] = str(error)
+    return seen[key]
+
+
+def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
+    """The stages as a table."""
+
+    def column(title: str, texts: Sequence[str]) -> Column:
+        return plain_column(title, texts)
+
+    rows = list(planned)
+    found = [
+        column("Stage", [f"{p.stage.kind} · {p.stage.name}" for p in rows]),
+        column("State", [p.state for p in rows]),
+        column("Parameters", [_parameters(p) for p in rows]),
+        column("Steps", [DASH if p.plan is None else f"{p.plan.steps:,}" for p in rows]),
+        column("Operations", [DASH if p.operations is None else f"{p.operations:.1e}" for p in rows]),
+        column("Disk", [DASH if not p.disk else bytes_text(p.disk) for p in rows]),
+        column("Processes", [str(p.stage.needs.processes) for p in rows]),
+        column("GPUs", [str(p.stage.needs.gpus) for p in rows]),
+        column("Hours", [DASH if p.hours is None else f"{p.hours:,.1f}" for p in rows]),
+    ]
+    return [c for c in found if c.title in ("Stage", "State") or len({cell.text for cell in c.cells}) > 1]
+
+
+def plan_summary(planned: Sequence[PlannedStage]) -> list[str]:
+    """Sentences: how much is there, and what the rest takes."""
+    missing = [p for p in planned if p.state == "missing"]
+    changed = [p for p in planned if p.state in ("of other code", "of older inputs")]
+    stands = f"{len(planned)} stages: {len(planned) - len(missing)} stand, {len(missing)} are to be made"
+    if changed:
+        stands += f"; {len(changed)} of those that stand would be made anew by --remake"
+    sentences = [f"{stands}."]
+    trained = [p for p in missing if isinstance(p.stage, Training)]
+    if trained:
+        parts = [f"{len(trained)} trainings"]
+        audio = sum(p.plan.hours for p in trained if p.plan is not None)
+        operations = [p.operations for p in trained if p.operations is not None]
+        if audio:
+            parts.append(f"{audio:,.0f} h of audio heard, repetitions counted")
+        if operations:
+            parts.append(f"{sum(operations):.2g} operations")
+        parts.append(f"about {bytes_text(sum(p.disk for p in trained))} of disk for weights and checkpoints")
+        sentences.append(f"To be trained: {', '.join(parts)}.")
+    known = [p for p in missing if p.hours is not None]
+    if known:
+        of_gpus = sum(p.gpu_hours or 0.0 for p in known)
+        of_machines = sum(p.hours or 0.0 for p in known if not p.stage.needs.gpus)
+        said = [f"{of_gpus:,.0f} GPU-hours"] if of_gpus else []
+        said += [f"{of_machines:,.1f} hours without a GPU"] if of_machines else []
+        rest = len(missing) - len(known)
+        more = f"; of {rest} stages it cannot be told" if rest else ""
+        sentences.append(f"Time, about: {', '.join(said)}{more}.")
+    notes = [p.note for p in planned if p.note] + [n for p in trained if p.plan is not None for n in p.plan.notes]
+    return sentences + [f"Note: {note}." for note in dict.fromkeys(note.rstrip(".") for note in notes)]
+
+
+def bytes_text(count: float) -> str:
+    """Bytes in the unit that fits: "3.2 GB"."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e3:,.0f} kB"
+
+
+def _parameters(planned: PlannedStage) -> str:
+    if planned.plan is None:
+        return DASH
+    total, trained = planned.plan.parts["total"]
+    same = total == trained
+    return f"{total / 1e6:,.1f} M" + ("" if same else f", {trained / 1e6:,.1f} M trained")

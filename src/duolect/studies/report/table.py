@@ -1,0 +1,180 @@
+"""A study's table as columns, and the sentences that say how its numbers were made."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+
+from duolect.evaluation import Score, TranslationScore
+from duolect.reports.cells import (
+    DASH,
+    Column,
+    each,
+    marked_column,
+    memory_text,
+    p_text,
+    plain_column,
+    rtfx_text,
+)
+from duolect.reports.cost import cost_details
+from duolect.reports.table import regime_text
+from duolect.studies.report.results import EntryResult, StudyResult
+from duolect.studies.verdicts import points, points_interval
+
+
+def study_columns(result: StudyResult) -> list[Column]:
+    """The columns of the table; those in which nothing stands are left out, the best values are marked."""
+    study, rows = result.study, result.rows
+    several = any(len(row.runs) > 1 for row in rows)
+    digits = 2 if study.metric == "wer" else 1
+
+    def plain(title: str, text: Callable[[EntryResult], str]) -> Column:
+        return plain_column(title, [text(row) for row in rows])
+
+    def marked(
+        title: str, value: Callable[[EntryResult], float], text: Callable[[EntryResult], str], low: bool
+    ) -> Column:
+        return marked_column(title, [value(row) for row in rows], [text(row) for row in rows], low=low)
+
+    def main(row: EntryResult) -> float:
+        return math.nan if row.score is None else points(row.score)
+
+    def interval(row: EntryResult) -> str:
+        bounds = None if row.score is None else points_interval(row.score)
+        return DASH if bounds is None else f"{bounds.low:.{digits}f}–{bounds.high:.{digits}f}"
+
+    def speed(row: EntryResult) -> float:
+        return row.timing.rtfx if row.timing is not None else math.nan
+
+    found = [plain("System", lambda r: r.entry.name)]
+    if study.axis:
+        found.append(plain(study.axis, lambda r: DASH if r.entry.value is None else f"{r.entry.value:g}"))
+    title = "WER %" if study.metric == "wer" else "BLEU"
+    found += [
+        marked(title, main, lambda r: _number(main(r), digits), low=study.metric == "wer"),
+        plain("95 % interval", interval),
+    ]
+    if study.metric == "bleu":
+        found.append(marked("chrF2", _chrf, lambda r: _number(_chrf(r), digits), low=False))
+    if several:
+        found += [plain("By seed", lambda r: _by_seed(r, digits)), plain("Spread", lambda r: _spread(r, digits))]
+    if len(rows) > 1:
+        found += [plain("Difference", lambda r: _difference(r, digits)), plain("p (Holm)", _p)]
+    found += [
+        marked("RTFx", speed, lambda r: rtfx_text(speed(r)), low=False),
+        marked("Peak memory", lambda r: r.memory or math.nan, lambda r: memory_text(r.memory), low=True),
+        plain("Trained M", lambda r: DASH if r.trained is None else f"{r.trained / 1e6:.2f}"),
+        plain("Training s", lambda r: DASH if r.training_seconds is None else f"{r.training_seconds:,.0f}"),
+    ]
+    costs = {row.entry.name: cost_details(next(iter(row.runs.values())).record) for row in result.standing}
+    for name in dict.fromkeys(name for cost in costs.values() for name in cost):
+        found.append(plain(name, lambda r, name=name: costs.get(r.entry.name, {}).get(name, DASH)))
+    found += [plain(*_panel_column(result, name)) for name in study.panel]
+    for name in dict.fromkeys(name for row in rows for name in row.facts):
+        found.append(plain(name, lambda r, name=name: r.facts.get(name, DASH)))
+    found.append(plain("Published", lambda r: r.entry.published or DASH))
+    return [c for c in found if c.title in ("System", title) or any(cell.text != DASH for cell in c.cells)]
+
+
+def study_legend(result: StudyResult) -> list[str]:
+    """Sentences that say how the numbers were made."""
+    standing = result.standing
+    if not standing:
+        return ["No run stands yet."]
+    first = standing[0].score
+    assert first is not None
+    several = any(len(row.runs) > 1 for row in standing)
+    lines = [_metric(first, several)]
+    drawn = f"blocks by {result.blocks}" if result.blocks and isinstance(first, Score) else "utterances"
+    lines.append(f"Interval: percentile bootstrap over {drawn}, {first.replicas:,} replicas, seed {first.seed}.")
+    if several:
+        lines.append(
+            "Spread: standard deviation over seeds, that is of another training; the interval takes the seeds as given."
+        )
+    if any(row.against is not None for row in standing):
+        test = "matched-pairs" if isinstance(first, Score) else "approximate"
+        lines.append(
+            f"Difference: to {result.study.baseline.name}, in points, over the seeds that both have; p: two-sided "
+            f"{test} randomisation test, corrected for the number of rows (Holm)."
+        )
+    records = [_Recorded(row) for row in standing]
+    region = each(records, lambda r: r.record.region or "not stated")
+    device = each(records, lambda r: r.record.device or "not stated")
+    threads = each(records, lambda r: r.record.threads or "not stated")
+    batch = each(records, lambda r: r.record.batch or "not stated")
+    lines.append(
+        f"RTFx: seconds of audio per second of work; timed region: {region}; device {device}; threads {threads}; "
+        f"batch {batch}."
+    )
+    lines.append(
+        "Trained M, Training s: parameters, in millions, that the trainings of the system's own parts changed, and the "
+        "seconds that these took; trainings that they started from do not count."
+    )
+    return lines
+
+
+class _Recorded:
+    def __init__(self, row: EntryResult) -> None:
+        self.name, self.record = row.entry.name, next(iter(row.runs.values())).record
+
+
+def _metric(score: Score | TranslationScore, several: bool) -> str:
+    over = ", the seeds together" if several else ""
+    if isinstance(score, TranslationScore):
+        return (
+            f"BLEU: {score.metrics['bleu'].signature} (sacreBLEU), over {score.utterances:,} utterances{over}; higher "
+            "is better."
+        )
+    return (
+        f"WER: substituted, deleted and inserted words per 100 reference words, over {score.utterances:,} utterances"
+        f"{over}; normaliser {regime_text(score)}; aligned by {score.aligner}."
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else DASH
+
+
+def _chrf(row: EntryResult) -> float:
+    known = isinstance(row.score, TranslationScore) and "chrf" in row.score.metrics
+    return row.score.metrics["chrf"].value if known else math.nan
+
+
+def _by_seed(row: EntryResult, digits: int) -> str:
+    return " / ".join(f"{points(run.score):.{digits}f}" for run in row.runs.values()) or DASH
+
+
+def _spread(row: EntryResult, digits: int) -> str:
+    values = [points(run.score) for run in row.runs.values()]
+    return f"{statistics.stdev(values):.{digits}f}" if len(values) > 1 else DASH
+
+
+def _difference(row: EntryResult, digits: int) -> str:
+    return DASH if row.against is None else f"{row.against.points:+.{digits}f}"
+
+
+def _p(row: EntryResult) -> str:
+    return DASH if row.p_holm is None else p_text(row.p_holm)
+
+
+def _panel_column(result: StudyResult, name: str) -> tuple[str, Callable[[EntryResult], str]]:
+    """The rate of that name over all seeds."""
+    rates = {
+        row.entry.name: [rate for run in row.runs.values() if run.panel and (rate := run.panel.rate(name)) is not None]
+        for row in result.rows
+    }
+    known = next((found[0] for found in rates.values() if found), None)
+    if known is None:
+        return name, lambda row: DASH
+    silence = " (non-speech)" if known.kind == "non-speech" else ""
+
+    def text(row: EntryResult) -> str:
+        found: Sequence = rates[row.entry.name]
+        total = sum(rate.total for rate in found)
+        if not total:
+            return DASH
+        value = sum(rate.count for rate in found) / total
+        return f"{value:.2f}" if known.per_minute else f"{100 * value:.2f} %"
+
+    return f"{known.title}{silence}", text
