@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from command_line import RECIPES, Call
 
+from duolect.cli.arguments import require_writable
 from duolect.data.synthetic import Corpus
 from duolect.evaluation import read_run
 
@@ -267,3 +268,20 @@ def test_a_limit_of_the_kernel_on_file_size(system: Path, corpus: Corpus, tmp_pa
     assert done.returncode == 2
     assert done.stderr == f"duolect recognize: {tmp_path}/out/h.jsonl: nothing can be written there (File too large).\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_uses_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under torchrun the probe of one process must not take the folder from under another."""
+    target = tmp_path / "runs" / "am" / "recipe.json"
+
+    def meanwhile(descriptor: int) -> None:
+        (target.parent / "units.json").write_text("{}")
+
+    monkeypatch.setattr("duolect.cli.arguments.os.fsync", meanwhile)
+    require_writable(target)
+    assert [path.name for path in target.parent.iterdir()] == ["units.json"]
+    monkeypatch.undo()
+    require_writable(tmp_path / "new" / "folder" / "x")
+    assert not (tmp_path / "new").exists()

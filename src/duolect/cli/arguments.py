@@ -10,7 +10,7 @@ import shlex
 import sys
 import uuid
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -93,8 +93,9 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
                 os.fsync(handle.fileno())
         finally:
             probe.unlink(missing_ok=True)
-            for parent in made:
-                parent.rmdir()
+            with suppress(OSError):  # another process has put something there
+                for parent in made:
+                    parent.rmdir()
     except OSError as error:
         raise DuolectError(f"{path}: nothing can be written there ({error.strerror or error}).") from error
 

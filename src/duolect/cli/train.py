@@ -82,11 +82,12 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
-    require_writable(out / "recipe.json")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
+    if first:  # the probe makes folders and removes them, which must not happen to another process
+        require_writable(out / "recipe.json")
     from duolect.training import TrainingInterrupted, train_recipe
 
     fresh = not out.exists()
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
     try:
         system = train_recipe(recipe, out, device=device, console=console(quiet=not first))
     except TrainingInterrupted as interrupted:
