@@ -131,5 +131,5 @@ def _check_length(source: Source, seconds: float, max_seconds: float) -> None:
     if seconds > max_seconds:
         raise AudioError(
             f"{source.file}: {source.id} lasts {seconds:.1f} s, more than the {max_seconds:g} s that are recognised"
-            " in one piece; cut it at pauses first."
+            " in one piece; `duolect transcribe` cuts long recordings at pauses."
         )
