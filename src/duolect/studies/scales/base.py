@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from duolect.errors import ConfigError
+from duolect.evaluation import Normaliser
 from duolect.recipes.settings import SpeechFinetuning
 from duolect.studies.stages import Stage
 from duolect.studies.stages.llms import GivenLLM
 from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.sets import SET, GivenSets
 from duolect.studies.stages.training import Combined, Training, Tuned
 from duolect.studies.study import ScaleName
 from duolect.training import Recipe
@@ -44,6 +46,15 @@ convolutions, at the size of the Transformers or (large) of the Conformers."""
 
 CTCUnits = Literal["llm", "acoustic", "phonemes"]
 """Label units of a speech LLM's CTC heads: those of its LLM, those of the acoustic model, or phonemes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestSets:
+    """A test set of several: the `field` of a row names its own, and they are scored with a `normaliser`."""
+
+    corpus: Stage
+    field: str
+    normaliser: Normaliser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +197,11 @@ class Scale(ABC):
 
     @property
     def test_sets(self) -> TestSets:
-        """Test sets whose rates stand side by side: those of the part leaderboard, else parts of the corpus's own."""
-        if "leaderboard" not in self.data and "leaderboard" in self.parts and self.planned:
-            return TestSets(self._sets(self.given("leaderboard")), SET, "open-asr-2026-08")
-        if "leaderboard" in self.data:
-            return TestSets(self._sets(self.data["leaderboard"]), SET, "open-asr-2026-08")
-        return TestSets(self.corpus, "domain", "plain")
+        """Test sets whose rates stand side by side: those of the part leaderboard."""
+        hint = "`duolect import open-asr-leaderboard hf-audio/open-asr-leaderboard --out FOLDER` makes them."
+        folder = self.given("leaderboard")
+        sets = GivenSets(name="test sets of the leaderboard", folder=folder, hint=hint, planned=self.planned)
+        return TestSets(corpus=sets, field=SET, normaliser="open-asr-2026-08")
 
     def given(self, part: str) -> Path:
         """Where the user has that part. Raises ConfigError, which says what it is, where it was not given.

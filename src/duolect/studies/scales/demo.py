@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from duolect.data.synthetic import Size
+from duolect.recipes.aed import demo_aed
 from duolect.recipes.demo import demo_acoustic, demo_language, demo_speech_llm
 from duolect.studies.scales.own import OwnScale, Recipes
 from duolect.studies.study import ScaleName
@@ -22,7 +23,7 @@ class DemoScale(OwnScale):
     tuning_rounds: ClassVar[int] = 2
     tuning_lists: ClassVar[int] = 32
     recipes: ClassVar[Recipes] = Recipes(
-        acoustic=demo_acoustic, language=demo_language, speech_llm=demo_speech_llm, several=False
+        acoustic=demo_acoustic, language=demo_language, speech_llm=demo_speech_llm, aed=demo_aed, several=False
     )
     networks: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "2 layers of 96": {"width": 96, "layers": 2, "intermediate": 256},
@@ -33,6 +34,8 @@ class DemoScale(OwnScale):
     own_pieces: ClassVar[int] = 1000
     parts: ClassVar[Mapping[str, str]] = {
         "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
+        "translator": "a model that translates English to German, as a folder or by its name on the Hugging Face hub",
+        "leaderboard": "a folder of manifests, one of each test set, as `duolect import open-asr-leaderboard` makes it",
     }
 
     size: Size = "demo"
@@ -41,3 +44,6 @@ class DemoScale(OwnScale):
     speech_llm_steps: int = 500
     sampled: int = 4000
     pretrained_steps: int = 900
+    adaptation_steps: int = 100
+    aed_steps: int = 1400
+    translation_steps: int = 600

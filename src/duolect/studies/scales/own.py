@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from duolect.data.synthetic import Size, SpeakingConfig, synthetic_config
 from duolect.errors import ConfigError
-from duolect.studies.scales.base import Change, CTCUnits, LabelUnits, Scale
+from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Scale, TestSets
 from duolect.studies.scales.building import changed, corpus_file, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -20,13 +20,16 @@ from duolect.studies.scales.changes import (
     with_prompts,
     with_task,
 )
+from duolect.studies.scales.own_models import Attention, adapted_language
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.distillation import Distilled, GivenTeacher, Teacher
 from duolect.studies.stages.llms import LLM, GivenLLM, SampledText, SpokenText
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Training
 from duolect.text import UnitsConfig
 from duolect.training import Recipe, UnitsFrom
+from duolect.training.teacher import TeacherConfig
 
 _PHONEMES = UnitsConfig(kind="phonemes", language="en-gb")
 
@@ -38,6 +41,7 @@ class Recipes:
     acoustic: Callable[..., Recipe]
     language: Callable[..., Recipe]
     speech_llm: Callable[..., Recipe]
+    aed: Callable[..., Recipe]
     several: bool
     """Whether `train` is a tuple of manifests."""
 
@@ -68,6 +72,14 @@ class OwnScale(Scale):
     """Training sentences that are sampled from a pre-trained LLM and spoken."""
     pretrained_steps: int
     """Steps of the acoustic model and of each speech LLM on those."""
+    adaptation_steps: int
+    """Steps of a language model that is trained on transcripts after other text."""
+    aed_steps: int
+    """Steps of a model of arXiv 2501.02370 to transcribe."""
+    translation_steps: int
+    """Steps to translate, after those."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """The translation model that is trained for distillation where the part translator is not given."""
     gpus: int = 0
     """Of each training and recognition: 0 for the CPU."""
 
@@ -193,6 +205,69 @@ class OwnScale(Scale):
         said |= {"ctc": None if ctc == "llm" else ctc}
         said |= {"freeze_encoder": freeze_encoder or None, "adapter_first": adapter_first or None}
         return training("speech LLM", seed, said, build, inputs, self._needs)
+
+    def adapted(self, seed: int, how: Adaptation, *, units: LabelUnits = "acoustic") -> Stage:
+        """`language(seed)`, which was trained on the corpus's text, stands for a pre-trained LLM."""
+        llm = self.language(seed, units=None if units == "acoustic" else units)
+        if how == "none":
+            return llm
+        said = {"units": None if units == "acoustic" else units}
+        steps = self.adaptation_steps
+        return adapted_language(llm, self.corpus, seed, how, steps=steps, needs=self._needs, said=said)
+
+    def aed(
+        self,
+        seed: int,
+        architecture: Architecture,
+        *,
+        causal_prefix: bool | None = None,
+        compress: bool = False,
+        translate: bool = False,
+        from_scratch: bool = False,
+        languages: tuple[str, ...] = (),
+        corpus: Stage | None = None,
+    ) -> Training:
+        """The recipe `aed`."""
+        trained = Attention(
+            recipe=self.recipes.aed,
+            several=self.recipes.several,
+            steps=self.aed_steps,
+            translation_steps=self.translation_steps,
+            needs=self._needs,
+        )
+        return trained.train(
+            seed,
+            architecture,
+            corpus or self.translated,
+            causal_prefix=causal_prefix,
+            compress=compress,
+            translate=translate,
+            from_scratch=from_scratch,
+            languages=languages,
+            transcribed=self.translated,
+        )
+
+    @property
+    def translated(self) -> Stage:
+        """The synthetic corpus: only it has translations for certain."""
+        return SyntheticCorpus(name="synthetic corpus", config=synthetic_config(self.size))
+
+    def distilled(self, *, only: bool = False) -> Stage:
+        """By the user's model, the part translator, or by a small one, trained on the corpus's sentence pairs."""
+        corpus = self.translated
+        teacher: Stage = Teacher(name="translation model", corpus=corpus, config=self.teacher)
+        if "translator" in self.data:
+            source = self.given("translator")
+            teacher = GivenTeacher(name="translation model", source=source, planned=self.planned)
+        name = "distilled targets only" if only else "with distilled targets"
+        return Distilled(name=name, teacher=teacher, corpus=corpus, only=only, gpus=self.gpus)
+
+    @property
+    def test_sets(self) -> TestSets:
+        """The leaderboard's, where they are given; else the domains of the synthetic corpus."""
+        if "leaderboard" in self.data or not isinstance(self.corpus, SyntheticCorpus):
+            return super().test_sets
+        return TestSets(corpus=self.corpus, field="domain", normaliser="plain")
 
     def recognition(
         self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any

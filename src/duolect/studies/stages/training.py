@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -20,7 +21,17 @@ from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import write_json
 from duolect.studies.stages.base import Needs, Stage
-from duolect.systems import NBEST, ROUNDS, SearchConfig, combine, load, tune
+from duolect.studies.stages.llms import LLM, GivenLLM
+from duolect.systems import (
+    NBEST,
+    ROUNDS,
+    SearchConfig,
+    add_counted_priors,
+    combine,
+    load,
+    pretrained_language,
+    tune,
+)
 from duolect.training import Recipe, train_recipe
 from duolect.training.checkpoint import claim
 
@@ -101,16 +112,21 @@ def _replaced(value: Any, old: str, new: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Combined(Stage):
-    """A system of the components that trained systems bring: acoustic, language, speech_llm."""
+    """A system of the components that trained systems bring: acoustic, language, speech_llm.
+
+    As "language" a pre-trained LLM (`stages.llms.GivenLLM`) is taken as it is, in its own units. With `prior_text`, a
+    corpus, the labels of all components are counted in its training transcripts, for the priors "counts" and "tokens".
+    """
 
     kind: ClassVar[str] = "combined"
     rooms: ClassVar[tuple[str, ...]] = ("systems",)
 
     parts: Mapping[str, Stage]
+    prior_text: Stage | None = None
 
     def uses(self) -> Mapping[str, Stage]:
-        """The `parts`."""
-        return self.parts
+        """The `parts`, and the corpus that labels are counted in."""
+        return self.parts if self.prior_text is None else {**self.parts, _PRIOR_TEXT: self.prior_text}
 
     def settings(self) -> Any:
         """None: the parts decide."""
@@ -118,8 +134,29 @@ class Combined(Stage):
 
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
         """Put the parts together; their weights are linked."""
-        parts: dict[str, Any] = {name: path / SYSTEM for name, path in inputs.items()}
-        combine(**parts).save(folder / SYSTEM)
+        parts: dict[str, Any] = {name: inputs[name] / SYSTEM for name in self.parts}
+        if isinstance(self.parts.get("language"), GivenLLM):
+            parts["language"] = pretrained_language(inputs["language"] / LLM)
+        system = combine(**parts)
+        if self.prior_text is not None:
+            counted, left_out = add_counted_priors(system.parts, [_transcripts(inputs[_PRIOR_TEXT])])
+            system = dataclasses.replace(system, **counted)
+            for name, count in left_out.items():
+                if count:
+                    console.print(f"  prior of {name}: {count} sentences cannot be spelled", highlight=False)
+        system.save(folder / SYSTEM)
+
+
+_PRIOR_TEXT = "prior text"
+
+
+def _transcripts(corpus: Path) -> Path:
+    """The training transcripts of a corpus: of its manifest, or, where it trains on shards, the text beside them."""
+    manifest = corpus / "train.jsonl"
+    return manifest if manifest.is_file() else next(corpus / name for name in _TEXTS if (corpus / name).is_file())
+
+
+_TEXTS = ("lm.txt", "lm.txt.gz", "lm.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)

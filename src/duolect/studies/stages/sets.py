@@ -1,0 +1,53 @@
+"""The stage that makes one corpus of several test sets that the user has, as the Open ASR leaderboard has them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+
+from duolect.data import Utterance, read_manifest, write_manifest
+from duolect.errors import DuolectError
+from duolect.storage import file_hash
+from duolect.studies.stages.base import Stage
+
+SET = "test_set"
+"""The field of a row that names its test set: the manifest it is from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenSets(Stage):
+    """The manifests of a folder, known by their contents, as one test.jsonl; there is no train and no dev.
+
+    `planned`: the folder may be missing, as the stage is part of a plan and will not be made.
+    """
+
+    kind: ClassVar[str] = "sets"
+
+    folder: Path
+    hint: str = ""
+    planned: bool = False
+
+    def settings(self) -> Any:
+        """Hashes of the manifests. Raises DuolectError where there is none."""
+        files = self._manifests()
+        if not files and not self.planned:
+            raise DuolectError(f"{self.folder}: holds no manifests of test sets. {self.hint}".rstrip())
+        return {path.stem: file_hash(path) for path in files}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Write the manifest; ids begin with the name of the set."""
+        write_manifest(folder / "test.jsonl", self._rows())
+
+    def _rows(self) -> Iterator[Utterance]:
+        for path in self._manifests():
+            for utterance in read_manifest(path):
+                fields = {**utterance.fields, SET: path.stem}
+                yield dataclasses.replace(utterance, id=f"{path.stem}/{utterance.id}", fields=fields)
+
+    def _manifests(self) -> list[Path]:
+        return [path for path in sorted(self.folder.glob("*.jsonl")) if not path.name.endswith(".skipped.jsonl")]
