@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from duolect.data.synthetic import Size
+from duolect.recipes.aed import small_aed
 from duolect.recipes.small import small_acoustic, small_language, small_speech_llm
 from duolect.studies.scales.own import OwnScale, Recipes
 from duolect.studies.study import ScaleName
@@ -28,7 +29,7 @@ class SmallScale(OwnScale):
     tuning_rounds: ClassVar[int] = 4
     tuning_lists: ClassVar[int] = 64
     recipes: ClassVar[Recipes] = Recipes(
-        acoustic=small_acoustic, language=small_language, speech_llm=small_speech_llm, several=True
+        acoustic=small_acoustic, language=small_language, speech_llm=small_speech_llm, aed=small_aed, several=True
     )
     networks: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "4 layers of 160": {"width": 160, "layers": 4, "intermediate": 480},
@@ -43,6 +44,8 @@ class SmallScale(OwnScale):
         "test": f"{_MANIFEST}, to recognise and score",
         "lm": "text for language models, one sentence a line, or a manifest; without it they learn the transcripts",
         "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
+        "translator": "a model that translates English to German, as a folder or by its name on the Hugging Face hub",
+        "leaderboard": "a folder of manifests, one of each test set, as `duolect import open-asr-leaderboard` makes it",
     }
 
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -52,4 +55,7 @@ class SmallScale(OwnScale):
     speech_llm_steps: int = 4000
     sampled: int = 20_000
     pretrained_steps: int = 4000
+    adaptation_steps: int = 1000
+    aed_steps: int = 6000
+    translation_steps: int = 3000
     gpus: int = 1
