@@ -22,7 +22,7 @@ MIXED: dict[str, dict[str, Any]] = {
     "the LLM's own labels, CTC in the acoustic model's": {"units": "llm", "ctc": "acoustic"},
     "the acoustic model's pieces, CTC in phonemes": {"units": "acoustic", "ctc": "phonemes"},
 }
-AFTER = {"after": {"ctc": 1.0}, "beam": 8, "nbest": 8, "length_exponent": 0.0}
+AFTER = {"ctc": "speech_llm", "after": {"ctc": 1.0}, "beam": 8, "nbest": 8, "length_exponent": 0.0}
 """CTC of other units has its say on the speech LLM's n-best list: one search cannot spell both."""
 
 
