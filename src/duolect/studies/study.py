@@ -15,6 +15,8 @@ from duolect.studies.stages import Stage
 
 ScaleName = Literal["demo", "small", "paper"]
 Metric = Literal["wer", "bleu"]
+Detail = Literal["errors", "effort"]
+"""Further columns: substituted, deleted and inserted words; what language models and decoders were asked for."""
 FACTS = "facts.json"
 
 
@@ -70,6 +72,7 @@ class Study:
     notes: Sequence[str] = ()
     panel: Sequence[str] = ()
     """Rates of the hallucination panel (`evaluation.hallucination.Panel.rates`) that are columns of the table."""
+    details: Sequence[Detail] = ()
 
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.entries]

@@ -72,5 +72,6 @@ def joint_ctc(scale: Scale) -> Study:
             f"For the speech LLM {INTEGRATION} has joint recognition with CTC too; its numbers are not at hand.",
             "CTC 0 is the speech LLM alone without length normalisation, whose hypotheses are prone to end early.",
         ],
+        details=["errors"],
         panel=PANEL,
     )

@@ -82,5 +82,6 @@ def length(scale: Scale) -> Study:
                 "weights of CTC and the models are alike in all rows."
             ),
         ],
+        details=["errors"],
         panel=["short", "long"],
     )

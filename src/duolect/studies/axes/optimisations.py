@@ -110,4 +110,5 @@ def optimisations(scale: Scale) -> Study:
                 "either."
             ),
         ],
+        details=["effort"],
     )

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from duolect.evaluation import Score, TranslationScore
+from duolect.evaluation.cost import asked
 from duolect.reports.cells import (
     DASH,
     Column,
@@ -21,6 +22,9 @@ from duolect.reports.cost import cost_details
 from duolect.reports.table import regime_text
 from duolect.studies.report.results import EntryResult, StudyResult
 from duolect.studies.verdicts import points, points_interval
+from duolect.systems.config import OWNERS
+
+_KINDS = ("substitutions", "deletions", "insertions")
 
 
 def study_columns(result: StudyResult) -> list[Column]:
@@ -70,6 +74,10 @@ def study_columns(result: StudyResult) -> list[Column]:
     costs = {row.entry.name: cost_details(next(iter(row.runs.values())).record) for row in result.standing}
     for name in dict.fromkeys(name for cost in costs.values() for name in cost):
         found.append(plain(name, lambda r, name=name: costs.get(r.entry.name, {}).get(name, DASH)))
+    if "effort" in study.details:
+        found += [plain(title, lambda r, at=at: _effort(r, at)) for at, title in enumerate(("Forwards/s", "Labels/s"))]
+    if "errors" in study.details:
+        found += [plain(f"{kind[:3].title()} %", lambda r, kind=kind: _errors(r, kind)) for kind in _KINDS]
     found += [plain(*_panel_column(result, name)) for name in study.panel]
     for name in dict.fromkeys(name for row in rows for name in row.facts):
         found.append(plain(name, lambda r, name=name: r.facts.get(name, DASH)))
@@ -86,7 +94,7 @@ def study_legend(result: StudyResult) -> list[str]:
     assert first is not None
     several = any(len(row.runs) > 1 for row in standing)
     lines = [_metric(first, several)]
-    drawn = f"blocks by {result.blocks}" if result.blocks and isinstance(first, Score) else "utterances"
+    drawn = f"blocks by {first.blocks}" if isinstance(first, Score) and first.blocks else "utterances"
     lines.append(f"Interval: percentile bootstrap over {drawn}, {first.replicas:,} replicas, seed {first.seed}.")
     if several:
         lines.append(
@@ -107,6 +115,11 @@ def study_legend(result: StudyResult) -> list[str]:
         f"RTFx: seconds of audio per second of work; timed region: {region}; device {device}; threads {threads}; "
         f"batch {batch}."
     )
+    if "effort" in result.study.details:
+        lines.append(
+            "Forwards/s, Labels/s: what language models and decoders were asked for per second of audio, forward "
+            "passes (each for the hypotheses of a whole batch) and labels consumed."
+        )
     lines.append(
         "Trained M, Training s: parameters, in millions, that the trainings of the system's own parts changed, and the "
         "seconds that these took; trainings that they started from do not count."
@@ -139,6 +152,23 @@ def _number(value: float, digits: int) -> str:
 def _chrf(row: EntryResult) -> float:
     known = isinstance(row.score, TranslationScore) and "chrf" in row.score.metrics
     return row.score.metrics["chrf"].value if known else math.nan
+
+
+def _errors(row: EntryResult, kind: str) -> str:
+    """Words substituted, deleted or inserted, in percent of those of the references."""
+    if not isinstance(row.score, Score):
+        return DASH
+    errors = row.score.errors
+    return f"{100 * getattr(errors, kind) / errors.words:.2f}"
+
+
+def _effort(row: EntryResult, at: int) -> str:
+    """Forward passes (at 0) or labels (at 1) of all models that speak, per second of audio; of the first seed."""
+    if not row.runs:
+        return DASH
+    models = [found for term, found in asked(next(iter(row.runs.values())).record).items() if term in OWNERS]
+    value = sum(found.labels if at else found.forwards for found in models)
+    return DASH if not models else f"{value:.0f}" if at else f"{value:.2f}"
 
 
 def _by_seed(row: EntryResult, digits: int) -> str:
