@@ -17,7 +17,8 @@ from duolect.models import (
     LLMConfig,
     SpeechLLMConfig,
 )
-from duolect.nn import ConcatLinearConfig, ConformerConfig, FrontEndConfig
+from duolect.nn import ConformerConfig, FrontEndConfig
+from duolect.recipes.adapters import AdapterName, adapter_config
 from duolect.recipes.interfaces import InterfaceName, interface_config
 from duolect.recipes.settings import LanguageFinetuning, SpeechFinetuning, finetuning
 from duolect.text import UnitsConfig, find_prompt
@@ -214,6 +215,7 @@ def qwen_speech_llm(
     finetune: SpeechFinetuning = "lora-speech-llm",
     layers: int = 18,
     interface: InterfaceName = "prefix",
+    adapter: AdapterName = "concat",
     concatenate: int = 2,
     prompts: tuple[str, ...] = ("role-tagged",),
     lr: float = 1e-4,
@@ -243,7 +245,9 @@ def qwen_speech_llm(
         interface: How the audio gets into the LLM: before the text in its input, causal (prefix, as published) or
             bidirectional, beside the text in each layer's attention (merged), or by cross-attention in front of each
             layer (cross).
-        concatenate: Encoder frames to a position of the LLM: 2 (120 ms) or 1 (60 ms).
+        adapter: What makes positions of the LLM from frames: putting them side by side (concat, as published), a
+            strided convolution (conv), a window-level Q-Former (qformer), or merging those of which CTC says the same.
+        concatenate: Encoder frames, after ctc what it leaves of them, to a position of the LLM: 2 (120 ms) or 1 (60 ms).
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
             drawn for each utterance, and recognition takes the first.
         lr: Peak learning rate.
@@ -258,7 +262,7 @@ def qwen_speech_llm(
                 **FROM_UNITS,
                 llm=LLMConfig(vocabulary=1, source=llm),
                 encoder=encoder(layers),
-                adapter=ConcatLinearConfig(factor=concatenate),
+                adapter=adapter_config(adapter, concatenate),
                 interface=interface_config(interface),
                 ctc_layers=(layers,),
                 spec_augment=SpecAugmentConfig(),

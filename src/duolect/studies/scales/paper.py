@@ -1,0 +1,243 @@
+"""The scale of the papers: Loquacious (25,000 h) or LibriSpeech (960 h), MuST-C, Qwen2, the published settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from duolect.errors import ConfigError
+from duolect.recipes.paper import (
+    LIBRISPEECH_HOURS,
+    LOQUACIOUS_HOURS,
+    librispeech_acoustic,
+    loquacious_acoustic,
+    qwen_language,
+    qwen_speech_llm,
+)
+from duolect.recipes.settings import SpeechFinetuning
+from duolect.studies.scales.base import Change, CTCUnits, LabelUnits, Scale
+from duolect.studies.scales.building import changed, corpus_file, training
+from duolect.studies.scales.changes import (
+    with_adapter_first,
+    with_ctc_units,
+    with_llm,
+    with_model,
+    with_prompts,
+    with_task,
+)
+from duolect.studies.stages import Needs, Stage
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus
+from duolect.studies.stages.llms import GivenLLM
+from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.training import Training
+from duolect.studies.study import ScaleName
+from duolect.text import UnitsConfig
+from duolect.training import Recipe, UnitsFrom
+
+_USUAL = "Qwen2-0.5B"
+_LARGE = "Qwen2-7B"
+_LAYERS, _NEW_LAYERS = 16, 2
+_CHARACTERS = UnitsConfig(kind="characters")
+_PHONEMES = UnitsConfig(kind="phonemes", language="en-gb")
+_LOWER_CASE = {
+    "none": "none",
+    "instruction": "<audio> transcribe speech to text",
+    "role-tagged": "user <audio> transcribe speech to text assistant",
+}
+"""The prompts in labels that spell lower-case words alone."""
+
+_IMPORT: Mapping[str, str] = {
+    "loquacious": (
+        "Fetch it with `hf download --repo-type dataset speechbrain/LoquaciousSet --local-dir LoquaciousSet`, make dev and "
+        "test with `duolect import loquacious LoquaciousSet --out corpora/loquacious`, and give --data "
+        "train=LoquaciousSet/large dev=corpora/loquacious/dev.jsonl test=corpora/loquacious/test.jsonl."
+    ),
+    "librispeech": (
+        "Make manifests with `duolect import librispeech LibriSpeech --out corpora/librispeech`, join those of the "
+        "training set (`cat train-*.jsonl > train.jsonl` in that folder), and give --data train=…/train.jsonl "
+        "dev=…/dev-other.jsonl test=…/test-other.jsonl, and lm=librispeech-lm-norm.txt.gz."
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperScale(Scale):
+    """The recipes paper-…, each on as many GPUs as were published unless `gpus` says otherwise.
+
+    The language model is Qwen2-0.5B, trained on the transcripts in the acoustic model's labels; the speech LLM is that
+    of `paper-speech-llm`. Trained on several GPUs, a step's batch is divided among them.
+    """
+
+    name: ClassVar[ScaleName] = "paper"
+    tuning_rounds: ClassVar[int] = 10
+    tuning_lists: ClassVar[int] = 64
+    sustained: ClassVar[float | None] = 3.5e14
+    """An H100's 989e12 dense operations per second in bfloat16, at 35 %, which our own trainings have yet to show."""
+    llm_sizes: ClassVar[Mapping[str, float]] = {_USUAL: 494.0, "Qwen2-1.5B": 1544.0, _LARGE: 7616.0}
+    finetunings: ClassVar[tuple[SpeechFinetuning, ...]] = ("lora-speech-llm", "full", "frozen-embeddings", "frozen")
+    parts: ClassVar[Mapping[str, str]] = {
+        "train": "the folder LoquaciousSet/large of parquet shards, or a manifest (docs/studies/scales.md)",
+        "dev": "the manifest of dev by `duolect import loquacious LoquaciousSet --out FOLDER`, to choose scales on",
+        "test": "the manifest of test by the same command, to recognise and score",
+        "lm": "text for language models, one sentence a line; without it they learn the transcripts, as published",
+    }
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    speech: Literal["loquacious", "librispeech"] = "loquacious"
+    """Which corpus `train` is: its recipe and its number of hours."""
+    hours: float | None = None
+    """Of the training set, where it is another one: it gives the number of steps."""
+    epochs: float | None = None
+    """Passes of the acoustic model over it (None: as published, 20 over Loquacious and 100 over LibriSpeech)."""
+    gpus: int = 1
+    """Of each training."""
+
+    @cached_property
+    def corpus(self) -> Stage:
+        """The user's copy of Loquacious or LibriSpeech."""
+        parts = {part: self.given(part) for part in (*SPLITS, "lm") if part in SPLITS or part in self.data}
+        return GivenCorpus(name=self.speech, parts=parts, hint=_IMPORT[self.speech], planned=self.planned)
+
+    @property
+    def llm(self) -> Stage:
+        """Qwen2-0.5B."""
+        return GivenLLM(name=_USUAL, source=Path(_hub(_USUAL)), planned=self.planned)
+
+    def acoustic(
+        self, seed: int, *, corpus: Stage | None = None, change: Change | None = None, **arguments: Any
+    ) -> Training:
+        """paper-loquacious-acoustic or paper-librispeech-acoustic."""
+        recipe = loquacious_acoustic if self.speech == "loquacious" else librispeech_acoustic
+        passes = {} if self.epochs is None else {"epochs": self.epochs}
+        settings: dict[str, Any] = {"hours": self._hours, "accumulate": self.gpus, "seed": seed, **passes, **arguments}
+        heard = corpus or self.corpus
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            return changed(change, recipe(**_speech(heard, inputs), **settings))
+
+        return training("acoustic", seed, arguments, build, {"corpus": heard}, self._needs)
+
+    def language(
+        self,
+        seed: int,
+        *,
+        units: LabelUnits | None = None,
+        size: str | None = None,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """paper-language; the 7B model by low-rank additions."""
+        usual = {"finetune": "lora-language"} if size == _LARGE else {}
+        settings: dict[str, Any] = {"llm": _hub(size), "seed": seed, **usual, **arguments}
+        shared = units in (None, "acoustic")
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            folder = inputs["corpus"]
+            text: dict[str, Any] = {
+                "text": (corpus_file(self.corpus, folder, "lm"),),
+                "dev": folder / "dev.txt",
+                "units": inputs["acoustic"] if shared else None,
+            }
+            recipe = qwen_language(**text, **settings)
+            if units == "characters":
+                recipe = with_llm(with_task(recipe, units=_CHARACTERS), replace_embeddings=True)
+            return changed(change, recipe)
+
+        inputs = {"corpus": self.corpus, **({"acoustic": self.acoustic(seed)} if shared else {})}
+        # Its batches are too small to be divided.
+        return training("language", seed, {"units": units, "size": size, **arguments}, build, inputs, Needs(gpus=1))
+
+    def speech_llm(
+        self,
+        seed: int,
+        *,
+        corpus: Stage | None = None,
+        units: LabelUnits | None = None,
+        ctc: CTCUnits = "llm",
+        size: str | None = None,
+        pretrained: bool | None = None,
+        prompts: Sequence[str] | None = None,
+        freeze_encoder: bool = False,
+        adapter_first: bool = False,
+        change: Change | None = None,
+        **arguments: Any,
+    ) -> Training:
+        """paper-speech-llm.
+
+        In other labels than its own the LLM starts from `language`, which has learnt embeddings for them. The encoder
+        gets two new layers, as published, where the CTC heads speak other labels than the acoustic model's.
+        """
+        own = units in (None, "llm")
+        kept = ctc == "acoustic" or (units == "acoustic" and ctc == "llm")
+        accumulate = max(self.gpus, 4 if size == _LARGE else 1)
+        settings: dict[str, Any] = {
+            "llm": _hub(size),
+            "layers": _LAYERS if kept else _LAYERS + _NEW_LAYERS,
+            "hours": self._hours,
+            "accumulate": accumulate,
+            "seed": seed,
+            **arguments,
+        }
+        said = self.prompts if own else _LOWER_CASE
+        heard = corpus or self.corpus
+
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            recipe = qwen_speech_llm(**_speech(heard, inputs), acoustic=inputs["acoustic"], **settings)
+            if not own:
+                language = str(inputs["language"])
+                shared = UnitsFrom(folder=language, component="language")
+                recipe = with_task(with_llm(recipe, replace_embeddings=True), units=shared, initialise_llm=language)
+            if prompts is not None or not own:
+                recipe = with_prompts(recipe, [said[name] for name in prompts or ("role-tagged",)])
+            if ctc == "acoustic" and own:
+                recipe = with_ctc_units(recipe, UnitsFrom(folder=str(inputs["acoustic"]), ctc=True))
+            if ctc == "phonemes":
+                recipe = with_ctc_units(recipe, _PHONEMES)
+            if pretrained is False:
+                recipe = with_llm(recipe, pretrained=False)
+            recipe = with_model(recipe, freeze_encoder=freeze_encoder)
+            return changed(change, with_adapter_first(recipe, 0.1) if adapter_first else recipe)
+
+        inputs: dict[str, Stage] = {"corpus": heard, "acoustic": self.acoustic(seed, corpus=corpus)}
+        if not own:
+            if pretrained is False:
+                raise ConfigError(
+                    "scale paper: an LLM in other labels than its own is not trained from random weights."
+                )
+            inputs["language"] = self.language(seed, units=units, size=size)
+        unusual = {"units": units, "size": size, "pretrained": pretrained, "prompts": prompts, **arguments}
+        unusual |= {"ctc": None if ctc == "llm" else ctc}
+        unusual |= {"freeze_encoder": freeze_encoder or None, "adapter_first": adapter_first or None}
+        return training("speech LLM", seed, unusual, build, inputs, self._needs)
+
+    def recognition(
+        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
+    ) -> Recognition:
+        """As for every scale, on one GPU."""
+        settings = {"gpus": 1, "batch_seconds": 500.0, **settings}
+        return super().recognition(name, system, method, corpus=corpus, **settings)
+
+    @property
+    def _hours(self) -> float:
+        published = LOQUACIOUS_HOURS if self.speech == "loquacious" else LIBRISPEECH_HOURS
+        return published if self.hours is None else self.hours
+
+    @property
+    def _needs(self) -> Needs:
+        return Needs(gpus=self.gpus, processes=self.gpus)
+
+
+def _hub(size: str | None) -> str:
+    """The LLM's name on the hub. Raises ConfigError for a size that there is not."""
+    if size is not None and size not in PaperScale.llm_sizes:
+        known = ", ".join(PaperScale.llm_sizes)
+        raise ConfigError(f"scale paper: there is no LLM of the size {size!r}; known are {known}.")
+    return f"Qwen/{size or _USUAL}"
+
+
+def _speech(corpus: Stage, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    folder = inputs["corpus"]
+    return {"train": (corpus_file(corpus, folder, "train"),), "dev": corpus_file(corpus, folder, "dev")}
