@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from duolect.studies.axes.rows import HOW, INTEGRATION, PREPENDING, UNTUNED, row
+from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import ALIKE, Claim, Study
 
@@ -58,6 +58,7 @@ def downsampling(scale: Scale) -> Study:
         ],
         notes=[
             UNTUNED,
+            KEY_VALUES,
             (
                 "The published numbers are of decoders trained from scratch whose encoder compresses after layer 8 "
                 f"of 12; here the adapter behind the encoder does. In the recipes of {INTEGRATION} 1 and 2 frames are "

@@ -40,7 +40,7 @@ def finetuning(scale: Scale) -> Study:
         scale=scale.name,
         entries=both_ways(scale, systems, memory=False),
         notes=[
-            UNTUNED.split(" KV/s")[0],
+            UNTUNED,
             NO_TABLE,
             (
                 f"Encoder frozen and adapter first train the LLM as the first row does ({TITLES[first]}); adapter "

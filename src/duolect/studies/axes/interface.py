@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from duolect.studies.axes.rows import HOW, INTEGRATION, PREPENDING, UNTUNED, row
+from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import ALIKE, Claim, Study
 
@@ -64,6 +64,7 @@ def interface(scale: Scale) -> Study:
         ],
         notes=[
             UNTUNED,
+            KEY_VALUES,
             (
                 f"The published numbers are of decoders trained from scratch, without an LLM. {INTEGRATION} compares "
                 "interfaces of an LLM too; its table is not at hand."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from duolect.studies.axes.rows import HOW, NO_TABLE, UNTUNED, row
+from duolect.studies.axes.rows import HOW, KEY_VALUES, NO_TABLE, UNTUNED, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import Study
 
@@ -29,5 +29,5 @@ def llm_size(scale: Scale) -> Study:
             for how, method in HOW.items()
             for size, millions in scale.llm_sizes.items()
         ],
-        notes=[UNTUNED, NO_TABLE],
+        notes=[UNTUNED, KEY_VALUES, NO_TABLE],
     )

@@ -19,9 +19,10 @@ ALONE, JOINT = "speech-llm", "speech-llm+ctc"
 HOW: Mapping[str, str] = {"with CTC": JOINT, "alone": ALONE}
 """How a speech LLM is searched with → the method."""
 
-UNTUNED = (
-    "The search weighs CTC and speech LLM alike in all rows, so that nothing is tuned. KV/s: keys and values that the "
-    "LLM holds for a second of audio, in KiB, for 4 hypotheses of 16 labels each and 16 utterances of test."
+UNTUNED = "The search weighs CTC and speech LLM alike in all rows, so that nothing is tuned."
+KEY_VALUES = (
+    "KV/s: keys and values that the LLM holds for a second of audio, in KiB, for 4 hypotheses of 16 labels each and 16 "
+    "utterances of test."
 )
 NO_TABLE = (
     f"The tables of {INTEGRATION} are not at hand: its abstract names the axis and the authors' recipes show settings, "

@@ -34,6 +34,10 @@ def training(
     resources: Needs | None = None,
 ) -> Training:
     """A training, named after what it trains and those of its `arguments` that are not None."""
-    said = "".join(f", {name} {value}" for name, value in arguments.items() if value is not None)
+    said = "".join(f", {name} {_spoken(value)}" for name, value in arguments.items() if value is not None)
     name = f"{what}{said}, seed {seed}"
     return Training(name=name, build=build, inputs=inputs, resources=resources or Needs())
+
+
+def _spoken(value: Any) -> str:
+    return " + ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
