@@ -247,7 +247,7 @@ def qwen_speech_llm(
             layer (cross).
         adapter: What makes positions of the LLM from frames: putting them side by side (concat, as published), a
             strided convolution (conv), a window-level Q-Former (qformer), or merging those of which CTC says the same.
-        concatenate: Encoder frames, after ctc what it leaves of them, to a position of the LLM: 2 (120 ms) or 1 (60 ms).
+        concatenate: Encoder frames (60 ms), after ctc what it leaves of them, to a position of the LLM: 2 or 1.
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is
             drawn for each utterance, and recognition takes the first.
         lr: Peak learning rate.

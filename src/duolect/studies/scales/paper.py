@@ -51,8 +51,8 @@ _LOWER_CASE = {
 
 _IMPORT: Mapping[str, str] = {
     "loquacious": (
-        "Fetch it with `hf download --repo-type dataset speechbrain/LoquaciousSet --local-dir LoquaciousSet`, make dev and "
-        "test with `duolect import loquacious LoquaciousSet --out corpora/loquacious`, and give --data "
+        "Fetch it with `hf download --repo-type dataset speechbrain/LoquaciousSet --local-dir LoquaciousSet`, make dev "
+        "and test with `duolect import loquacious LoquaciousSet --out corpora/loquacious`, and give --data "
         "train=LoquaciousSet/large dev=corpora/loquacious/dev.jsonl test=corpora/loquacious/test.jsonl."
     ),
     "librispeech": (
