@@ -14,15 +14,27 @@ from typing import Any
 
 from duolect.configs import from_json
 from duolect.errors import ConfigError
+from duolect.studies.axes.architecture import architecture
+from duolect.studies.axes.beam import beam
+from duolect.studies.axes.compression import compression
+from duolect.studies.axes.cost import cost
+from duolect.studies.axes.distillation import distillation
 from duolect.studies.axes.downsampling import downsampling
 from duolect.studies.axes.finetuning import finetuning
+from duolect.studies.axes.fusion import fusion
 from duolect.studies.axes.interface import interface
 from duolect.studies.axes.joint_ctc import joint_ctc
+from duolect.studies.axes.leaderboard import leaderboard
 from duolect.studies.axes.length import length
 from duolect.studies.axes.llm_size import llm_size
+from duolect.studies.axes.lm import lm
+from duolect.studies.axes.mask import mask
 from duolect.studies.axes.optimisations import optimisations
+from duolect.studies.axes.overall import overall
 from duolect.studies.axes.pretraining import pretraining
+from duolect.studies.axes.prior import prior
 from duolect.studies.axes.prompts import prompts
+from duolect.studies.axes.translation import translation
 from duolect.studies.axes.units import units
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
@@ -42,6 +54,18 @@ STUDIES: dict[str, Axis] = {
     "length": length,
     "joint-ctc": joint_ctc,
     "optimisations": optimisations,
+    "lm": lm,
+    "fusion": fusion,
+    "prior": prior,
+    "beam": beam,
+    "overall": overall,
+    "leaderboard": leaderboard,
+    "architecture": architecture,
+    "mask": mask,
+    "compression": compression,
+    "distillation": distillation,
+    "translation": translation,
+    "cost": cost,
 }
 """What can be asked: name → axis. `Study.name` is the same name."""
 

@@ -184,8 +184,13 @@ class Scale(ABC):
         return self.corpus
 
     @property
+    def multilingual(self) -> Stage | None:
+        """The corpus translated into all `target_languages`, where there are several; German is one of them."""
+        return None
+
+    @property
     def target_languages(self) -> tuple[str, ...]:
-        """The languages that it is translated into."""
+        """The languages that there are translations into."""
         return ("de",)
 
     def distilled(self, *, only: bool = False) -> Stage:

@@ -1,0 +1,60 @@
+"""Cross-attention, the audio before the labels, or a decoder alone: three ways to let a decoder hear, two encoders."""
+
+from __future__ import annotations
+
+from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.study import ALIKE, Claim, Study
+
+PUBLISHED: dict[Architecture, tuple[float, float]] = {
+    "cross-transformer": (12.1, 23.7),
+    "prepend-transformer": (12.4, 24.7),
+    "decoder-only": (13.2, 26.1),
+    "cross-conformer": (10.4, 19.6),
+    "prepend-conformer": (10.3, 19.9),
+    "decoder-only-large": (13.2, 24.3),
+}
+"""Error rates in per cent on MuST-C and on CoVoST 2."""
+
+
+def architecture(scale: Scale) -> Study:
+    """All six, trained from scratch to transcribe."""
+
+    def said(one: Architecture, other: Architecture) -> str:
+        rates = " and ".join("{} % MuST-C, {} % CoVoST 2".format(*PUBLISHED[each]) for each in (one, other))
+        return f"{TABLE_1}: {rates}"
+
+    def better(text: str, one: Architecture, other: Architecture, margin: float | None = None) -> Claim:
+        return Claim(text=text, source=said(one, other), better=NAMES[one], worse=NAMES[other], margin=margin)
+
+    return Study(
+        name="architecture",
+        title="Prepending or cross-attention",
+        question="Should a decoder attend to the audio or have it before its labels, and does it need an encoder?",
+        scale=scale.name,
+        entries=[
+            attending(scale, each, published="{} % MuST-C, {} % CoVoST 2 ({})".format(*PUBLISHED[each], TABLE_1))
+            for each in NAMES
+        ],
+        claims=[
+            better(
+                "Prepending to a Conformer's states is as good as cross-attention.",
+                "prepend-conformer",
+                "cross-conformer",
+                ALIKE,
+            ),
+            better(
+                "Prepending to a Transformer's states is as good as cross-attention.",
+                "prepend-transformer",
+                "cross-transformer",
+                ALIKE,
+            ),
+            better("Cross-attention is better than a decoder alone.", "cross-transformer", "decoder-only"),
+            better("Prepending with an encoder is better than without.", "prepend-transformer", "decoder-only"),
+            better("A Conformer is better than a decoder of its size.", "prepend-conformer", "decoder-only-large"),
+        ],
+        notes=[
+            SIZES,
+            "Audio before the labels is causal behind an encoder and bidirectional without, as published.",
+        ],
+    )

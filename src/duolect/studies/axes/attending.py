@@ -1,0 +1,54 @@
+"""What the studies of arXiv 2501.02370 have in common: the architectures' names, and how they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from duolect.studies.axes.rows import PREPENDING, row
+from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.study import Entry
+
+NAMES: Mapping[Architecture, str] = {
+    "cross-transformer": "cross-attention, Transformer",
+    "prepend-transformer": "prepended, Transformer",
+    "decoder-only": "decoder only",
+    "cross-conformer": "cross-attention, Conformer",
+    "prepend-conformer": "prepended, Conformer",
+    "decoder-only-large": "decoder only, large",
+}
+DECODING: Mapping[str, Any] = {"beam": 5, "nbest": 5, "no_repeat_ngram": 5}
+"""As published: a beam of 5, no 5 labels twice, and without CTC."""
+TABLE_1, TABLE_2, TABLE_3 = (f"{PREPENDING}, Table {number}" for number in (1, 2, 3))
+SIZES = (
+    "Published: 12 encoder layers of 512 and 6 decoder layers, or 18 and 32 (large) decoder layers alone; MuST-C and "
+    "CoVoST 2. Here the widths are those of the scale's acoustic model; at the scales demo and small the Transformer "
+    "encoder has a CTC head as well as the Conformer, since from little speech attention alone hardly learns where to "
+    "look. Decoder-only models have none anywhere."
+)
+
+
+def attending(
+    scale: Scale,
+    architecture: Architecture,
+    name: str = "",
+    *,
+    small_effect: bool = True,
+    published: str = "",
+    target_language: str | None = None,
+    facts: Mapping[str, str] | None = None,
+    **trained: Any,
+) -> Entry:
+    """The row of an architecture; `trained`: further arguments of `Scale.aed`."""
+    return row(
+        scale,
+        name or NAMES[architecture],
+        lambda seed: scale.aed(seed, architecture, **trained),
+        "attention",
+        small_effect=small_effect,
+        published=published,
+        facts=facts,
+        corpus=scale.translated,
+        changes=DECODING,
+        target_language=target_language,
+    )

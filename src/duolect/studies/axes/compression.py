@@ -1,0 +1,57 @@
+"""CTC compression: neighbouring frames of which CTC says the same become one, between the layers of the Conformer."""
+
+from __future__ import annotations
+
+from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.study import ALIKE, Claim, Entry, Study
+
+PUBLISHED: dict[Architecture, tuple[str, str]] = {
+    "cross-conformer": ("10.4 % MuST-C, 19.6 % CoVoST 2", "10.3 % MuST-C, 21.8 % CoVoST 2"),
+    "prepend-conformer": ("10.3 % MuST-C, 19.9 % CoVoST 2", "10.4 % MuST-C, 19.9 % CoVoST 2"),
+}
+"""Without and with."""
+
+
+def compression(scale: Scale) -> Study:
+    """With and without, for cross-attention and for audio before the labels."""
+
+    def entry(architecture: Architecture, compress: bool) -> Entry:
+        published = f"{PUBLISHED[architecture][compress]} ({TABLE_1})"
+        if not compress:
+            return attending(scale, architecture, published=published)
+        return attending(scale, architecture, compressed(architecture), published=published, compress=True)
+
+    def compressed(architecture: Architecture) -> str:
+        return f"{NAMES[architecture]}, compressed"
+
+    cross, prepend = PUBLISHED
+    return Study(
+        name="compression",
+        title="CTC compression",
+        question="What does merging frames by CTC cost in accuracy, and who profits from it?",
+        scale=scale.name,
+        entries=[entry(architecture, compress) for architecture in PUBLISHED for compress in (False, True)],
+        claims=[
+            Claim(
+                text="Compression hurts cross-attention.",
+                source=f"{TABLE_1}: CoVoST 2, 19.6 % and 21.8 %; none on MuST-C, 10.4 % and 10.3 %",
+                better=NAMES[cross],
+                worse=compressed(cross),
+            ),
+            Claim(
+                text="Compression does not hurt prepending.",
+                source=f"{TABLE_1}: 19.9 % twice on CoVoST 2, 10.3 % and 10.4 % on MuST-C",
+                better=compressed(prepend),
+                worse=NAMES[prepend],
+                margin=ALIKE,
+            ),
+            Claim(
+                text="Compressed, prepending is better than cross-attention.",
+                source=f"{TABLE_1}: CoVoST 2, 19.9 % and 21.8 %",
+                better=compressed(prepend),
+                worse=compressed(cross),
+            ),
+        ],
+        notes=[SIZES, "What it saves in memory and time: study cost."],
+    )

@@ -1,0 +1,94 @@
+"""Speech translation with each architecture: from a model that transcribes or from scratch, one language or several."""
+
+from __future__ import annotations
+
+from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.study import ALIKE, Claim, Entry, Study
+
+PUBLISHED: dict[Architecture, tuple[float, float]] = {
+    "cross-transformer": (22.0, 25.1),
+    "prepend-transformer": (21.1, 24.6),
+    "decoder-only": (21.9, 25.3),
+    "cross-conformer": (25.2, 28.6),
+    "prepend-conformer": (25.4, 28.3),
+    "decoder-only-large": (22.2, 26.8),
+}
+"""BLEU on MuST-C: English to German, and the mean of eight languages by one model."""
+SCRATCH: tuple[Architecture, ...] = ("cross-conformer", "prepend-conformer")
+
+
+def translation(scale: Scale) -> Study:
+    """Into German: every architecture; two from scratch; and models of several languages where the corpus has them."""
+
+    def entry(architecture: Architecture) -> Entry:
+        bleu = f"{PUBLISHED[architecture][0]} BLEU, MuST-C en-de ({TABLE_1})"
+        return attending(scale, architecture, published=bleu, translate=True)
+
+    def from_scratch(architecture: Architecture) -> Entry:
+        name = f"{NAMES[architecture]}, from scratch"
+        return attending(scale, architecture, name, translate=True, from_scratch=True)
+
+    several = scale.multilingual
+
+    def multilingual(architecture: Architecture) -> Entry:
+        return attending(
+            scale,
+            architecture,
+            f"{NAMES[architecture]}, {len(scale.target_languages)} languages",
+            published=f"{PUBLISHED[architecture][1]} BLEU, the mean of MuST-C's eight languages ({TABLE_1})",
+            target_language="de",
+            translate=True,
+            languages=scale.target_languages,
+            corpus=several,
+        )
+
+    def claim(text: str, better: Architecture, worse: Architecture, margin: float | None = None) -> Claim:
+        rates = f"{PUBLISHED[better][0]} and {PUBLISHED[worse][0]} BLEU, MuST-C en-de"
+        return Claim(text=text, source=f"{TABLE_1}: {rates}", better=NAMES[better], worse=NAMES[worse], margin=margin)
+
+    one = "one language, German" if several is None else f"{', '.join(scale.target_languages)}"
+    return Study(
+        name="translation",
+        title="Speech translation",
+        question="Does what holds of the architectures hold when they translate, and must they transcribe first?",
+        scale=scale.name,
+        metric="bleu",
+        entries=[
+            *map(entry, PUBLISHED),
+            *map(from_scratch, SCRATCH),
+            *([] if several is None else map(multilingual, PUBLISHED)),
+        ],
+        claims=[
+            claim(
+                "Prepending to a Conformer's states translates as well as cross-attention.",
+                "prepend-conformer",
+                "cross-conformer",
+                ALIKE,
+            ),
+            claim(
+                "Cross-attention to a Transformer is better than prepending.",
+                "cross-transformer",
+                "prepend-transformer",
+            ),
+            claim(
+                "With a Conformer prepending is better than a large decoder alone.",
+                "prepend-conformer",
+                "decoder-only-large",
+            ),
+        ],
+        notes=[
+            SIZES,
+            (
+                "All but those from scratch start from the model of the same architecture that transcribes (study "
+                "architecture): from its encoder, a decoder alone from all but its labels. From scratch they are "
+                "trained for as many steps as both together."
+            ),
+            f"The corpus is translated into {one}. "
+            + (
+                "Models that write several languages cannot be compared on it."
+                if several is None
+                else "Models of several languages are told to write German here, the published means are of all eight."
+            ),
+        ],
+    )
