@@ -135,11 +135,12 @@ def _plan(wanted: Asked, out: Path) -> int:
     if not studies:
         return 2
     scale = wanted.build(planned=True)
-    planned = plan_stages(stages_in_order(studies), Store(out / STAGES), sustained=scale.sustained)
+    sustained = scale.sustained
+    planned = plan_stages(stages_in_order(studies), Store(out / STAGES), sustained=sustained)
     title = f"{', '.join(study.name for study in studies)} at scale {scale.name}, in order"
     printed = Console()
     width = printed.width if printed.is_terminal else 160
-    Console(width=width).print(draw_terminal(title, plan_columns(planned), plan_summary(planned), width))
+    Console(width=width).print(draw_terminal(title, plan_columns(planned), plan_summary(planned, sustained), width))
     return 1 if faults else 0
 
 

@@ -6,17 +6,16 @@ points need exist.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from duolect.errors import DuolectError
 from duolect.reports.cells import DASH, Column, plain_column
+from duolect.studies.figures import SEARCHING, absent, disk, recognition_operations, training_figures
 from duolect.studies.stages import Stage, Store
+from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.store import State
-from duolect.studies.stages.training import Training
-from duolect.training import Plan, plan_training
+from duolect.studies.stages.training import Training, Tuned
+from duolect.training import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,40 +45,36 @@ class PlannedStage:
 
 def plan_stages(stages: Sequence[Stage], store: Store, *, sustained: float | None = None) -> list[PlannedStage]:
     """The plan of stages, given in order. `sustained`: operations per second that one device does in training."""
-    seen: dict[str, Plan | str] = {}
-    return [_planned(stage, store, sustained, seen) for stage in stages]
+    plans: dict[str, Plan] = {}
+    found: list[PlannedStage] = []
+    for stage in stages:
+        plan, note = None, absent(stage)
+        if isinstance(stage, Training):
+            plan = training_figures(stage, store)
+            if isinstance(plan, str):
+                plan, note = None, plan
+            else:
+                plans[stage.key] = plan
+        hours = stage.needs.hours
+        if hours is None and sustained is not None:
+            hours = _hours(stage, plan, plans, sustained)
+        found.append(
+            PlannedStage(
+                stage=stage, state=store.state(stage), plan=plan, hours=hours, disk=disk(stage, plan), note=note
+            )
+        )
+    return found
 
 
-def _planned(stage: Stage, store: Store, sustained: float | None, seen: dict[str, Plan | str]) -> PlannedStage:
-    state, hours = store.state(stage), stage.needs.hours
-    if not isinstance(stage, Training):
-        return PlannedStage(stage=stage, state=state, hours=hours)
-    # Inputs that are not there yet have their names as places, as the notes will say.
-    inputs = {
-        name: store.folder(used) if store.made(used) is not None else Path(f"<{name}>")
-        for name, used in stage.inputs.items()
-    }
-    recipe = stage.recipe(inputs)
-    found = _figures(stage, inputs, seen)
-    if isinstance(found, str):
-        return PlannedStage(stage=stage, state=state, hours=hours, note=found)
-    if hours is None and sustained is not None and found.cost is not None:
-        hours = found.cost.flops * found.steps / sustained / 3600 / max(1, stage.needs.gpus)
-    disk = found.weights + (recipe.loop.keep + 1) * found.checkpoint
-    return PlannedStage(stage=stage, state=state, plan=found, hours=hours, disk=disk)
-
-
-def _figures(stage: Training, inputs: dict[str, Path], seen: dict[str, Plan | str]) -> Plan | str:
-    """The plan of its recipe; trainings that differ in their seed alone have the same."""
-    settings = stage.settings()
-    settings["loop"].pop("seed", None)
-    key = json.dumps([settings, {name: str(path) for name, path in inputs.items()}], sort_keys=True)
-    if key not in seen:
-        try:
-            seen[key] = plan_training(stage.recipe(inputs))
-        except DuolectError as error:
-            seen[key] = str(error)
-    return seen[key]
+def _hours(stage: Stage, plan: Plan | None, plans: Mapping[str, Plan], sustained: float) -> float | None:
+    """Of the stage's machine; `plans` has those of the trainings before it."""
+    operations = None
+    if plan is not None and plan.cost is not None:
+        operations = plan.cost.flops * plan.steps
+    elif isinstance(stage, Recognition | Tuned):
+        operations = recognition_operations(stage, plans)
+        sustained *= SEARCHING
+    return None if operations is None else operations / sustained / 3600 / max(1, stage.needs.gpus)
 
 
 def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
@@ -94,6 +89,9 @@ def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
         column("State", [p.state for p in rows]),
         column("Parameters", [_parameters(p) for p in rows]),
         column("Steps", [DASH if p.plan is None else f"{p.plan.steps:,}" for p in rows]),
+        column(
+            "Audio heard", [f"{p.plan.hours:,.0f} h" if p.plan is not None and p.plan.seconds else DASH for p in rows]
+        ),
         column("Operations", [DASH if p.operations is None else f"{p.operations:.1e}" for p in rows]),
         column("Disk", [DASH if not p.disk else bytes_text(p.disk) for p in rows]),
         column("Processes", [str(p.stage.needs.processes) for p in rows]),
@@ -103,8 +101,8 @@ def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
     return [c for c in found if c.title in ("Stage", "State") or len({cell.text for cell in c.cells}) > 1]
 
 
-def plan_summary(planned: Sequence[PlannedStage]) -> list[str]:
-    """Sentences: how much is there, and what the rest takes."""
+def plan_summary(planned: Sequence[PlannedStage], sustained: float | None = None) -> list[str]:
+    """Sentences: how much is there, and what the rest takes; `sustained` as in `plan_stages`."""
     missing = [p for p in planned if p.state == "missing"]
     changed = [p for p in planned if p.state in ("of other code", "of older inputs")]
     stands = f"{len(planned)} stages: {len(planned) - len(missing)} stand, {len(missing)} are to be made"
@@ -131,6 +129,11 @@ def plan_summary(planned: Sequence[PlannedStage]) -> list[str]:
         rest = len(missing) - len(known)
         more = f"; of {rest} stages it cannot be told" if rest else ""
         sentences.append(f"Time, about: {', '.join(said)}{more}.")
+        if sustained is not None:
+            sentences.append(
+                f"The hours are those of devices that do {sustained:.1e} operations a second in training, and "
+                f"{100 * SEARCHING:g} % of that in recognition and tuning."
+            )
     notes = [p.note for p in planned if p.note] + [n for p in trained if p.plan is not None for n in p.plan.notes]
     return sentences + [f"Note: {note}." for note in dict.fromkeys(note.rstrip(".") for note in notes)]
 
@@ -149,3 +152,7 @@ def _parameters(planned: PlannedStage) -> str:
     total, trained = planned.plan.parts["total"]
     same = total == trained
     return f"{total / 1e6:,.1f} M" + ("" if same else f", {trained / 1e6:,.1f} M trained")
+
+
+def _heard(planned: PlannedStage) -> str:
+    return DASH if planned.plan is None or not planned.plan.seconds else f"{planned.plan.hours:,.0f} h"

@@ -61,6 +61,10 @@ _IMPORT: Mapping[str, str] = {
         "dev=…/dev-other.jsonl test=…/test-other.jsonl, and lm=librispeech-lm-norm.txt.gz."
     ),
 }
+_HOURS: Mapping[str, Mapping[str, float]] = {
+    "loquacious": {"train": LOQUACIOUS_HOURS, "dev": 15.0, "test": 21.0},
+    "librispeech": {"train": LIBRISPEECH_HOURS, "dev": 5.3, "test": 5.1},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,8 @@ class PaperScale(Scale):
     def corpus(self) -> Stage:
         """The user's copy of Loquacious or LibriSpeech."""
         parts = {part: self.given(part) for part in (*SPLITS, "lm") if part in SPLITS or part in self.data}
-        return GivenCorpus(name=self.speech, parts=parts, hint=_IMPORT[self.speech], planned=self.planned)
+        given: dict[str, Any] = {"hint": _IMPORT[self.speech], "hours": _HOURS[self.speech], "planned": self.planned}
+        return GivenCorpus(name=self.speech, parts=parts, **given)
 
     @property
     def llm(self) -> Stage:

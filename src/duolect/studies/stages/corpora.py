@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +54,8 @@ class GivenCorpus(Stage):
     as "lm", without which language models learn the transcripts of the training set.
 
     `train` may be a folder of parquet shards. `hint`: the import that makes what is missing, for the error's text.
-    `planned`: files may be missing, as the stage is part of a plan and will not be made.
+    `planned`: files may be missing, as the stage is part of a plan and will not be made; `hours`: how much each of them
+    is known to hold, for plans.
     """
 
     kind: ClassVar[str] = "given"
@@ -62,6 +63,7 @@ class GivenCorpus(Stage):
     parts: Mapping[str, Path]
     hint: str = ""
     planned: bool = False
+    hours: Mapping[str, float] = field(default_factory=dict)
 
     def settings(self) -> Any:
         """Hashes of the files; raises DuolectError for one that is missing."""

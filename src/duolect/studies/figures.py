@@ -1,0 +1,153 @@
+"""What stages take, told before they are made: trainings counted on shapes, recognition from the models it asks.
+
+Counting a large model takes seconds, so that what was counted is kept below the store for the next plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from duolect.configs import to_json
+from duolect.data import read_manifest
+from duolect.errors import DuolectError
+from duolect.models.llm import LLMConfig
+from duolect.models.sizing import architecture_of
+from duolect.storage import read_json, write_json
+from duolect.studies.stages import Stage, Store
+from duolect.studies.stages.code import code_fingerprint
+from duolect.studies.stages.corpora import GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.llms import LLM, GivenLLM
+from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.training import Combined, Training, Tuned, outlines
+from duolect.systems.methods import find_method
+from duolect.training import Plan, plan_training
+from duolect.training.cost import StepCost
+
+SEARCHING = 0.1
+"""The share of its rate in training that a device reaches in recognition, where batches of steps are small."""
+LABELS_PER_SECOND = 3.5
+_ONCE = ("encoder", "ctc", "adapter")  # for all hypotheses of an utterance
+_SYNTHETIC_SECONDS = 3.1  # of an utterance, on average
+_BYTES_PER_SECOND = 32_000  # 16 bit at 16 kHz
+_HYPOTHESIS_BYTES = 200  # for a second of audio, with what a line says besides
+
+
+def training_figures(stage: Training, store: Store) -> Plan | str:
+    """The plan of a training, or a sentence why there is none. Trainings that differ in their seed alone share one."""
+    with TemporaryDirectory() as root:
+        inputs = _places(stage, store, Path(root))
+        recipe = stage.recipe(inputs)
+        asked = to_json(dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, seed=1)))
+        text = json.dumps(asked, sort_keys=True).replace(f"{root}{os.sep}", "")
+        said = [text, [used.key for used in stage.inputs.values()], code_fingerprint(("models", "nn", "training"))]
+        kept = store.root / ".work" / "plans" / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]}.json"
+        if kept.exists():
+            return _read(kept)
+        try:
+            found = plan_training(recipe)
+        except DuolectError as error:
+            return str(error).replace(f"{root}{os.sep}", "")
+        found = dataclasses.replace(found, notes=tuple(note.replace(f"{root}{os.sep}", "") for note in found.notes))
+    with suppress(OSError):  # a plan is also for those who may not write there
+        write_json(kept, dataclasses.asdict(found))
+    return found
+
+
+def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:
+    """Where the inputs are, or else outlines of them: recipes of trainings, architectures of LLMs."""
+    found = outlines(stage, root)
+    for name, used in stage.inputs.items():
+        if store.made(used) is not None:
+            found[name] = store.folder(used)
+        elif isinstance(used, GivenLLM):
+            place = found[name] / LLM
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if used.source.is_dir():
+                os.symlink(used.source.resolve(), place)
+            else:
+                with suppress(DuolectError):
+                    architecture_of(LLMConfig(vocabulary=1, source=str(used.source))).save_pretrained(place)
+    return found
+
+
+def _read(path: Path) -> Plan:
+    stored: Any = read_json(path)
+    cost = None if stored["cost"] is None else StepCost(**stored["cost"])
+    stored |= {"parts": {name: tuple(counts) for name, counts in stored["parts"].items()}}
+    stored |= {"cost": cost, "notes": tuple(stored["notes"])}
+    return Plan(**stored)
+
+
+def heard_seconds(corpus: Stage, split: str) -> float | None:
+    """Seconds of a part of a corpus; None where that is not known."""
+    if isinstance(corpus, SyntheticCorpus):
+        return getattr(corpus.config, split) * _SYNTHETIC_SECONDS
+    if not isinstance(corpus, GivenCorpus):
+        return None
+    path = corpus.parts[split]
+    if path.suffix == ".jsonl" and path.is_file():
+        return sum(utterance.duration for utterance in read_manifest(path))
+    return 3600 * corpus.hours[split] if split in corpus.hours else None
+
+
+def recognition_operations(stage: Recognition | Tuned, plans: Mapping[str, Plan]) -> float | None:
+    """Floating-point operations of recognising, roughly: encoders once, all that scores labels for each hypothesis.
+
+    `plans`: key of a training → its plan. To tune is to recognise dev with as many hypotheses as are kept. None where
+    the audio, or the cost of a model, is not known.
+    """
+    seconds = heard_seconds(stage.corpus, stage.split if isinstance(stage, Recognition) else "dev")
+    if seconds is None:
+        return None
+    method = find_method(stage.method)
+    trained = dict(_trained(stage.system))
+    search = next((each for each in method.variants if each.parts().keys() <= trained.keys()), method.search)
+    beam = stage.changes.get("beam", search.beam) if isinstance(stage, Recognition) else stage.nbest
+    total = 0.0
+    for component in search.parts():
+        plan = plans.get(trained[component].key) if component in trained else None
+        if plan is None or plan.cost is None:
+            return None
+        once = sum(count for part, count in plan.cost.forward.items() if part in _ONCE)
+        rest = sum(plan.cost.forward.values()) - once
+        steps = LABELS_PER_SECOND / plan.labels if not plan.seconds else 1 / plan.seconds
+        total += (once + rest * beam) * steps * seconds
+    return total
+
+
+def _trained(system: Stage) -> Iterator[tuple[str, Training]]:
+    """Component → the training that gives it."""
+    if isinstance(system, Tuned):
+        yield from _trained(system.system)
+    elif isinstance(system, Combined):
+        for name, part in system.parts.items():
+            yield from ((name, found) for kind, found in _trained(part) if kind == name)
+    elif isinstance(system, Training):
+        yield system.settings()["task"]["kind"], system
+
+
+def disk(stage: Stage, plan: Plan | None = None) -> float:
+    """Bytes of its outcome, where they are worth a word: weights and checkpoints, sound, hypotheses."""
+    if isinstance(stage, Training) and plan is not None:
+        return plan.weights + (stage.settings()["loop"]["keep"] + 1) * plan.checkpoint
+    if isinstance(stage, SyntheticCorpus):
+        return sum(heard_seconds(stage, split) or 0.0 for split in ("train", "dev", "test")) * _BYTES_PER_SECOND
+    if isinstance(stage, Recognition):
+        return (heard_seconds(stage.corpus, stage.split) or 0.0) * _HYPOTHESIS_BYTES
+    return 0.0
+
+
+def absent(stage: Stage) -> str:
+    """A sentence on data of the user's that a plan goes without, and how to come by them; "" where all is there."""
+    if not isinstance(stage, GivenCorpus):
+        return ""
+    lost = [part for part, path in stage.parts.items() if not path.exists()]
+    return f"{stage.name}: {', '.join(lost)} data are not there. {stage.hint}" if lost else ""
