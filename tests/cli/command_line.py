@@ -43,6 +43,15 @@ def train(name: str, *arguments: object) -> int:
 
 def process(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     """`python -m duolect` as a process of its own."""
-    command = [sys.executable, "-m", "duolect", *map(str, arguments)]
+    return _started([sys.executable, "-m", "duolect", *map(str, arguments)], environment)
+
+
+def toy_process(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """The same with the studies of tests.studies.toy_study."""
+    code = "import sys; from tests.studies import toy_study; toy_study.main(sys.argv[1:])"
+    return _started([sys.executable, "-c", code, *map(str, arguments)], environment)
+
+
+def _started(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200", **environment}
     return subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

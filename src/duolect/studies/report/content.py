@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from duolect.evaluation import Score, Timing
-from duolect.reports.cells import Column, each, plain_column
+from duolect.reports.cells import each
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.studies.report.results import EntryResult, StudyResult
 from duolect.studies.verdicts import Verdict, points
@@ -22,14 +22,29 @@ class _Named:
     threads: int | None
 
 
-def verdict_columns(result: StudyResult) -> list[Column]:
-    """The published findings, what was measured, and whether they hold here."""
-    known = result.verdicts
+_PLURAL = {"holds": "hold", "does not hold": "do not hold", "not decidable here": "cannot be decided here"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A published finding, whether it holds here, and the figures that say so."""
+
+    verdict: str
+    text: str
+    source: str
+    figures: str
+
+
+def findings(result: StudyResult) -> list[Finding]:
+    """The study's claims with their verdicts, "not run" where a row is missing."""
     return [
-        plain_column("Published finding", [claim.text for claim, _ in known]),
-        plain_column("Source", [claim.source for claim, _ in known]),
-        plain_column("Here", [_figures(result, claim.better, claim.worse, verdict) for claim, verdict in known]),
-        plain_column("Verdict", [verdict.decision if verdict else "not run" for _, verdict in known]),
+        Finding(
+            verdict.decision if verdict else "not run",
+            claim.text,
+            claim.source,
+            _figures(result, claim.better, claim.worse, verdict),
+        )
+        for claim, verdict in result.verdicts
     ]
 
 
@@ -47,9 +62,10 @@ def lead(result: StudyResult) -> str:
     """How many findings hold, in a sentence; of a study without any, the best row."""
     decided = [verdict.decision for _, verdict in result.verdicts if verdict is not None]
     if decided:
-        counted = [f"{decided.count(kind)} {kind}" for kind in dict.fromkeys(decided)]
-        many = f"{len(result.verdicts)} published findings" if len(result.verdicts) > 1 else "The published finding"
-        return f"{many}: {', '.join(counted)}." if len(result.verdicts) > 1 else f"{many}: {decided[0]}."
+        if len(result.verdicts) == 1:
+            return f"The published finding: {decided[0]}."
+        counted = [f"{decided.count(kind)} {_PLURAL[kind]}" for kind in dict.fromkeys(decided)]
+        return f"Of {len(result.verdicts)} published findings {', '.join(counted)}."
     if not result.standing:
         return "Nothing has been recognised yet."
     low = result.study.metric == "wer"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from duolect.reports.markup import columns_table, escape, figure, legend_list, prose, section
 from duolect.reports.page import document
 from duolect.reports.plots import speed_caption, speed_svg
-from duolect.studies.report.content import caveats, lead, making, speed_comparison, verdict_columns
+from duolect.studies.report.content import caveats, findings, lead, making, speed_comparison
 from duolect.studies.report.differences import differences
 from duolect.studies.report.plots import axis_svg
 from duolect.studies.report.results import StudyResult
@@ -53,8 +53,7 @@ def _body(result: StudyResult, command: str, rows: str) -> Iterator[str]:
     at = _anchor(result)
     yield f'<div class="lead"><p>{prose(result.study.question)} {prose(lead(result))}</p></div>'
     if result.verdicts:
-        table = columns_table(verdict_columns(result), "Published findings and whether they hold here")
-        yield from section(f"{at}-findings", "Published findings", table)
+        yield from section(f"{at}-findings", "Published findings", ['<dl class="advice">', *_findings(result), "</dl>"])
     warned = [f'<p class="caveat">{prose(line)}</p>' for line in caveats(result)]
     table = columns_table(study_columns(result), f"The systems of the study {result.study.title}")
     legend = legend_list([*study_legend(result), *result.study.notes])
@@ -76,6 +75,12 @@ def _body(result: StudyResult, command: str, rows: str) -> Iterator[str]:
         for title, text in making(result, command)
     )
     yield from section(f"{at}-made", "How these numbers were made", [f'<dl class="made">{pairs}</dl>'])
+
+
+def _findings(result: StudyResult) -> Iterator[str]:
+    for found in findings(result):
+        yield f"<dt>{prose(found.text)} ({escape(found.source)})</dt>"
+        yield f"<dd><strong>{escape(found.verdict)}</strong><p>{prose(found.figures)}</p></dd>"
 
 
 def _differences(result: StudyResult, found: dict[str, list[str]]) -> Iterator[str]:

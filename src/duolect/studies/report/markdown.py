@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from duolect.reports.cells import draw_markdown
-from duolect.studies.report.content import caveats, lead, making, verdict_columns
+from duolect.studies.report.content import caveats, findings, lead, making
 from duolect.studies.report.differences import differences
 from duolect.studies.report.results import StudyResult
 from duolect.studies.report.table import study_columns, study_legend
@@ -29,7 +29,7 @@ def page_markdown(results: Sequence[tuple[StudyResult, str]], images: Sequence[S
 def _sections(result: StudyResult, command: str, figures: Sequence[str], head: str) -> Iterator[str]:
     yield lead(result)
     if result.verdicts:
-        yield draw_markdown(verdict_columns(result), ())
+        yield _listed([f"**{f.verdict}**: {f.text} ({f.source}) Here: {f.figures}." for f in findings(result)])
     yield f"{head} Results"
     yield draw_markdown(study_columns(result), study_legend(result))
     if result.study.notes:

@@ -105,7 +105,6 @@ class StudyResult:
     """Key → record of every stage that stands."""
     outdated: Sequence[Stage]
     """Stages made by other code than today's, or from older inputs than those that stand."""
-    blocks: str | None
 
     def row(self, name: str) -> EntryResult:
         """The row of that entry."""
@@ -129,7 +128,6 @@ def gather(study: Study, store: Store) -> StudyResult:
         verdicts=[(claim, _verdict(claim, rows)) for claim in study.claims],
         records={stage.key: made for stage in stages if (made := store.made(stage)) is not None},
         outdated=[stage for stage in stages if store.state(stage) in ("of other code", "of older inputs")],
-        blocks=next((blocks.name for blocks in drawn.values() if blocks is not None), None),
     )
 
 

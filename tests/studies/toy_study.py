@@ -1,0 +1,208 @@
+"""Studies of hypotheses that are made up, so that what runs studies and tells of them can be tested in no time.
+
+Worker processes find them by `stages_of` of this module.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+
+from duolect import cli
+from duolect.errors import TrainingError
+from duolect.evaluation import HypothesisRow, RunRecord
+from duolect.evaluation.results import write_run
+from duolect.storage import write_json
+from duolect.studies import catalogue, engine
+from duolect.studies.scales.base import Scale
+from duolect.studies.stages import Stage
+from duolect.studies.stages.recognition import HYPOTHESES
+from duolect.studies.study import FACTS, Claim, Entry, Metric, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base(Stage):
+    """What all rows are made from."""
+
+    kind: ClassVar[str] = "base"
+    number: int = 0
+
+    def settings(self) -> Any:
+        return self.number
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        with open(folder / "calls", "a") as handle:
+            handle.write("x")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken(Stage):
+    """Hypotheses of 60 utterances of 12 speakers, every word wrong at a rate."""
+
+    kind: ClassVar[str] = "spoken"
+    rooms: ClassVar[tuple[str, ...]] = ("text",)
+
+    rate: float
+    seed: int
+    base: Stage
+    translated: bool = False
+    fail: bool = False
+    sleep: float = 0.0
+    labels: str = "abcd"
+
+    def uses(self) -> Mapping[str, Stage]:
+        return {"system": self.base}
+
+    def settings(self) -> Any:
+        return {"rate": self.rate, "seed": self.seed, "fail": self.fail, "labels": self.labels}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        time.sleep(self.sleep)
+        if self.fail:
+            raise TrainingError(f"{self.name}: the loss is not finite at step 7.")
+        words, heard = random.Random("references"), random.Random(self.seed)
+        rows = []
+        for n in range(60):
+            said = [words.choice(self.labels) for _ in range(8)]
+            wrong = ["x" if heard.random() < self.rate else word for word in said]
+            row = HypothesisRow(id=f"u{n}", reference=" ".join(said), text=" ".join(wrong), duration=2.0)
+            rows.append(HypothesisRow(**{**vars(row), "fields": {"speaker": f"s{n % 12}"}}))
+        record = RunRecord(
+            system=self.name,
+            target="translation" if self.translated else "text",
+            search={"beam": round(100 * self.rate)},
+            device="cpu",
+            threads=1,
+            region="all of it",
+            audio_seconds=120.0,
+            wall_seconds=2.0 + self.rate,
+            host_memory=2**28,
+        )
+        write_run(folder / HYPOTHESES, rows, record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact(Stage):
+    """A further column."""
+
+    kind: ClassVar[str] = "fact"
+
+    def settings(self) -> Any:
+        return {}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        write_json(folder / FACTS, {"KV/s": "131.3"})
+
+
+def _study(scale: Scale, name: str, metric: Metric, rates: Mapping[str, float], **fields: Any) -> Study:
+    base = Base(name="base", number=len(name))
+    return Study(
+        name=name,
+        title=f"Toy: {name}",
+        question="Is fewer better?",
+        scale=scale.name,
+        metric=metric,
+        axis="errors wanted",
+        entries=[
+            Entry(
+                name=row,
+                value=rate,
+                measured=[Fact(name="fact")] if rate == 0.3 else [],
+                published="8.10 % (Table 2)" if rate == 0.3 else "",
+                runs={
+                    seed: Spoken(
+                        name=f"{row}, seed {seed}",
+                        rate=rate,
+                        seed=10 * seed + number,
+                        base=base,
+                        translated=metric == "bleu",
+                        fail=row == "broken",
+                        sleep=60.0 if row == "slow" else 0.0,
+                    )
+                    for seed in scale.seeds
+                },
+            )
+            for number, (row, rate) in enumerate(rates.items())
+        ],
+        **fields,
+    )
+
+
+def toy(scale: Scale) -> Study:
+    """Three rates, two findings."""
+    said = {"text": "Few are better than many.", "source": "a toy"}
+    return _study(
+        scale,
+        "toy",
+        "wer",
+        {"many": 0.3, "few | of them": 0.1, "fewer": 0.05},
+        claims=[
+            Claim(**said, better="few | of them", worse="many"),
+            Claim(text="Many <b>are</b> better.", source="a jest", better="many", worse="fewer"),
+            Claim(text="They are alike.", source="a jest", better="few | of them", worse="many", margin=0.05),
+        ],
+        panel=("any", "insertions"),
+        notes=["A note of the study."],
+    )
+
+
+def toy_translation(scale: Scale) -> Study:
+    """BLEU."""
+    rates = {"much": 0.05, "little": 0.5}
+    return _study(
+        scale,
+        "toy-translation",
+        "bleu",
+        rates,
+        claims=[Claim(text="Much is better.", source="a toy", better="much", worse="little")],
+    )
+
+
+def toy_broken(scale: Scale) -> Study:
+    """One row fails."""
+    return _study(scale, "toy-broken", "wer", {"good": 0.1, "broken": 0.2})
+
+
+def toy_slow(scale: Scale) -> Study:
+    """One row takes long."""
+    return _study(scale, "toy-slow", "wer", {"quick": 0.1, "slow": 0.2})
+
+
+def toy_lacking(scale: Scale) -> Study:
+    """Needs the LLM."""
+    scale.given("llm")
+    return toy(scale)
+
+
+TOYS = {
+    "toy": toy,
+    "toy-translation": toy_translation,
+    "toy-broken": toy_broken,
+    "toy-slow": toy_slow,
+    "toy-lacking": toy_lacking,
+}
+
+
+def stages_of(names: Sequence[str], scale: str, **given: Any) -> list[Stage]:
+    """As `catalogue.stages_of`, which knows the toys too."""
+    catalogue.STUDIES.update(TOYS)
+    return catalogue.stages_of(names, scale, **given)
+
+
+def install() -> None:
+    """Let this process and its workers know the toys."""
+    catalogue.STUDIES.update(TOYS)
+    engine._SOURCE = f"{__name__}:stages_of"
+
+
+def main(arguments: list[str]) -> None:
+    """The command line with the toys."""
+    install()
+    sys.exit(cli.main(arguments))
