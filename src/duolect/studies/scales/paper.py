@@ -10,15 +10,14 @@ from typing import Any, ClassVar, Literal
 
 from duolect.errors import ConfigError
 from duolect.recipes.paper import (
-    LIBRISPEECH_HOURS,
-    LOQUACIOUS_HOURS,
     librispeech_acoustic,
     loquacious_acoustic,
     qwen_language,
     qwen_speech_llm,
+    transformer_language,
 )
 from duolect.recipes.settings import SpeechFinetuning
-from duolect.studies.scales.base import Change, CTCUnits, LabelUnits, Scale
+from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Scale
 from duolect.studies.scales.building import changed, corpus_file, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -28,11 +27,14 @@ from duolect.studies.scales.changes import (
     with_prompts,
     with_task,
 )
+from duolect.studies.scales.published_aed import LANGUAGES, PublishedAED
+from duolect.studies.scales.sources import HOURS, IMPORTS, PARTS, TRANSLATOR
 from duolect.studies.stages import Needs, Stage
-from duolect.studies.stages.corpora import SPLITS, GivenCorpus
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus, Joined
+from duolect.studies.stages.distillation import Distilled, GivenTeacher
 from duolect.studies.stages.llms import GivenLLM
 from duolect.studies.stages.recognition import Recognition
-from duolect.studies.stages.training import Training
+from duolect.studies.stages.training import Combined, Training
 from duolect.studies.study import ScaleName
 from duolect.text import UnitsConfig
 from duolect.training import Recipe, UnitsFrom
@@ -48,23 +50,6 @@ _LOWER_CASE = {
     "role-tagged": "user <audio> transcribe speech to text assistant",
 }
 """The prompts in labels that spell lower-case words alone."""
-
-_IMPORT: Mapping[str, str] = {
-    "loquacious": (
-        "Fetch it with `hf download --repo-type dataset speechbrain/LoquaciousSet --local-dir LoquaciousSet`, make dev "
-        "and test with `duolect import loquacious LoquaciousSet --out corpora/loquacious`, and give --data "
-        "train=LoquaciousSet/large dev=corpora/loquacious/dev.jsonl test=corpora/loquacious/test.jsonl."
-    ),
-    "librispeech": (
-        "Make manifests with `duolect import librispeech LibriSpeech --out corpora/librispeech`, join those of the "
-        "training set (`cat train-*.jsonl > train.jsonl` in that folder), and give --data train=…/train.jsonl "
-        "dev=…/dev-other.jsonl test=…/test-other.jsonl, and lm=librispeech-lm-norm.txt.gz."
-    ),
-}
-_HOURS: Mapping[str, Mapping[str, float]] = {
-    "loquacious": {"train": LOQUACIOUS_HOURS, "dev": 15.0, "test": 21.0},
-    "librispeech": {"train": LIBRISPEECH_HOURS, "dev": 5.3, "test": 5.1},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +67,7 @@ class PaperScale(Scale):
     """An H100's 989e12 dense operations per second in bfloat16, at 35 %, which our own trainings have yet to show."""
     llm_sizes: ClassVar[Mapping[str, float]] = {_USUAL: 494.0, "Qwen2-1.5B": 1544.0, _LARGE: 7616.0}
     finetunings: ClassVar[tuple[SpeechFinetuning, ...]] = ("lora-speech-llm", "full", "frozen-embeddings", "frozen")
-    parts: ClassVar[Mapping[str, str]] = {
-        "train": "the folder LoquaciousSet/large of parquet shards, or a manifest (docs/studies/scales.md)",
-        "dev": "the manifest of dev by `duolect import loquacious LoquaciousSet --out FOLDER`, to choose scales on",
-        "test": "the manifest of test by the same command, to recognise and score",
-        "lm": "text for language models, one sentence a line; without it they learn the transcripts, as published",
-    }
+    parts: ClassVar[Mapping[str, str]] = PARTS
 
     seeds: tuple[int, ...] = (1, 2, 3)
     speech: Literal["loquacious", "librispeech"] = "loquacious"
@@ -97,13 +77,21 @@ class PaperScale(Scale):
     epochs: float | None = None
     """Passes of the acoustic model over it (None: as published, 20 over Loquacious and 100 over LibriSpeech)."""
     gpus: int = 1
-    """Of each training."""
+    """Of each training of arXiv 2603.15045."""
+    aed_gpus: int = 4
+    """Of each training of arXiv 2501.02370: 1, 2, 4 or 8."""
+
+    def __post_init__(self) -> None:
+        if self.gpus < 1:
+            raise ConfigError(f"scale paper: gpus must be 1 or more, not {self.gpus}.")
+        if self.aed_gpus not in (1, 2, 4, 8):
+            raise ConfigError(f"scale paper: aed_gpus must be 1, 2, 4 or 8, not {self.aed_gpus}.")
 
     @cached_property
     def corpus(self) -> Stage:
         """The user's copy of Loquacious or LibriSpeech."""
         parts = {part: self.given(part) for part in (*SPLITS, "lm") if part in SPLITS or part in self.data}
-        given: dict[str, Any] = {"hint": _IMPORT[self.speech], "hours": _HOURS[self.speech], "planned": self.planned}
+        given: dict[str, Any] = {"hint": IMPORTS[self.speech], "hours": HOURS[self.speech], "planned": self.planned}
         return GivenCorpus(name=self.speech, parts=parts, **given)
 
     @property
@@ -225,10 +213,88 @@ class PaperScale(Scale):
         settings = {"gpus": 1, "batch_seconds": 500.0, **settings}
         return super().recognition(name, system, method, corpus=corpus, **settings)
 
+    def adapted(self, seed: int, how: Adaptation, *, units: LabelUnits = "acoustic") -> Stage:
+        """Qwen2-0.5B as it is or trained on the transcripts; as one of them alone paper-transformer-lm."""
+        if how == "new" and units == "acoustic":
+            return self._transformer(seed)
+        if how == "none" and units == "llm":
+            return Combined(name=f"{_USUAL} as it is", parts={"language": self.llm})
+        if how in ("new", "none") or (units != "llm" and how == "frozen-embeddings"):
+            raise ConfigError(f"scale paper: no language model is both {how!r} and in {units!r} units.")
+        kinds = {"full": "full", "frozen-embeddings": "frozen-embeddings", "lora": "lora-language"}
+        usual: dict[str, Any] = {} if how == "full" else {"finetune": kinds[how]}
+        return self.language(seed, units=None if units == "acoustic" else units, **usual)
+
+    def aed(
+        self,
+        seed: int,
+        architecture: Architecture,
+        *,
+        causal_prefix: bool | None = None,
+        compress: bool = False,
+        translate: bool = False,
+        from_scratch: bool = False,
+        languages: tuple[str, ...] = (),
+        corpus: Stage | None = None,
+    ) -> Training:
+        """paper-fbk-…; from scratch for twice as many steps."""
+        return PublishedAED(transcribed=self.translated, gpus=self.aed_gpus).train(
+            seed,
+            architecture,
+            corpus or self.translated,
+            causal_prefix=causal_prefix,
+            compress=compress,
+            translate=translate,
+            from_scratch=from_scratch,
+            languages=languages,
+        )
+
+    @cached_property
+    def translated(self) -> Stage:
+        """MuST-C, English to German."""
+        return self._mustc("de")
+
+    @cached_property
+    def multilingual(self) -> Stage:
+        """MuST-C, English to eight languages."""
+        corpora = {f"en-{language}": self._mustc(language) for language in LANGUAGES}
+        return Joined(name=f"MuST-C, {len(LANGUAGES)} languages", corpora=corpora)
+
+    @property
+    def target_languages(self) -> tuple[str, ...]:
+        """Those of MuST-C."""
+        return LANGUAGES
+
+    def distilled(self, *, only: bool = False) -> Stage:
+        """By NLLB of 3.3 B parameters, or the part translator."""
+        source = self.data.get("translator", Path(TRANSLATOR))
+        teacher = GivenTeacher(name="translation model", source=source, planned=self.planned)
+        name = "distilled targets only" if only else "with distilled targets"
+        return Distilled(name=name, teacher=teacher, corpus=self.translated, only=only, gpus=1)
+
+    def _mustc(self, language: str) -> Stage:
+        folder = self.given("mustc") / f"en-{language}"
+        parts = {"train": "train", "dev": "dev", "test": "tst-COMMON"}
+        return GivenCorpus(
+            name=f"MuST-C en-{language}",
+            parts={part: folder / f"{name}.jsonl" for part, name in parts.items()},
+            hint=IMPORTS["mustc"],
+            hours=HOURS["mustc"],
+            planned=self.planned,
+        )
+
+    def _transformer(self, seed: int) -> Training:
+        def build(inputs: Mapping[str, Path]) -> Recipe:
+            folder = inputs["corpus"]
+            text: dict[str, Any] = {"text": (corpus_file(self.corpus, folder, "lm"),), "dev": folder / "dev.txt"}
+            return transformer_language(**text, units=inputs["acoustic"], accumulate=self.gpus, seed=seed)
+
+        inputs = {"corpus": self.corpus, "acoustic": self.acoustic(seed)}
+        return training("Transformer LM", seed, {}, build, inputs, self._needs)
+
     @property
     def _hours(self) -> float:
-        published = LOQUACIOUS_HOURS if self.speech == "loquacious" else LIBRISPEECH_HOURS
-        return published if self.hours is None else self.hours
+        return HOURS[self.speech]["train"] if self.hours is None else self.hours
 
     @property
     def _needs(self) -> Needs:

@@ -6,8 +6,9 @@ dev.txt.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 
 from duolect.configs import to_json
-from duolect.data import load_manifest, read_manifest, write_manifest
+from duolect.data import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
 from duolect.data.synthetic import SyntheticConfig, make_corpus
 from duolect.errors import DuolectError
@@ -92,6 +93,33 @@ class GivenCorpus(Stage):
         if "lm" not in self.parts:
             _write_texts(folder / self.file("lm"), self.parts["train"])
         _write_texts(folder / "dev.txt", self.parts["dev"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined(Stage):
+    """The manifests of several corpora as one, ids beginning with the corpus's name in `corpora`."""
+
+    kind: ClassVar[str] = "joined"
+
+    corpora: Mapping[str, Stage]
+
+    def uses(self) -> Mapping[str, Stage]:
+        """The corpora."""
+        return self.corpora
+
+    def settings(self) -> Any:
+        """None: the corpora and their names decide."""
+        return {}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Write the manifests."""
+        for split in SPLITS:
+            write_manifest(folder / f"{split}.jsonl", self._rows(inputs, split))
+
+    def _rows(self, inputs: Mapping[str, Path], split: str) -> Iterator[Utterance]:
+        for name in self.corpora:
+            for utterance in read_manifest(inputs[name] / f"{split}.jsonl"):
+                yield dataclasses.replace(utterance, id=f"{name}/{utterance.id}")
 
 
 def _write_texts(file: Path, source: Path) -> None:

@@ -75,7 +75,8 @@ class _Process:
 
 @dataclass(frozen=True)
 class Local:
-    """Processes of this machine: `places` at once, each with its share of the cores, and of the GPUs one."""
+    """Processes of this machine: `places` at once, each with its share of the cores, and of the GPUs one or
+    as many as it needs."""
 
     places: int = 1
     gpus: int = 0
@@ -92,7 +93,8 @@ class Local:
         threads = max(1, (os.cpu_count() or 1) // (1 if stage.needs.timed else self.places))
         settings = {"OMP_NUM_THREADS": str(threads)}
         if self.gpus and not stage.needs.timed:
-            settings["CUDA_VISIBLE_DEVICES"] = str(place % self.gpus)
+            count = min(max(1, stage.needs.gpus), self.gpus)
+            settings["CUDA_VISIBLE_DEVICES"] = ",".join(str((place + n) % self.gpus) for n in range(count))
         with open(log, "ab") as handle:
             command = [sys.executable, "-m", "duolect.studies.stages.worker"]
             process = subprocess.Popen(
