@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from duolect.cli.arguments import PathOption, command_line, console, parse, require_writable, say
-from duolect.cli.study_alone import ALONE
+from duolect.cli.study_search import run_search
 from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from duolect.studies.stages.launchers import Launcher
 
 _SLURM = "--slurm."
+_SEARCH = "search"
 _ANY_EXECUTOR = ("mem_gb", "cpus_per_task", "timeout_min", "stderr_to_stdout")  # submitit's names without a prefix
 UNFINISHED = 3
 
@@ -72,10 +73,8 @@ class StudyCommand:
 
 def run(arguments: list[str]) -> int:
     """Run the command; see `StudyCommand`."""
-    from duolect.studies.catalogue import STUDIES
-
-    if arguments and arguments[0] in ALONE and arguments[0] not in STUDIES:
-        return ALONE[arguments[0]](arguments[1:])
+    if arguments[:1] == [_SEARCH]:
+        return run_search(arguments[1:])
     rest, slurm = _slurm_settings(arguments)
     asked = parse("study", StudyCommand, rest)
     if asked.list:
@@ -150,14 +149,8 @@ def _list(asked: StudyCommand) -> int:
     wanted = _asked(asked)
     for line in listing(wanted, asked.out):
         print(line)
-    print("\n".join(f"{name}\n  has arguments of its own: duolect study {name} --help" for name in _alone()))
+    print(f"{_SEARCH}\n  all ways to search with a system of your own: duolect study {_SEARCH} --help")
     return 0
-
-
-def _alone() -> Sequence[str]:
-    from duolect.studies.catalogue import STUDIES
-
-    return [name for name in ALONE if name not in STUDIES]
 
 
 def _report(out: Path, docs: Path | None) -> int:

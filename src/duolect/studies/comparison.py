@@ -31,7 +31,6 @@ from duolect.storage import atomic_file
 from duolect.systems import System
 from duolect.systems.lines import HowRecognized, recognize_lines
 from duolect.systems.lines import Line as SystemLine
-from duolect.training.final import read_summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +80,6 @@ def results(
             f"  {line.name}: WER {100 * result.score.wer:.2f} %, RTFx {record.timing.rtfx:.0f}", highlight=False
         )
     return found
-
-
-def trained_columns(run: Path) -> dict[str, str]:
-    """Columns of the table (`SystemResult.details`): what a finished run trained, in millions, and how long it took."""
-    summary = read_summary(run)
-    if summary is None:
-        raise DuolectError(f"{run}: is no finished training run.")
-    return {"Trained": f"{summary.trainable / 1e6:.2f}", "Training": f"{summary.seconds:.0f} s"}
 
 
 def publish(comparison: Comparison, folder: Path, console: Console) -> None:
