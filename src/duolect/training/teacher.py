@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 
 from duolect.data import load_manifest
 from duolect.errors import ConfigError, TrainingError
+from duolect.models.pretrained import quiet
 from duolect.training.translator import Translator, TranslatorConfig
 
 Pairs = Sequence[tuple[str, str]]
@@ -61,8 +63,9 @@ def train_teacher(
         torch.manual_seed(config.seed)
         model, tokenizer = _new_model(pairs, folder, config)
         _train(model, tokenizer, pairs, config, progress)
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    with quiet():
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
     return _score(folder, corpus / "dev.jsonl")
 
 
@@ -92,12 +95,14 @@ def _new_model(pairs: Pairs, folder: Path, config: TeacherConfig) -> tuple[Any, 
         pieces |= dict.fromkeys(spelled.id_to_piece(i) for i in range(spelled.get_piece_size()))
     names = ["</s>", "<unk>", *[p for p in pieces if p not in ("<s>", "</s>", "<unk>")], "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(names)}), encoding="utf-8")
-    tokenizer = MarianTokenizer(
-        *(str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")),
-        source_lang="eng",
-        target_lang="deu",
-        model_max_length=config.positions,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")  # for punctuation
+        tokenizer = MarianTokenizer(
+            *(str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")),
+            source_lang="eng",
+            target_lang="deu",
+            model_max_length=config.positions,
+        )
     pad = len(names) - 1
     sizes: dict[str, Any] = {}
     for half in ("encoder", "decoder"):

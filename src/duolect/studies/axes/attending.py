@@ -8,6 +8,7 @@ from typing import Any
 from duolect.studies.axes.rows import PREPENDING, row
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import Entry
+from duolect.systems.measurement import Measure
 
 NAMES: Mapping[Architecture, str] = {
     "cross-transformer": "cross-attention, Transformer",
@@ -36,7 +37,7 @@ def attending(
     small_effect: bool = True,
     published: str = "",
     target_language: str | None = None,
-    facts: Mapping[str, str] | None = None,
+    measure: Measure | None = None,
     **trained: Any,
 ) -> Entry:
     """The row of an architecture; `trained`: further arguments of `Scale.aed`."""
@@ -47,8 +48,8 @@ def attending(
         "attention",
         small_effect=small_effect,
         published=published,
-        facts=facts,
         corpus=scale.translated,
         changes=DECODING,
         target_language=target_language,
+        measure=measure,
     )

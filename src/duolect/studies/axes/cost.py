@@ -8,6 +8,7 @@ from duolect.studies.axes.attending import NAMES, TABLE_2, attending
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.stages.measures import CostRatios
 from duolect.studies.study import Entry, Study
+from duolect.systems.measurement import Measure
 
 PUBLISHED: dict[tuple[Architecture, bool], tuple[str, str]] = {
     ("cross-transformer", False): ("1", "1"),
@@ -29,7 +30,9 @@ def cost(scale: Scale) -> Study:
         tokens, memory = PUBLISHED[architecture, compress]
         name = NAMES[architecture] + (", compressed" if compress else "")
         published = f"tokens/s × {tokens}, memory × {memory} ({TABLE_2})"
-        return attending(scale, architecture, name, small_effect=False, published=published, compress=compress)
+        return attending(
+            scale, architecture, name, small_effect=False, published=published, compress=compress, measure=Measure()
+        )
 
     made = [entry(*each) for each in PUBLISHED]
     first = next(iter(made[0].runs.values()))

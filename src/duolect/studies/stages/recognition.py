@@ -17,6 +17,7 @@ from duolect.studies.stages.base import Needs, Stage
 from duolect.studies.stages.training import SYSTEM
 from duolect.systems import SearchConfig, System, load
 from duolect.systems.files import recognize_manifest
+from duolect.systems.measurement import Measure
 
 HYPOTHESES = "hyps.jsonl"
 
@@ -42,6 +43,8 @@ class Recognition(Stage):
     target_language: str | None = None
     timed: bool = True
     gpus: int = 0
+    measure: Measure | None = None
+    """What is measured beside it, in passes of its own: operations, and the latency of one utterance at a time."""
 
     @property
     def needs(self) -> Needs:
@@ -53,7 +56,8 @@ class Recognition(Stage):
 
     def settings(self) -> Any:
         """All fields but what is used."""
-        return {
+        measured = {} if self.measure is None else {"measure": to_json(self.measure)}
+        return measured | {
             "method": self.method,
             "changes": to_json(dict(self.changes)),
             "split": self.split,
@@ -78,6 +82,7 @@ class Recognition(Stage):
                 name=self.name,
                 batch_seconds=self.batch_seconds,
                 warm_up=self.timed,
+                measure=self.measure,
                 target_language=self.target_language,
                 progress=advance,
                 date=date.today().isoformat(),
