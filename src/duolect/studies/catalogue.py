@@ -131,7 +131,11 @@ def only(study: Study, entries: Sequence[str]) -> Study:
             raise ConfigError(f"study {study.name}: there is no entry {name!r}; known are {known}.")
     return dataclasses.replace(
         study,
-        entries=[entry for entry in study.entries if entry.name in entries],
+        entries=[
+            entry if entry.against in entries else dataclasses.replace(entry, against="")
+            for entry in study.entries
+            if entry.name in entries
+        ],
         claims=[claim for claim in study.claims if {claim.better, claim.worse} <= set(entries)],
     )
 

@@ -31,6 +31,8 @@ class Entry:
     """Its place on the study's axis, where that is a number."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further columns that are known beforehand."""
+    against: str = ""
+    """The entry that it is tested against; empty for the study's first."""
     measured: Sequence[Stage] = ()
     """Stages that give further columns: their folders hold FACTS, an object of column → text."""
     published: str = ""
@@ -90,11 +92,27 @@ class Study:
         for entry in self.entries:
             if not entry.runs:
                 raise ConfigError(f"study {self.name}: {entry.name} has no run.")
+            if entry.against and (entry.against not in names or entry.against == entry.name):
+                raise ConfigError(
+                    f"study {self.name}: {entry.name} is tested against {entry.against!r}, no other entry."
+                )
 
     @property
     def baseline(self) -> Entry:
-        """The entry that the others are tested against: the first."""
+        """The entry that others are tested against where they name none: the first."""
         return self.entries[0]
+
+    def base(self, entry: Entry) -> Entry | None:
+        """The entry that this one is tested against; None for the first, unless it names one."""
+        if entry.against:
+            return self.entry(entry.against)
+        return None if entry.name == self.baseline.name else self.baseline
+
+    @property
+    def bases(self) -> list[str]:
+        """The names of the entries that others are tested against."""
+        found = [base.name for entry in self.entries if (base := self.base(entry)) is not None]
+        return list(dict.fromkeys(found))
 
     @property
     def stages(self) -> list[Stage]:

@@ -22,6 +22,7 @@ class _Named:
     threads: int | None
 
 
+_SINGULAR = {"holds": "holds", "does not hold": "does not hold", "not decidable here": "cannot be decided here"}
 _PLURAL = {"holds": "hold", "does not hold": "do not hold", "not decidable here": "cannot be decided here"}
 
 
@@ -64,7 +65,8 @@ def lead(result: StudyResult) -> str:
     if decided:
         if len(result.verdicts) == 1:
             return f"The published finding: {decided[0]}."
-        counted = [f"{decided.count(kind)} {_PLURAL[kind]}" for kind in dict.fromkeys(decided)]
+        counts = {kind: decided.count(kind) for kind in dict.fromkeys(decided)}
+        counted = [f"{count} {_PLURAL[kind] if count > 1 else _SINGULAR[kind]}" for kind, count in counts.items()]
         return f"Of {len(result.verdicts)} published findings {', '.join(counted)}."
     if not result.standing:
         return "Nothing has been recognised yet."

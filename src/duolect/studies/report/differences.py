@@ -1,4 +1,4 @@
-"""In which settings the systems of a table differ: recipe, recognition and search of each against the first row's."""
+"""In which settings the systems of a table differ, each from the row that it is tested against."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ Settings = dict[str, Any]
 
 
 def differences(result: StudyResult) -> dict[str, list[str]]:
-    """Entry → sentences "field: baseline's value → its own", for every entry but the first; empty lists where nothing
-    but the name differs."""
-    first = _settings(result.rows[0])
-    return {row.entry.name: list(_against(first, _settings(row))) for row in result.rows[1:]}
+    """Entry → sentences "field: value of the one it is tested against → its own"; empty lists where nothing but the
+    name differs."""
+    settings = {row.entry.name: _settings(row) for row in result.rows}
+    bases = {row.entry.name: result.study.base(row.entry) for row in result.rows}
+    return {name: list(_against(settings[base.name], settings[name])) for name, base in bases.items() if base}
+
+
+def differences_title(result: StudyResult) -> str:
+    """What the rows are shown against, in a sentence."""
+    bases = result.study.bases
+    return f"Each row against {bases[0] if len(bases) == 1 else 'the one it is tested against'}."
 
 
 def _settings(row: EntryResult) -> Settings:

@@ -8,7 +8,7 @@ from duolect.reports.markup import columns_table, escape, figure, legend_list, p
 from duolect.reports.page import document
 from duolect.reports.plots import speed_caption, speed_svg
 from duolect.studies.report.content import caveats, findings, lead, making, speed_comparison
-from duolect.studies.report.differences import differences
+from duolect.studies.report.differences import differences, differences_title
 from duolect.studies.report.plots import axis_svg
 from duolect.studies.report.results import StudyResult
 from duolect.studies.report.table import study_columns, study_legend
@@ -84,7 +84,7 @@ def _findings(result: StudyResult) -> Iterator[str]:
 
 
 def _differences(result: StudyResult, found: dict[str, list[str]]) -> Iterator[str]:
-    yield f'<p class="hint">Each row against {escape(result.study.baseline.name)}.</p>'
+    yield f'<p class="hint">{escape(differences_title(result))}</p>'
     for name, lines in found.items():
         items = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
         yield f"<details><summary>{escape(name)}: {len(lines)}</summary><ul>{items}</ul></details>"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from duolect.reports.cells import draw_markdown
 from duolect.studies.report.content import caveats, findings, lead, making
-from duolect.studies.report.differences import differences
+from duolect.studies.report.differences import differences, differences_title
 from duolect.studies.report.results import StudyResult
 from duolect.studies.report.table import study_columns, study_legend
 
@@ -42,7 +42,7 @@ def _sections(result: StudyResult, command: str, figures: Sequence[str], head: s
     found = {name: lines for name, lines in differences(result).items() if lines}
     if found:
         yield f"{head} What differs in the configurations"
-        yield f"Each row against {result.study.baseline.name}."
+        yield differences_title(result)
         for name, lines in found.items():
             yield f"**{name}**\n\n" + "\n".join(f"* `{line}`" for line in lines)
     yield f"{head} How this was made"

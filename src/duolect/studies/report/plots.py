@@ -54,9 +54,9 @@ def _along(result: StudyResult) -> str:
 
 
 def _numeric(rows: Sequence[EntryResult]) -> bool:
-    """Whether the rows lie on an axis: all have a number, and no two the same."""
-    values = [row.entry.value for row in rows]
-    return None not in values and len(set(values)) == len(values)
+    """Whether the rows lie on an axis: several have a number, and no two the same."""
+    values = [row.entry.value for row in rows if row.entry.value is not None]
+    return len(values) > 1 and len(set(values)) == len(values)
 
 
 def _figure(result: StudyResult, form: Form, theme: Theme) -> Figure:
@@ -73,7 +73,21 @@ def _figure(result: StudyResult, form: Form, theme: Theme) -> Figure:
 
 
 def _along_axis(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], theme: Theme) -> None:
-    ordered = sorted(rows, key=lambda row: row.entry.value or 0.0)
+    ordered = sorted((row for row in rows if row.entry.value is not None), key=lambda row: row.entry.value or 0.0)
+    for row in rows:
+        if row.entry.value is None and row.score is not None:  # not on the axis: a line across
+            axes.axhline(points(row.score), color=theme.muted, lw=1.0, ls="--", zorder=1)
+            axes.annotate(
+                printable(row.entry.name),
+                (1.0, points(row.score)),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="right",
+                fontsize=9,
+                color=theme.muted,
+                parse_math=False,
+            )
     places = [float(row.entry.value or 0.0) for row in ordered]
     axes.plot(places, [points(row.score) for row in ordered if row.score], ":", color=theme.muted, lw=1.2)
     for row, x in zip(ordered, places, strict=True):

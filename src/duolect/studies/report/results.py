@@ -58,7 +58,7 @@ class EntryResult:
     missing: Mapping[int, str]
     facts: Mapping[str, str] = field(default_factory=dict)
     against: Difference | None = None
-    """Against the baseline, with the seeds that both have."""
+    """Against the row that it is tested against (`Study.base`), with the seeds that both have."""
     p_holm: float | None = None
     """Its p-value, corrected for the number of entries."""
 
@@ -121,7 +121,7 @@ def gather(study: Study, store: Store) -> StudyResult:
     stages = in_order(study.stages)
     drawn: dict[str, Blocks | None] = {}
     rows = [_row(entry, study, store, drawn) for entry in study.entries]
-    rows = _tested(rows)
+    rows = _tested(study, rows)
     return StudyResult(
         study=study,
         rows=rows,
@@ -200,10 +200,14 @@ def trainings_of(stage: Stage) -> list[Training]:
     return list({training.key: training for training in found}.values())
 
 
-def _tested(rows: Sequence[EntryResult]) -> list[EntryResult]:
-    """With the differences to the first row, and p-values corrected for their number."""
-    baseline, against = rows[0], {}
-    for row in rows[1:]:
+def _tested(study: Study, rows: Sequence[EntryResult]) -> list[EntryResult]:
+    """With the differences to the rows that they are tested against, and p-values corrected for their number."""
+    named, against = {row.entry.name: row for row in rows}, {}
+    for row in rows:
+        base = study.base(row.entry)
+        if base is None:
+            continue
+        baseline = named[base.name]
         both = [seed for seed in row.runs if seed in baseline.runs]
         if both:
             against[row.entry.name] = difference(

@@ -64,6 +64,8 @@ def study_columns(result: StudyResult) -> list[Column]:
     if several:
         found += [plain("By seed", lambda r: _by_seed(r, digits)), plain("Spread", lambda r: _spread(r, digits))]
     if len(rows) > 1:
+        if len(study.bases) > 1:
+            found.append(plain("Against", lambda r: base.name if (base := study.base(r.entry)) else DASH))
         found += [plain("Difference", lambda r: _difference(r, digits)), plain("p (Holm)", _p)]
     found += [
         marked("RTFx", speed, lambda r: rtfx_text(speed(r)), low=False),
@@ -103,7 +105,7 @@ def study_legend(result: StudyResult) -> list[str]:
     if any(row.against is not None for row in standing):
         test = "matched-pairs" if isinstance(first, Score) else "approximate"
         lines.append(
-            f"Difference: to {result.study.baseline.name}, in points, over the seeds that both have; p: two-sided "
+            f"Difference: to {_bases(result)}, in points, over the seeds that both have; p: two-sided "
             f"{test} randomisation test, corrected for the number of rows (Holm)."
         )
     records = [_Recorded(row) for row in standing]
@@ -152,6 +154,11 @@ def _number(value: float, digits: int) -> str:
 def _chrf(row: EntryResult) -> float:
     known = isinstance(row.score, TranslationScore) and "chrf" in row.score.metrics
     return row.score.metrics["chrf"].value if known else math.nan
+
+
+def _bases(result: StudyResult) -> str:
+    bases = result.study.bases
+    return bases[0] if len(bases) == 1 else "the row that it is tested against"
 
 
 def _errors(row: EntryResult, kind: str) -> str:
