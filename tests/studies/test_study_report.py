@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from duolect.studies import catalogue
 from duolect.studies.catalogue import build_scale, build_study, only
 from duolect.studies.engine import ASKED, STAGES
 from duolect.studies.report import gather, report_all, write_report
+from duolect.studies.report.plots import axis_svg
 from duolect.studies.report.results import trainings_of
 from duolect.studies.report.table import study_columns
 from duolect.studies.stages import Stage, Store, in_order
@@ -88,7 +90,7 @@ def test_the_table_has_what_the_hypotheses_give(tmp_path: Path) -> None:
     assert one.points == pytest.approx(100 * paired.difference)
     assert one.p_value == paired.p_value
     assert verdicts(text) == ["holds", "does not hold", "does not hold"]
-    assert "Of 3 published findings 1 hold, 2 do not hold." in text
+    assert "Of 3 published findings 1 holds, 2 do not hold." in text
     assert "blocks by speaker" in text
     assert "* A note of the study." in text
     assert column(text, "inserted words in a row") == ["0.00 %"] * 3
@@ -114,6 +116,17 @@ def test_raw_rows_and_pages_stand_beside_it(tmp_path: Path) -> None:
     for image in ("plot.png", "speed.png"):
         assert (folder / image).read_bytes().startswith(b"\x89PNG")
         assert f"]({image})" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_rows_beside_the_axis_are_lines_across(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    first = dataclasses.replace(wanted.entries[0], value=None)
+    drawn = axis_svg(gather(dataclasses.replace(wanted, entries=[first, *wanted.entries[1:]]), store))
+    assert drawn is not None
+    for text in ("many", "errors wanted", "0.05"):
+        assert f">{text}</text>" in drawn
+    assert ">fewer</text>" not in drawn  # its place on the axis says which it is
 
 
 def test_configurations_are_told_apart(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _MANIFEST = "a manifest as `duolect import` makes them (docs/corpora.md)"
 class SmallScale(OwnScale):
     """The recipes small-…, three seeds where effects are small.
 
-    Trainings checkpoint ten times and go on from there, so that a study fits pieces of any length (`--seconds`). With
+    Trainings checkpoint ten times and go on from there, so that a study fits pieces of any length (`--until`). With
     `gpus=0` all runs on the CPU.
     """
 
