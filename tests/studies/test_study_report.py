@@ -232,6 +232,10 @@ def test_entries_can_be_chosen(tmp_path: Path) -> None:
     wanted = only(study("toy"), ["many", "fewer"])
     assert [entry.name for entry in wanted.entries] == ["many", "fewer"]
     assert [claim.text for claim in wanted.claims] == ["Many <b>are</b> better."]
+    few = dataclasses.replace(study("toy").entries[1], against="fewer")
+    named = dataclasses.replace(study("toy"), entries=[study("toy").entries[0], few, study("toy").entries[2]])
+    assert only(named, ["few | of them", "fewer"]).entries[0].against == "fewer"
+    assert only(named, ["many", "few | of them"]).entries[1].against == ""
     with pytest.raises(ConfigError, match=r"no entry 'most'; known are 'many'"):
         only(study("toy"), ["most"])
 
