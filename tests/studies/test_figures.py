@@ -1,0 +1,83 @@
+"""What a plan says of a chain of stages, against sums by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duolect.errors import ModelError
+from duolect.studies import figures
+from duolect.studies.catalogue import build_scale
+from duolect.studies.plan import plan_stages
+from duolect.studies.stages import Store, in_order
+from duolect.training import Plan
+from duolect.training.cost import StepCost
+
+PLAN = Plan(
+    parts={"total": (10, 4)},
+    vocabulary=5,
+    steps=50,
+    utterances=2,
+    labels=70,
+    seconds=20.0,
+    weights=40.0,
+    gradients=16.0,
+    optimiser=32.0,
+    cost=StepCost(forward={"encoder": 100.0, "ctc": 20.0, "decoder": 30.0}, backward=350.0, activations=1.0),
+    checkpoint=7.0,
+    notes=("a note",),
+)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    found: list[Any] = []
+
+    def plan(recipe: Any) -> Plan:
+        found.append(recipe)
+        if recipe.task.kind == "language":
+            return dataclasses.replace(PLAN, seconds=0.0)
+        return PLAN
+
+    monkeypatch.setattr(figures, "plan_training", plan)
+    return found
+
+
+def test_a_chain_sums_up(tmp_path: Path, counted: list[Any]) -> None:
+    scale = build_scale("demo", settings={"size": "tiny"}, planned=True)
+    joint = scale.recognition("joint", scale.acoustic(1), "attention+ctc", changes={"beam": 6})
+    rescored = scale.recognition("rescored", scale.system(1, "acoustic", "language"), "ctc+lm-rescoring")
+    tuned = scale.tuned(scale.acoustic(1), "attention+ctc", nbest=3)
+    planned = {p.stage.name: p for p in plan_stages(in_order([joint, rescored, tuned]), Store(tmp_path), sustained=2.0)}
+    trained = planned[scale.acoustic(1).name]
+    assert trained.hours == pytest.approx(500 * 50 / 2 / 3600)
+    assert trained.disk == 40 + (2 + 1) * 7
+    seconds = 8 * figures._SYNTHETIC_SECONDS  # eight utterances of test, and of dev
+    assert planned["joint"].hours == pytest.approx((120 + 6 * 30) / 20 * seconds / (2 * 0.1) / 3600)
+    assert planned["joint"].disk == pytest.approx(seconds * 200)
+    assert planned[tuned.name].hours == pytest.approx((120 + 3 * 30) / 20 * seconds / (2 * 0.1) / 3600)
+    beam = figures.find_method("ctc+lm-rescoring").search.beam
+    of_speech, of_labels = (120 + beam * 30) / 20, (120 + beam * 30) * 3.5 / 70
+    assert planned["rescored"].hours == pytest.approx((of_speech + of_labels) * seconds / (2 * 0.1) / 3600)
+
+
+def test_what_was_counted_is_kept_for_all_seeds(tmp_path: Path, counted: list[Any]) -> None:
+    scale, store = build_scale("demo", settings={"size": "tiny"}), Store(tmp_path)
+    first = figures.training_figures(scale.acoustic(1), store)
+    assert figures.training_figures(scale.acoustic(2), store) == first == PLAN
+    assert len(counted) == 1
+    figures.training_figures(scale.acoustic(1, units=99), store)
+    assert len(counted) == 2
+
+
+def test_a_model_that_cannot_be_built_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> Plan:
+        raise ModelError("no such model.")
+
+    monkeypatch.setattr(figures, "plan_training", fail)
+    scale = build_scale("demo", settings={"size": "tiny"}, planned=True)
+    *_, last = plan_stages(in_order([scale.acoustic(1)]), Store(tmp_path), sustained=1.0)
+    assert (last.plan, last.hours, last.note) == (None, None, "no such model.")

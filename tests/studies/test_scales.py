@@ -1,0 +1,130 @@
+"""The scales small and paper: every study builds, arguments mean what they say, and data that lack are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duolect.errors import ConfigError, DuolectError
+from duolect.studies.catalogue import STUDIES, build_scale, build_study
+from duolect.studies.figures import absent
+from duolect.studies.scales.base import Scale
+from duolect.studies.stages import in_order
+from duolect.studies.stages.corpora import GivenCorpus, Joined
+from duolect.studies.stages.training import Training
+
+
+@pytest.fixture(scope="module", params=["small", "paper"])
+def scale(request: pytest.FixtureRequest) -> Scale:
+    return build_scale(request.param, seeds=(1,), planned=True)
+
+
+@pytest.fixture(scope="module")
+def paper() -> Any:
+    return build_scale("paper", planned=True)
+
+
+def task(stage: Training) -> Mapping[str, Any]:
+    return stage.settings()["task"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_builds_at_every_scale(scale: Scale, name: str) -> None:
+    study = build_study(name, scale)
+    stages = in_order(study.stages)
+    assert (study.name, study.scale) == (name, scale.name)
+    assert len({stage.place for stage in stages}) == len(stages)
+    for stage in stages:
+        if isinstance(stage, Training):
+            assert (stage.needs.gpus, stage.needs.processes) in ((1, 1), (4, 4)), stage.name
+
+
+def test_an_argument_at_its_usual_value_gives_the_same_stage(paper: Any) -> None:
+    usual = paper.speech_llm(1)
+    for arguments in (
+        {"units": "llm"},
+        {"size": "Qwen2-0.5B"},
+        {"prompts": ("role-tagged",)},
+        {"finetune": "lora-speech-llm"},
+        {"interface": "prefix", "adapter": "concat", "concatenate": 2},
+        {"pretrained": True},
+    ):
+        assert paper.speech_llm(1, **arguments).key == usual.key, arguments
+    assert paper.language(1, units="acoustic", size="Qwen2-0.5B").key == paper.language(1).key
+    assert len({usual.key, paper.speech_llm(2).key, paper.speech_llm(1, prompts=("none",)).key}) == 3
+
+
+def test_published_settings_of_the_speech_llm(paper: Any) -> None:
+    usual = task(paper.speech_llm(1))
+    assert (usual["model"]["encoder"]["layers"], usual["model"]["ctc_layers"]) == (18, [18])
+    assert usual["model"]["lora"]["rank"] == 320
+    shared = task(paper.speech_llm(1, units="acoustic"))
+    assert shared["model"]["encoder"]["layers"] == 16
+    assert shared["model"]["llm"]["replace_embeddings"]
+    assert shared["initialise_llm"] == shared["units"]["folder"] == "<language>"
+    mixed = task(paper.speech_llm(1, ctc="acoustic"))
+    assert mixed["ctc_units"]["folder"] == "<acoustic>"
+    assert mixed["units"]["source"] == "Qwen/Qwen2-0.5B"
+
+
+def test_published_settings_of_translation(paper: Any) -> None:
+    transcribing, translating = (paper.aed(1, "cross-conformer", translate=translate) for translate in (False, True))
+    assert task(transcribing)["units"]["size"] == 5000
+    assert (task(translating)["units"]["size"], task(translating)["ctc_units"]["size"]) == (8000, 5000)
+    assert translating.inputs["start"].key == transcribing.key
+    several = paper.aed(1, "decoder-only-large", translate=True, languages=("de", "es"), corpus=paper.multilingual)
+    assert task(several)["units"]["size"] == 32_000
+    assert task(several)["model"]["decoder"]["layers"] == 32
+    assert several.settings()["loop"]["accumulate"] * several.needs.processes == 8
+    twice = paper.aed(1, "cross-conformer", translate=True, from_scratch=True).settings()["loop"]["steps"]
+    assert twice == 2 * translating.settings()["loop"]["steps"]
+
+
+def test_gpus_share_a_step(paper: Any) -> None:
+    four = build_scale("paper", settings={"gpus": 4}, planned=True).acoustic(1)
+    one = paper.acoustic(1)
+    assert four.needs.processes == four.needs.gpus == 4
+    assert four.settings()["loop"]["accumulate"] == 4
+    seconds = [stage.settings()["task"]["batches"]["max_seconds"] for stage in (one, four)]
+    assert seconds[0] == 4 * seconds[1]
+
+
+def test_what_there_is_not_at_a_scale_is_said_in_a_sentence(paper: Any) -> None:
+    with pytest.raises(ConfigError, match=r"no LLM of the size '3B'; known are Qwen2-0\.5B"):
+        paper.language(1, size="3B")
+    with pytest.raises(ConfigError, match="both 'none' and in 'acoustic' units"):
+        paper.adapted(1, "none")
+    with pytest.raises(ConfigError, match="aed_gpus must be 1, 2, 4 or 8, not 3"):
+        build_scale("paper", settings={"aed_gpus": 3})
+
+
+def test_missing_data_are_named_with_what_makes_them(tmp_path: Path, paper: Any) -> None:
+    with pytest.raises(ConfigError, match="--data train=PATH is missing at scale paper; train is the folder"):
+        _ = build_scale("paper").acoustic(1).key
+    with pytest.raises(ConfigError, match=r"--data mustc=PATH is missing.*duolect import mustc"):
+        _ = build_scale("paper").aed(1, "cross-conformer").key
+    given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
+    with pytest.raises(DuolectError, match=r"dev\.jsonl: there is no such dev data\. .*duolect import loquacious"):
+        _ = build_scale("paper", data=given).acoustic(1).key
+    assert "train, dev, test data are not there. Fetch it with `hf download" in absent(paper.corpus)
+    assert "train-*.jsonl" in absent(build_scale("paper", settings={"speech": "librispeech"}, planned=True).corpus)
+
+
+def test_small_takes_the_users_data(tmp_path: Path) -> None:
+    given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
+    scale = build_scale("small", data={**given, "lm": tmp_path / "text.gz"}, planned=True)
+    assert isinstance(scale.corpus, GivenCorpus)
+    settings = task(scale.language(1))
+    assert settings["train"] == ["<corpus>/lm.txt.gz"]
+    assert task(scale.acoustic(1))["train"] == ["<corpus>/train.jsonl"]
+    with pytest.raises(ConfigError, match="--data dev=PATH is missing at scale small"):
+        _ = build_scale("small", data={"train": given["train"]}).corpus
+
+
+def test_eight_languages_are_eight_corpora(paper: Any) -> None:
+    joined = paper.multilingual
+    assert isinstance(joined, Joined)
+    assert sorted(joined.corpora) == [f"en-{code}" for code in ("de", "es", "fr", "it", "nl", "pt", "ro", "ru")]
