@@ -64,8 +64,6 @@ class Scale(ABC):
     name: ClassVar[ScaleName]
     tuning_rounds: ClassVar[int]
     tuning_lists: ClassVar[int]
-    sustained: ClassVar[float | None] = None
-    """Floating-point operations per second that one of its devices sustains in training; plans tell hours by it."""
     llm_sizes: ClassVar[Mapping[str, float]]
     """The sizes of LLM there are, from small to large: the `size` of `language` and `speech_llm` → its parameters, in
     millions, embeddings among them. The scale's usual one is one of them."""
@@ -82,6 +80,11 @@ class Scale(ABC):
     """Part → where the user has it."""
     planned: bool = False
     """Whether data may be missing, since a plan is made and nothing else (`GivenCorpus.planned`)."""
+
+    @property
+    def sustained(self) -> float | None:
+        """Floating-point operations per second that one of its devices sustains in training; plans tell hours by it."""
+        return None
 
     @property
     @abstractmethod
