@@ -30,17 +30,20 @@ _AT_ONCE = 50  # batches whose sentences are sorted by length together
 @dataclass(frozen=True, kw_only=True)
 class TeacherConfig:
     """How large it is (of encoder and decoder each), and how it is trained: on the first `pairs`, `epochs` times over,
-    `batch` sentences a step, at a learning rate of `lr` at most."""
+    `batch` sentences a step, at a learning rate of `lr` at most.
+
+    With fewer steps, or a larger rate, its decoder does not learn to look at the source, and its BLEU on dev is near 0.
+    """
 
     width: int = 160
     layers: int = 3
     heads: int = 4
     positions: int = 96
-    pieces: int = 2000
-    pairs: int = 30_000
-    epochs: int = 3
-    batch: int = 128
-    lr: float = 2e-3
+    pieces: int = 1000
+    pairs: int = 40_000
+    epochs: int = 2
+    batch: int = 32
+    lr: float = 1e-3
     seed: int = 1
 
     def __post_init__(self) -> None:
