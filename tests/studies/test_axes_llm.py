@@ -144,6 +144,23 @@ def test_rows_differ_in_what_they_say_and_in_nothing_else(studies: Mapping[str, 
     assert adapter == to_json(CtcCompressionConfig())
 
 
+def test_rows_are_tested_against_one_that_is_searched_in_the_same_way(studies: Mapping[str, Study]) -> None:
+    for name in ("finetuning", "llm-size", "interface", "downsampling", "prompts", "length", "optimisations"):
+        for entry in studies[name].entries:
+            base, run = studies[name].base(entry), entry.runs[1]
+            if base is not None and base.name not in (studies[name].baseline.name, entry.name):
+                other = base.runs[1]
+                assert isinstance(run, Recognition)
+                assert isinstance(other, Recognition)
+                assert run.method == other.method, entry.name
+    found = studies["pretraining"]
+    for entry in found.entries:
+        if entry.name.startswith("random"):
+            base = found.base(entry)
+            assert base is not None
+            assert base.name == entry.name.replace("random", "pre-trained")
+
+
 def test_the_llm_speaks_the_units_of_its_language_model(studies: Mapping[str, Study]) -> None:
     """Of the acoustic model in the one case, of its own or characters in the others, which need no acoustic model."""
     for name, kind in (("the LLM's own labels", "sentencepiece"), ("characters", "characters")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, row
+from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import ALIKE, Claim, Study
 
@@ -32,21 +32,23 @@ def downsampling(scale: Scale) -> Study:
         title="Adapters and downsampling",
         question="How far, and by what, can the encoder's frames be reduced before the LLM reads them?",
         scale=scale.name,
-        axis="encoder frames a position",
-        entries=[
-            row(
-                scale,
-                f"{name}, {how}",
-                partial(scale.speech_llm, **adapter),
-                method,
-                small_effect=name in (NONE, CTC),
-                memory=True,
-                value=None if adapter["adapter"] == "ctc" else adapter["concatenate"],
-                published=PUBLISHED.get(name, "") if how == "alone" else "",
-            )
+        axis="frames a position",
+        entries=grouped(
+            [
+                row(
+                    scale,
+                    f"{name}, {how}",
+                    partial(scale.speech_llm, **adapter),
+                    method,
+                    small_effect=name in (NONE, CTC),
+                    memory=True,
+                    value=None if adapter["adapter"] == "ctc" else adapter["concatenate"],
+                    published=PUBLISHED.get(name, "") if how == "alone" else "",
+                )
+                for name, adapter in ADAPTERS.items()
+            ]
             for how, method in HOW.items()
-            for name, adapter in ADAPTERS.items()
-        ],
+        ),
         claims=[
             Claim(
                 text="CTC compression costs a decoder that the audio is prepended to no accuracy.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, row
+from duolect.studies.axes.rows import HOW, INTEGRATION, KEY_VALUES, PREPENDING, UNTUNED, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import ALIKE, Claim, Study
 
@@ -33,19 +33,21 @@ def interface(scale: Scale) -> Study:
         title="Attention interfaces",
         question="Does it matter how the LLM attends to the audio: as a prefix, merged, or by cross-attention?",
         scale=scale.name,
-        entries=[
-            row(
-                scale,
-                f"{title}, {how}",
-                partial(scale.speech_llm, interface=kind),
-                method,
-                small_effect=True,
-                memory=True,
-                published=PUBLISHED.get(kind, "") if how == "alone" else "",
-            )
+        entries=grouped(
+            [
+                row(
+                    scale,
+                    f"{title}, {how}",
+                    partial(scale.speech_llm, interface=kind),
+                    method,
+                    small_effect=True,
+                    memory=True,
+                    published=PUBLISHED.get(kind, "") if how == "alone" else "",
+                )
+                for kind, title in INTERFACES.items()
+            ]
             for how, method in HOW.items()
-            for kind, title in INTERFACES.items()
-        ],
+        ),
         claims=[
             Claim(
                 text="Behind a deep encoder with CTC, prepended audio and cross-attention are alike.",

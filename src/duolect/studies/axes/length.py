@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.rows import ALONE, INTEGRATION, JOINT, row
+from duolect.studies.axes.rows import ALONE, INTEGRATION, JOINT, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import ALIKE, Claim, Study
 
@@ -58,8 +58,8 @@ def length(scale: Scale) -> Study:
         title="Length normalisation and beam",
         question="Which power of the length should scores be divided by, and does a wider beam then help?",
         scale=scale.name,
-        axis="exponent α of the length",
-        entries=[usual, *(entry for entry in alone if entry is not usual), *joint, *decoder],
+        axis="α",
+        entries=grouped([[usual, *(entry for entry in alone if entry is not usual)], joint, decoder]),
         claims=[
             Claim(
                 text="A speech LLM that is searched with CTC gains nothing from a beam above 4.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from duolect.studies.axes.rows import HOW, KEY_VALUES, NO_TABLE, UNTUNED, row
+from duolect.studies.axes.rows import HOW, KEY_VALUES, NO_TABLE, UNTUNED, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import Study
 
@@ -16,18 +16,20 @@ def llm_size(scale: Scale) -> Study:
         title="Size of the LLM",
         question="Does a larger LLM make a better speech LLM?",
         scale=scale.name,
-        axis="parameters of the LLM, millions",
-        entries=[
-            row(
-                scale,
-                f"{size}, {how}",
-                partial(scale.speech_llm, size=size),
-                method,
-                memory=True,
-                value=millions,
-            )
+        axis="LLM parameters, M",
+        entries=grouped(
+            [
+                row(
+                    scale,
+                    f"{size}, {how}",
+                    partial(scale.speech_llm, size=size),
+                    method,
+                    memory=True,
+                    value=millions,
+                )
+                for size, millions in scale.llm_sizes.items()
+            ]
             for how, method in HOW.items()
-            for size, millions in scale.llm_sizes.items()
-        ],
+        ),
         notes=[UNTUNED, KEY_VALUES, NO_TABLE],
     )

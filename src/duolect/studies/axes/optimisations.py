@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from duolect.studies.axes.rows import INTEGRATION, row
+from duolect.studies.axes.rows import INTEGRATION, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import ALIKE, Claim, Entry, Study
@@ -85,7 +85,7 @@ def optimisations(scale: Scale) -> Study:
     def alike(base: str, change: str) -> Claim:
         return Claim(
             text=f"Soft collapse costs no accuracy ({base}).",
-            source=f"the authors' public recipes for {INTEGRATION}: {_COMMENT}",
+            source=f"the authors' public recipes for {INTEGRATION}, a comment (LibriSpeech dev-other)",
             better=f"{base}, {change}",
             worse=base,
             margin=ALIKE,
@@ -96,11 +96,10 @@ def optimisations(scale: Scale) -> Study:
         title="Optimisations of the search",
         question="What does each optimisation of the search cost in accuracy, and what does it gain in speed?",
         scale=scale.name,
-        entries=[
-            made
+        entries=grouped(
+            [entry(method), *(entry(method, change, changes) for change, changes in variants.items())]
             for method, variants in VARIANTS.items()
-            for made in [entry(method), *(entry(method, change, changes) for change, changes in variants.items())]
-        ],
+        ),
         claims=[alike("attention+ctc", "collapse 0.8"), alike("speech-llm+ctc", "collapse 0.8")],
         notes=[
             (

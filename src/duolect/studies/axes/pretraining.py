@@ -32,6 +32,7 @@ def pretraining(scale: Scale) -> Study:
                     f"{start}, {trained}, {how}",
                     partial(scale.speech_llm, corpus=corpus, pretrained=known, finetune=finetune),
                     method,
+                    against="" if known else f"pre-trained, {trained}, {how}",
                     small_effect=finetune == "full",
                     corpus=corpus,
                 )

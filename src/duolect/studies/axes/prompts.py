@@ -4,11 +4,13 @@ recognition than in training."""
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from duolect.studies.axes.rows import ALONE, HOW, NO_TABLE, row
+from duolect.studies.axes.rows import HOW, NO_TABLE, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.study import Entry, Study
 
+ALONE = "alone"
 ANY = "drawn from all three"
 OTHERS = (
     ("none", "role-tagged"),
@@ -24,7 +26,7 @@ def prompts(scale: Scale) -> Study:
     """Trained with each prompt and with all, recognised with the same and with others."""
     trained = {name: (name,) for name in scale.prompts} | {ANY: tuple(scale.prompts)}
 
-    def entry(given: str, asked: str | None, how: str) -> Entry:
+    def entry(given: str, asked: str | None, how: str, **fields: Any) -> Entry:
         return row(
             scale,
             f"{given}{f', asked with {asked}' if asked else ''}, {how}",
@@ -33,6 +35,7 @@ def prompts(scale: Scale) -> Study:
             small_effect=True,
             facts={"Trained with": given, "Asked with": asked or trained[given][0]},
             prompt=scale.prompts[asked] if asked else None,
+            **fields,
         )
 
     return Study(
@@ -41,8 +44,8 @@ def prompts(scale: Scale) -> Study:
         question="Does a prompt around the audio help, and must recognition ask with the one of the training?",
         scale=scale.name,
         entries=[
-            *(entry(given, None, how) for how in HOW for given in trained),
-            *(entry(given, asked, next(how for how in HOW if HOW[how] == ALONE)) for given, asked in OTHERS),
+            *grouped([entry(given, None, how) for given in trained] for how in HOW),
+            *(entry(given, asked, ALONE, against=f"{given}, {ALONE}") for given, asked in OTHERS),
         ],
         notes=[
             NO_TABLE,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from duolect.studies.scales.base import Scale
@@ -41,6 +42,7 @@ def row(
     value: float | None = None,
     facts: Mapping[str, str] | None = None,
     published: str = "",
+    against: str = "",
     **recognition: Any,
 ) -> Entry:
     """The row of what `system` gives for a seed, recognised under `method` with the settings `recognition`.
@@ -60,6 +62,7 @@ def row(
         facts=facts or {},
         measured=[measured] if memory else [],
         published=published,
+        against=against,
     )
 
 
@@ -68,10 +71,19 @@ def both_ways(
 ) -> list[Entry]:
     """A row for each of `systems`, name → what it is for a seed, with CTC in the search, and then one for each alone.
 
+    Each is tested against the first of its way of searching.
     `fields`: as of `row`.
     """
-    return [
-        row(scale, f"{name}, {how}", system, method, memory=memory, **fields)
+    return grouped(
+        [row(scale, f"{name}, {how}", system, method, memory=memory, **fields) for name, system in systems.items()]
         for how, method in HOW.items()
-        for name, system in systems.items()
+    )
+
+
+def grouped(groups: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """The rows of all groups, each tested against the first of its group."""
+    return [
+        entry if entry is group[0] else dataclasses.replace(entry, against=group[0].name)
+        for group in groups
+        for entry in group
     ]

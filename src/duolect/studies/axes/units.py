@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from duolect.studies.axes.rows import ALONE, HOW, NO_TABLE, row
+from duolect.studies.axes.rows import ALONE, HOW, NO_TABLE, grouped, row
 from duolect.studies.scales.base import LabelUnits, Scale
 from duolect.studies.study import Entry, Study
 
@@ -30,10 +30,10 @@ def units(scale: Scale) -> Study:
     """LLM and CTC in the same units, which one search can join, and in different ones."""
     same = {name: partial(scale.speech_llm, units=kind) for kind, name in SHARED.items()}
     mixed = {name: partial(scale.speech_llm, **kinds) for name, kinds in MIXED.items()}
-    entries: list[Entry] = []
+    groups: list[list[Entry]] = []
     for how, method in HOW.items():
         joined = how != "alone"
-        entries += [
+        entries = [
             row(scale, f"{name}, {how}", system, method, facts={"CTC": "in one pass"} if joined else {})
             for name, system in same.items()
         ]
@@ -48,12 +48,13 @@ def units(scale: Scale) -> Study:
             )
             for name, system in mixed.items()
         ]
+        groups.append(entries)
     return Study(
         name="units",
         title="Label units",
         question="Which labels should a speech LLM write, and must its CTC heads speak the same?",
         scale=scale.name,
-        entries=entries,
+        entries=grouped(groups),
         notes=[
             NO_TABLE,
             (
