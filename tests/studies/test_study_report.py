@@ -250,3 +250,20 @@ def test_every_study_can_be_built_and_its_trainings_are_found() -> None:
         columns = [c.title for c in study_columns(gather(built, Store(Path("nowhere"))))]
         assert columns[0] == "System"
     assert trainings_of(Base(name="base")) == []
+
+
+def test_rows_may_have_a_base_of_their_own(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    many, few, fewer = wanted.entries
+    own = dataclasses.replace(wanted, entries=[many, few, dataclasses.replace(fewer, against=few.name)])
+    write_report(own, store, tmp_path / "toy", quiet(), command="")
+    text = (tmp_path / "toy" / "report.md").read_text(encoding="utf-8")
+    assert "Difference: to the row that it is tested against" in text
+    against = gather(own, store).rows[2].against
+    scores = [gather(own, store).row(entry.name).score for entry in (few, fewer)]
+    assert against is not None
+    assert against.points == pytest.approx(100 * (scores[1].wer - scores[0].wer))  # ty: ignore[unresolved-attribute]
+    assert only(own, [many.name, fewer.name]).base(fewer) == many
+    with pytest.raises(ConfigError, match="fewer is tested against 'none', no other entry"):
+        dataclasses.replace(own, entries=[many, few, dataclasses.replace(fewer, against="none"), *own.entries[3:]])
