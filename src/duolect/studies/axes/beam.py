@@ -26,7 +26,9 @@ def beam(scale: Scale) -> Study:
         def system(seed: int) -> Stage:
             return tuned(scale, (pair if method in COMBINED else whole)(scale, seed), method)
 
-        return [row(scale, f"{name}, beam {size}", system, method, value=size, changes=wide(size)) for size in sizes]
+        return [
+            row(scale, f"{name}, beam {size}", system, method, value=size, changes=wide(method, size)) for size in sizes
+        ]
 
     joint = INTEGRATED[JOINT]
     return Study(

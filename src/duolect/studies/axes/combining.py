@@ -37,6 +37,12 @@ def with_lm(scale: Scale, name: str, method: str, **fields: Any) -> Entry:
     return row(scale, name, lambda seed: tuned(scale, pair(scale, seed), method), method, **fields)
 
 
-def beam(size: int) -> dict[str, Any]:
-    """The changes of a search that make its beam that wide."""
-    return {"beam": size, "nbest": size}
+def changed(method: str, **settings: Any) -> dict[str, Any]:
+    """Those of the `settings` of a search that are not the method's usual ones: what is the same is made once."""
+    usual = find_method(method).search
+    return {name: value for name, value in settings.items() if getattr(usual, name) != value}
+
+
+def beam(method: str, size: int) -> dict[str, Any]:
+    """The changes of a method's search that make its beam that wide."""
+    return changed(method, beam=size, nbest=size)

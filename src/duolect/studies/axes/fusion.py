@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.combining import COMMENT, DELAYED, LABELWISE, RESCORING, SOURCE, pair, tuned, with_lm
+from duolect.studies.axes.combining import COMMENT, DELAYED, LABELWISE, RESCORING, SOURCE, changed, pair, tuned, with_lm
 from duolect.studies.axes.rows import row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
@@ -18,7 +18,7 @@ def fusion(scale: Scale) -> Study:
     """The same acoustic model and LM; and an LM in labels of its own, which can only rescore or be delayed."""
 
     def delayed(every: int | str, name: str, published: str = "", value: float | None = None) -> Entry:
-        changes = {"lm_interval": every}
+        changes = changed(DELAYED, lm_interval=every)
         return with_lm(scale, name, DELAYED, small_effect=True, changes=changes, published=published, value=value)
 
     def own_units(seed: int) -> Stage:
@@ -32,7 +32,7 @@ def fusion(scale: Scale) -> Study:
             lambda seed: tuned(scale, own_units(seed), method),
             method,
             small_effect=True,
-            changes={} if every is None else {"lm_interval": every},
+            changes={} if every is None else changed(DELAYED, lm_interval=every),
             published=published,
         )
 

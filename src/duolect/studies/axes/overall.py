@@ -55,7 +55,7 @@ def overall(scale: Scale) -> Study:
             lambda seed: system(scale, method, seed),
             method,
             small_effect=True,
-            changes=wide(BUDGET),
+            changes=wide(method, BUDGET),
         )
 
     def better(text: str, source: str, one: str, other: str) -> Claim:
@@ -68,7 +68,11 @@ def overall(scale: Scale) -> Study:
         scale=scale.name,
         entries=[
             *(entry(name, method) for name, method in SYSTEMS.items()),
-            *(limited(name, method) for name, method in SYSTEMS.items() if not method.startswith("ctc-")),
+            *(
+                limited(name, method)
+                for name, method in SYSTEMS.items()
+                if not method.startswith("ctc-") and wide(method, BUDGET)
+            ),
         ],
         claims=[
             better(

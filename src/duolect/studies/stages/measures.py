@@ -13,7 +13,6 @@ from rich.console import Console
 from duolect.data import Utterance, read_manifest
 from duolect.errors import DuolectError, ScoringError
 from duolect.evaluation import Normaliser, RunRecord, read_run, score_run
-from duolect.evaluation.chunks import merge_chunks
 from duolect.evaluation.cost import efficiency
 from duolect.storage import write_json
 from duolect.studies.stages.base import Stage
@@ -97,8 +96,8 @@ class SetRates(Stage):
             rows, record = read_run(inputs[run] / HYPOTHESES)
             for name in errors:
                 lost = [s for s in (record.skipped if record is not None else ()) if place.get(s.id) == name]
-                whole, _, lost = merge_chunks([row for row in rows if place.get(row.id) == name], skipped=lost)
-                errors[name] += score_run(whole, self.normaliser, skipped=lost).counts_N4.sum(axis=0)
+                of_set = [row for row in rows if place.get(row.id) == name]
+                errors[name] += score_run(of_set, self.normaliser, skipped=lost).counts_N4.sum(axis=0)
         rates = {name: round(100 * found[:3].sum() / found[3], 2) for name, found in errors.items()}
         mean = sum(rates.values()) / len(rates)
         write_json(folder / FACTS, {AVERAGE: f"{mean:.2f}"} | {name: f"{rate:.2f}" for name, rate in rates.items()})
