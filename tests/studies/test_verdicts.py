@@ -47,6 +47,11 @@ def test_alike_is_within_a_margin_and_needs_evidence() -> None:
     assert f"alike within {50 * near.wer:.2f}, one seed" in verdict.reason
 
 
+def test_systems_that_recognise_nothing_are_not_alike() -> None:
+    nothing = score(1.0, 1)
+    assert decide([nothing], [nothing], margin=0.05).decision == "not decidable here"
+
+
 def test_means_are_over_the_words_of_all_seeds() -> None:
     scores = [score(0.1, 1), score(0.3, 2)]
     both = pooled(scores)

@@ -31,6 +31,9 @@ from duolect.evaluation.words import WordErrors
 Decision = Literal["holds", "does not hold", "not decidable here"]
 Scored = Score | TranslationScore
 
+LOST = 90.0
+"""The word error rate, in percent, of a system that recognises next to nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -158,14 +161,17 @@ def decide(better: Sequence[Scored], worse: Sequence[Scored], margin: float | No
     """Whether the system with the scores `better`, one of each seed, is better than the one with `worse`.
 
     With a `margin` (a share of the figure of `worse`): whether they are alike. That holds where the 95 % interval of
-    the difference lies within the margin, and does not where it lies outside; the seeds need not agree then.
+    the difference lies within the margin, and does not where it lies outside; the seeds need not agree then. Systems
+    with word error rates of LOST or more show nothing by being alike.
     Raises ScoringError where they were not scored on the same utterances in the same way.
     """
     found = difference(better, worse)
     decision: Decision = "not decidable here"
     if margin is not None:
-        margin *= points(pooled(worse))
-        decision = _alike(found.interval, margin)
+        rates = [pooled(better), pooled(worse)]
+        margin *= points(rates[1])
+        lost = any(isinstance(rate, Score) and points(rate) >= LOST for rate in rates)
+        decision = "not decidable here" if lost else _alike(found.interval, margin)
     elif found.significant and found.better == len(better):
         decision = "holds"
     elif found.significant and found.worse == len(better):
