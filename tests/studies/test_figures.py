@@ -64,6 +64,14 @@ def test_a_chain_sums_up(tmp_path: Path, counted: list[Any]) -> None:
     assert planned["rescored"].hours == pytest.approx((of_speech + of_labels) * seconds / (2 * 0.1) / 3600)
 
 
+def test_devices_that_share_a_step_hear_and_do_more_together(tmp_path: Path, counted: list[Any]) -> None:
+    scale = build_scale("paper", planned=True)
+    planned = plan_stages(in_order([scale.aed(1, "cross-conformer")]), Store(tmp_path), sustained=2.0)[-1]
+    assert planned.hours == pytest.approx(500 * 50 / 2 / 3600)
+    assert (planned.gpu_hours, planned.operations) == (pytest.approx(4 * 500 * 50 / 2 / 3600), 4 * 500 * 50)
+    assert planned.audio == pytest.approx(4 * 50 * 20 / 3600)
+
+
 def test_what_was_counted_is_kept_for_all_seeds(tmp_path: Path, counted: list[Any]) -> None:
     scale, store = build_scale("demo", settings={"size": "tiny"}), Store(tmp_path)
     first = figures.training_figures(scale.acoustic(1), store)

@@ -87,9 +87,11 @@ def test_gpus_share_a_step(paper: Any) -> None:
     four = build_scale("paper", settings={"gpus": 4}, planned=True).acoustic(1)
     one = paper.acoustic(1)
     assert four.needs.processes == four.needs.gpus == 4
-    assert four.settings()["loop"]["accumulate"] == 4
+    assert four.settings()["loop"]["accumulate"] == 1
     seconds = [stage.settings()["task"]["batches"]["max_seconds"] for stage in (one, four)]
     assert seconds[0] == 4 * seconds[1]
+    large = build_scale("paper", settings={"gpus": 2}, planned=True).speech_llm(1, size="Qwen2-7B").settings()
+    assert large["loop"]["accumulate"] * 2 * large["task"]["batches"]["max_seconds"] == 500
 
 
 def test_what_there_is_not_at_a_scale_is_said_in_a_sentence(paper: Any) -> None:

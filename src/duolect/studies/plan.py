@@ -33,9 +33,14 @@ class PlannedStage:
 
     @property
     def operations(self) -> float | None:
-        """Floating-point operations of a training."""
+        """Floating-point operations of a training, on all its devices."""
         known = self.plan is not None and self.plan.cost is not None
-        return self.plan.cost.flops * self.plan.steps if known else None
+        return self.plan.cost.flops * self.plan.steps * self.stage.needs.processes if known else None
+
+    @property
+    def audio(self) -> float:
+        """Hours of audio that a training hears on all its devices, repetitions counted."""
+        return 0.0 if self.plan is None else self.plan.hours * self.stage.needs.processes
 
     @property
     def gpu_hours(self) -> float | None:
@@ -70,11 +75,11 @@ def _hours(stage: Stage, plan: Plan | None, plans: Mapping[str, Plan], sustained
     """Of the stage's machine; `plans` has those of the trainings before it."""
     operations = None
     if plan is not None and plan.cost is not None:
-        operations = plan.cost.flops * plan.steps
+        operations = plan.cost.flops * plan.steps  # a plan is of one of its devices
     elif isinstance(stage, Recognition | Tuned):
         operations = recognition_operations(stage, plans)
         sustained *= SEARCHING
-    return None if operations is None else operations / sustained / 3600 / max(1, stage.needs.gpus)
+    return None if operations is None else operations / sustained / 3600
 
 
 def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
@@ -112,7 +117,7 @@ def plan_summary(planned: Sequence[PlannedStage], sustained: float | None = None
     trained = [p for p in missing if isinstance(p.stage, Training)]
     if trained:
         parts = [f"{len(trained)} trainings"]
-        audio = sum(p.plan.hours for p in trained if p.plan is not None)
+        audio = sum(p.audio for p in trained)
         operations = [p.operations for p in trained if p.operations is not None]
         if audio:
             parts.append(f"{audio:,.0f} h of audio heard, repetitions counted")
@@ -155,4 +160,4 @@ def _parameters(planned: PlannedStage) -> str:
 
 
 def _heard(planned: PlannedStage) -> str:
-    return DASH if planned.plan is None or not planned.plan.seconds else f"{planned.plan.hours:,.0f} h"
+    return f"{planned.audio:,.0f} h" if planned.audio else DASH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,7 +113,7 @@ class PaperScale(Scale):
         heard = corpus or self.corpus
 
         def build(inputs: Mapping[str, Path]) -> Recipe:
-            return changed(change, recipe(**_speech(heard, inputs), **settings))
+            return changed(change, self._shared(recipe(**_speech(heard, inputs), **settings)))
 
         return training("acoustic", seed, arguments, build, {"corpus": heard}, self._needs)
 
@@ -168,7 +169,7 @@ class PaperScale(Scale):
         """
         own = units in (None, "llm")
         kept = ctc == "acoustic" or (units == "acoustic" and ctc == "llm")
-        accumulate = max(self.gpus, 4 if size == _LARGE else 1)
+        accumulate = self.gpus * (-(-4 // self.gpus) if size == _LARGE else 1)
         settings: dict[str, Any] = {
             "llm": _hub(size),
             "layers": _LAYERS if kept else _LAYERS + _NEW_LAYERS,
@@ -181,7 +182,7 @@ class PaperScale(Scale):
         heard = corpus or self.corpus
 
         def build(inputs: Mapping[str, Path]) -> Recipe:
-            recipe = qwen_speech_llm(**_speech(heard, inputs), acoustic=inputs["acoustic"], **settings)
+            recipe = self._shared(qwen_speech_llm(**_speech(heard, inputs), acoustic=inputs["acoustic"], **settings))
             if not own:
                 language = str(inputs["language"])
                 shared = UnitsFrom(folder=language, component="language")
@@ -290,10 +291,15 @@ class PaperScale(Scale):
         def build(inputs: Mapping[str, Path]) -> Recipe:
             folder = inputs["corpus"]
             text: dict[str, Any] = {"text": (corpus_file(self.corpus, folder, "lm"),), "dev": folder / "dev.txt"}
-            return transformer_language(**text, units=inputs["acoustic"], accumulate=self.gpus, seed=seed)
+            return self._shared(transformer_language(**text, units=inputs["acoustic"], accumulate=self.gpus, seed=seed))
 
         inputs = {"corpus": self.corpus, "acoustic": self.acoustic(seed)}
         return training("Transformer LM", seed, {}, build, inputs, self._needs)
+
+    def _shared(self, recipe: Recipe) -> Recipe:
+        """With the micro-batches of a step divided among the GPUs."""
+        accumulate = recipe.loop.accumulate // self.gpus
+        return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, accumulate=accumulate))
 
     @property
     def _hours(self) -> float:
