@@ -38,6 +38,7 @@ def attending(
     published: str = "",
     target_language: str | None = None,
     measure: Measure | None = None,
+    against: str = "",
     **trained: Any,
 ) -> Entry:
     """The row of an architecture; `trained`: further arguments of `Scale.aed`."""
@@ -52,4 +53,5 @@ def attending(
         changes=DECODING,
         target_language=target_language,
         measure=measure,
+        against=against,
     )

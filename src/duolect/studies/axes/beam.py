@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from duolect.studies.axes.combining import DELAYED, LABELWISE, RESCORING, SOURCE, pair, tuned, whole
 from duolect.studies.axes.combining import beam as wide
-from duolect.studies.axes.rows import JOINT, row
+from duolect.studies.axes.rows import JOINT, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import ALIKE, Claim, Entry, Study
@@ -37,10 +37,12 @@ def beam(scale: Scale) -> Study:
         question="How wide must the beam be, and what does each doubling cost in speed?",
         scale=scale.name,
         axis="beam",
-        entries=[
-            *(made for method, name in COMBINED.items() for made in entries(method, name, OVER_FRAMES)),
-            *(made for method, name in INTEGRATED.items() for made in entries(method, name, OVER_LABELS)),
-        ],
+        entries=grouped(
+            [
+                *(entries(method, name, OVER_FRAMES) for method, name in COMBINED.items()),
+                *(entries(method, name, OVER_LABELS) for method, name in INTEGRATED.items()),
+            ]
+        ),
         claims=[
             Claim(
                 text="A speech LLM with CTC does not gain from a larger beam.",

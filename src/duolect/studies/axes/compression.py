@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.axes.rows import grouped
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
@@ -31,7 +32,7 @@ def compression(scale: Scale) -> Study:
         title="CTC compression",
         question="What does merging frames by CTC cost in accuracy, and who profits from it?",
         scale=scale.name,
-        entries=[entry(architecture, compress) for architecture in PUBLISHED for compress in (False, True)],
+        entries=grouped([entry(architecture, compress) for compress in (False, True)] for architecture in PUBLISHED),
         claims=[
             Claim(
                 text="Compression hurts cross-attention.",

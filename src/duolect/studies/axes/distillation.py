@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
-from duolect.studies.axes.rows import PREPENDING
+from duolect.studies.axes.rows import PREPENDING, grouped
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
@@ -36,22 +36,26 @@ def distillation(scale: Scale) -> Study:
         named = name(architecture, targets)
         if targets == "original":
             published = f"{ORIGINAL[architecture]} BLEU ({TABLE_1})"
-            return attending(scale, architecture, named, published=published, translate=True)
+            return attending(scale, architecture, named, small_effect=False, published=published, translate=True)
         corpus = scale.distilled(only=targets == "distilled")
         published = GAINS[architecture] if targets == "original and distilled" else ""
-        return attending(scale, architecture, named, published=published, translate=True, corpus=corpus)
+        return attending(
+            scale, architecture, named, small_effect=False, published=published, translate=True, corpus=corpus
+        )
 
-    everywhere: tuple[Targets, ...] = ("original", "original and distilled")
+    def targets_of(architecture: Architecture) -> tuple[Targets, ...]:
+        both: tuple[Targets, ...] = ("original", "original and distilled")
+        return (*both, "distilled") if "conformer" in architecture else both
+
     return Study(
         name="distillation",
         title="Sequence-level distillation",
         question="Does a text translation model's German teach speech translation more than the corpus's own?",
         scale=scale.name,
         metric="bleu",
-        entries=[
-            *(entry(architecture, targets) for architecture in ORIGINAL for targets in everywhere),
-            *(entry(architecture, "distilled") for architecture in ORIGINAL if "conformer" in architecture),
-        ],
+        entries=grouped(
+            [entry(architecture, targets) for targets in targets_of(architecture)] for architecture in ORIGINAL
+        ),
         claims=[
             *(
                 Claim(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duolect.studies.axes.combining import COMMENT, DELAYED, LABELWISE, RESCORING, SOURCE, pair, tuned
-from duolect.studies.axes.rows import row
+from duolect.studies.axes.rows import grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import ALIKE, Claim, Entry, Study
@@ -45,22 +45,34 @@ def prior(scale: Scale) -> Study:
         title="The label prior",
         question="Does it matter which label prior is taken off when an LM is added, and when?",
         scale=scale.name,
-        entries=[
-            entry(LABELWISE, "mean softmax", published=f"6.94 to 6.95 %, whatever the kind ({COMMENT})"),
-            entry(
-                LABELWISE,
-                "counts of labels",
-                {"prior_kind": "counts"},
-                f"6.94 to 6.95 %, whatever the kind ({COMMENT})",
-            ),
-            entry(LABELWISE, "no prior"),
-            entry(DELAYED, "mean softmax", published=f"7.05 % ({COMMENT})"),
-            entry(DELAYED, "mean softmax, not delayed", {"delay_prior": False}, f"7.16 % ({COMMENT})"),
-            entry(DELAYED, "counts of the LM's labels", {"prior_kind": "tokens"}),
-            entry(DELAYED, "no prior", published=f"7.65 % ({_LLM}; 7.33 % with a prior; both marked as to be redone)"),
-            entry(RESCORING, "mean softmax", published=f"7.00 % ({_LLM})"),
-            entry(RESCORING, "no prior", published=f"7.26 % ({_LLM})"),
-        ],
+        entries=grouped(
+            [
+                [
+                    entry(LABELWISE, "mean softmax", published=f"6.94 to 6.95 %, whatever the kind ({COMMENT})"),
+                    entry(
+                        LABELWISE,
+                        "counts of labels",
+                        {"prior_kind": "counts"},
+                        f"6.94 to 6.95 %, whatever the kind ({COMMENT})",
+                    ),
+                    entry(LABELWISE, "no prior"),
+                ],
+                [
+                    entry(DELAYED, "mean softmax", published=f"7.05 % ({COMMENT})"),
+                    entry(DELAYED, "mean softmax, not delayed", {"delay_prior": False}, f"7.16 % ({COMMENT})"),
+                    entry(DELAYED, "counts of the LM's labels", {"prior_kind": "tokens"}),
+                    entry(
+                        DELAYED,
+                        "no prior",
+                        published=f"7.65 % ({_LLM}; 7.33 % with a prior; both marked as to be redone)",
+                    ),
+                ],
+                [
+                    entry(RESCORING, "mean softmax", published=f"7.00 % ({_LLM})"),
+                    entry(RESCORING, "no prior", published=f"7.26 % ({_LLM})"),
+                ],
+            ]
+        ),
         claims=[
             helps(RESCORING, f"{SOURCE}: 7.00 % and 7.26 %"),
             helps(DELAYED, f"{SOURCE}: 7.33 % and 7.65 %, marked as to be redone"),

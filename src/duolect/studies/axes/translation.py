@@ -27,7 +27,7 @@ def translation(scale: Scale) -> Study:
 
     def from_scratch(architecture: Architecture) -> Entry:
         name = f"{NAMES[architecture]}, from scratch"
-        return attending(scale, architecture, name, translate=True, from_scratch=True)
+        return attending(scale, architecture, name, against=NAMES[architecture], translate=True, from_scratch=True)
 
     several = scale.multilingual
 
@@ -38,6 +38,7 @@ def translation(scale: Scale) -> Study:
             f"{NAMES[architecture]}, {len(scale.target_languages)} languages",
             published=f"{PUBLISHED[architecture][1]} BLEU, the mean of MuST-C's eight languages ({TABLE_1})",
             target_language="de",
+            against=NAMES[architecture],
             translate=True,
             languages=scale.target_languages,
             corpus=several,
