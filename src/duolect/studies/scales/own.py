@@ -24,7 +24,7 @@ from duolect.studies.scales.own_models import Attention, adapted_language
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
 from duolect.studies.stages.distillation import Distilled, GivenTeacher, Teacher
-from duolect.studies.stages.llms import LLM, GivenLLM, SampledText, SpokenText
+from duolect.studies.stages.llms import LLM, SampledText, SpokenText
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Training
 from duolect.text import UnitsConfig
@@ -106,11 +106,6 @@ class OwnScale(Scale):
         text = SampledText(name="sentences of the LLM", llm=self.llm, train=self.sampled, dev=dev, test=test)
         speaking = SpeakingConfig(babble_tracks=1, babble_seconds=2.0) if tiny else SpeakingConfig()
         return SpokenText(name="spoken sentences of the LLM", text=text, speaking=speaking)
-
-    @property
-    def llm(self) -> Stage:
-        """The user's pre-trained LLM, the part llm."""
-        return GivenLLM(name="pre-trained LLM", source=self.given("llm"), planned=self.planned)
 
     def acoustic(
         self, seed: int, *, corpus: Stage | None = None, change: Change | None = None, **arguments: Any
