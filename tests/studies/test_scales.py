@@ -14,7 +14,8 @@ from duolect.studies.figures import absent
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import in_order
 from duolect.studies.stages.corpora import GivenCorpus, Joined
-from duolect.studies.stages.training import Training
+from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.training import Training, Tuned
 
 
 @pytest.fixture(scope="module", params=["small", "paper"])
@@ -38,6 +39,7 @@ def test_every_study_builds_at_every_scale(scale: Scale, name: str) -> None:
     assert (study.name, study.scale) == (name, scale.name)
     assert len({stage.place for stage in stages}) == len(stages)
     for stage in stages:
+        assert stage.needs.gpus == 1 or not isinstance(stage, Tuned | Recognition), stage.name
         if isinstance(stage, Training):
             assert (stage.needs.gpus, stage.needs.processes) in ((1, 1), (4, 4)), stage.name
 

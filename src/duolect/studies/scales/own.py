@@ -26,7 +26,7 @@ from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
 from duolect.studies.stages.distillation import Distilled, GivenTeacher, Teacher
 from duolect.studies.stages.llms import LLM, SampledText, SpokenText
 from duolect.studies.stages.recognition import Recognition
-from duolect.studies.stages.training import Training
+from duolect.studies.stages.training import Training, Tuned
 from duolect.text import UnitsConfig
 from duolect.training import Recipe, UnitsFrom
 from duolect.training.teacher import TeacherConfig
@@ -269,6 +269,10 @@ class OwnScale(Scale):
         if "leaderboard" in self.data or not isinstance(self.corpus, SyntheticCorpus):
             return super().test_sets
         return TestSets(corpus=self.corpus, field="domain", normaliser="plain")
+
+    def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
+        """As for every scale, on the scale's GPU where it has one."""
+        return super().tuned(system, method, **{"gpus": self.gpus, **settings})
 
     def recognition(
         self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any

@@ -35,7 +35,7 @@ from duolect.studies.stages.corpora import SPLITS, GivenCorpus, Joined
 from duolect.studies.stages.distillation import Distilled, GivenTeacher
 from duolect.studies.stages.llms import GivenLLM
 from duolect.studies.stages.recognition import Recognition
-from duolect.studies.stages.training import Combined, Training
+from duolect.studies.stages.training import Combined, Training, Tuned
 from duolect.studies.study import ScaleName
 from duolect.text import UnitsConfig
 from duolect.training import Recipe, UnitsFrom
@@ -209,6 +209,10 @@ class PaperScale(Scale):
         unusual |= {"ctc": None if ctc == "llm" else ctc}
         unusual |= {"freeze_encoder": freeze_encoder or None, "adapter_first": adapter_first or None}
         return training("speech LLM", seed, unusual, build, inputs, self._needs)
+
+    def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
+        """As for every scale, on one GPU."""
+        return super().tuned(system, method, **{"gpus": 1, **settings})
 
     def recognition(
         self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any

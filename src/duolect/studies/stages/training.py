@@ -173,6 +173,11 @@ class Tuned(Stage):
     without: tuple[str, ...] = ()
     rounds: int = ROUNDS
     nbest: int = NBEST
+    gpus: int = 0
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
         """System and corpus."""
@@ -192,7 +197,7 @@ class Tuned(Stage):
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
         """Tune, and keep the system with its scales."""
         dev = inputs["corpus"] / "dev.jsonl"
-        system = load(inputs["system"] / SYSTEM)
+        system = load(inputs["system"] / SYSTEM, "cuda" if self.gpus else "cpu")
         with StageBar(console, f"tuning {self.method}") as advance:
             found = tune(
                 system,
