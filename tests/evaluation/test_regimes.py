@@ -119,9 +119,7 @@ def test_texts_that_were_normalised_under_another_regime_are_refused(tmp_path: P
     assert score_file(tmp_path / "march.jsonl", MARCH).wer == 0
     with pytest.raises(ScoringError, match=r"march\.jsonl: its texts are normalised under 'open-asr-2026-03', but"):
         score_file(tmp_path / "march.jsonl", AUGUST)
-    with pytest.raises(
-        ScoringError, match="give --normaliser open-asr-2026-03, or hypotheses as the system"
-    ):
+    with pytest.raises(ScoringError, match="give --normaliser open-asr-2026-03, or hypotheses as the system"):
         compare_files([tmp_path / "march.jsonl"])
 
 
