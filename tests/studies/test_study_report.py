@@ -252,6 +252,19 @@ def test_every_study_can_be_built_and_its_trainings_are_found() -> None:
     assert trainings_of(Base(name="base")) == []
 
 
+def test_only_what_the_search_asks_counts_as_trained() -> None:
+    scale = build_scale("demo", planned=True)
+    whole = scale.recognition(
+        "x", scale.tuned(scale.system(1, "acoustic", "language", "speech_llm"), "attention+ctc"), "x"
+    )
+    assert len(trainings_of(whole)) == 3
+    models = {"acoustic": scale.acoustic(1), "language": scale.language(1), "speech_llm": scale.speech_llm(1)}
+    for asked in (["speech_llm"], ["acoustic", "language"]):
+        assert [t.key for t in trainings_of(whole, asked)] == [models[name].key for name in asked]
+    alone = scale.recognition("x", models["speech_llm"], "x")
+    assert [t.key for t in trainings_of(alone, ["speech_llm"])] == [models["speech_llm"].key]
+
+
 def test_rows_may_have_a_base_of_their_own(tmp_path: Path) -> None:
     store, wanted = Store(tmp_path / STAGES), study("toy", 1)
     make(wanted, store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from duolect.evaluation.pairs import holm
 from duolect.storage import read_json
 from duolect.studies.stages import Made, Stage, Store, in_order
 from duolect.studies.stages.recognition import HYPOTHESES, Recognition
-from duolect.studies.stages.training import Training
+from duolect.studies.stages.training import Combined, Training
 from duolect.studies.study import FACTS, Claim, Entry, Study
 from duolect.studies.verdicts import Difference, Scored, Verdict, decide, difference, pooled
 from duolect.training.final import TrainingSummary, read_summary
@@ -165,6 +165,7 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
         score: Scored = score_translations(rows, skipped=record.skipped)
     else:
         score = score_run(rows, skipped=record.skipped, blocks=blocks)
+    asked = trainings_of(stage, record.parameters)
     return RunResult(
         seed=seed,
         stage=stage,
@@ -174,7 +175,7 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
         score=score,
         panel=panel_of(rows, skipped=record.skipped, blocks=blocks) if study.panel else None,
         rows=rows,
-        trained={t.name: s for t in trainings_of(stage) if (s := read_summary(store.folder(t))) is not None},
+        trained={t.name: s for t in asked if (s := read_summary(store.folder(t))) is not None},
     )
 
 
@@ -192,11 +193,15 @@ def _blocks(
     return drawn[str(manifest)]
 
 
-def trainings_of(stage: Stage) -> list[Training]:
-    """The trainings that a stage's system is put together from, but not those that these started from."""
+def trainings_of(stage: Stage, asked: Collection[str] = ()) -> list[Training]:
+    """The trainings that a stage's system is put together from, but not those that these started from.
+
+    `asked`: the components that the search asks, where only theirs are wanted; empty: all.
+    """
     if isinstance(stage, Training):
         return [stage]
-    found = [t for name, used in stage.uses().items() if name != "corpus" for t in trainings_of(used)]
+    left_out = {"corpus"} | (stage.uses().keys() - set(asked) if asked and isinstance(stage, Combined) else set())
+    found = [t for name, used in stage.uses().items() if name not in left_out for t in trainings_of(used, asked)]
     return list({training.key: training for training in found}.values())
 
 

@@ -35,7 +35,7 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(ABC):
-    """Base of all kinds of stages: frozen, and equal where their keys are.
+    """Base of all kinds of stages: frozen. Two are the same stage where their keys are equal.
 
     `kind` names the kind, `version` is raised when the same settings give another outcome than before, `rooms` are
     those of the package whose code decides the outcome.
