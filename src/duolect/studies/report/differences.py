@@ -33,7 +33,9 @@ def _settings(row: EntryResult) -> Settings:
     found = settings_of(row.entry)
     run = next(iter(row.runs.values()), None)
     if run is not None:
-        found |= dict(_flat(run.record.search, "search"))
+        # How scales were found is in the settings of the stage that tuned them; here they are as they were used.
+        searched = {name: value for name, value in run.record.search.items() if name != "tuning"}
+        found |= dict(_flat(searched, "search"))
     return found
 
 
