@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duolect.errors import ScoringError
-from duolect.evaluation.words import Words, align, split
+from duolect.evaluation.words import Words, align, is_same, split
 
 BUFFER_WORDS = 2
 """Words between segments that both systems have right; sc_stats' default."""
@@ -59,8 +59,7 @@ def error_places(references: Sequence[Words], hypotheses: Sequence[Words]) -> Er
                 if said is None:
                     found.append(at)
                     continue
-                # Merged compounds come as words with spaces in them.
-                if said != heard and (heard is None or said.replace(" ", "") != heard.replace(" ", "")):
+                if not is_same(said, heard):
                     found.append(at + 1)
                 at += 2 * len(said.split())
             at += 1
