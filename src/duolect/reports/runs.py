@@ -289,22 +289,18 @@ def _translations(
 
 def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
     """id → the field's value; a skipped utterance may have it nowhere."""
-    found = _values("--by", field, runs, manifest)
+    found = _values("--by", field, _fields_by_id(runs, manifest))
     skipped = {entry.id for run in runs for entry in run.record.skipped}
     ids = {row.id for run in runs for row in run.rows} | skipped
     return {key: found.get(key, "not given") for key in ids}
 
 
-def _values(option: str, field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
-    """id → the field's value, from the rows of all runs and the manifest, of the utterances that have the field."""
-    found: dict[str, str] = {}
-    known: set[str] = set()
-    for key, fields in _all_fields(runs, manifest):
-        known |= fields.keys()
-        if field in fields:
-            found[key] = str(fields[field])
+def _values(option: str, field: str, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """id → the field's value, of the utterances that have the field. Raises ConfigError where none has."""
+    found = {key: str(each[field]) for key, each in fields.items() if field in each}
     if not found:
-        what = f"known are {', '.join(sorted(known))}" if known else "they have none"
+        known = sorted({name for each in fields.values() for name in each})
+        what = f"known are {', '.join(known)}" if known else "they have none"
         raise ConfigError(f"{option}: no utterance has a field {field!r}; {what}.")
     return found
 
@@ -313,10 +309,8 @@ def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any
     """The blocks of a part's utterances. Raises ConfigError where none of all utterances has the field asked for."""
     ids = [*(row.id for row in part.runs[0].rows), *(entry.id for entry in part.runs[0].record.skipped)]
     found = find_blocks({key: fields.get(key, {}) for key in ids}, wanted)
-    if found is None and wanted not in ("auto", "none") and not any(wanted in each for each in fields.values()):
-        known = sorted({name for each in fields.values() for name in each})
-        what = f"known are {', '.join(known)}" if known else "they have none"
-        raise ConfigError(f"--blocks: no utterance has a field {wanted!r}; {what}.")
+    if found is None and wanted not in ("auto", "none"):
+        _values("--blocks", wanted, fields)
     return found
 
 
