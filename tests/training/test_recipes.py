@@ -19,12 +19,13 @@ from training_corpus import PROMPTS, acoustic_recipe, language_recipe, make_corp
 from training_processes import torchrun
 
 from duolect.configs import from_json, to_json
-from duolect.data import SpecAugmentConfig
+from duolect.data import SpecAugmentConfig, read_manifest
 from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json, save_tensors
 from duolect.systems import System
 from duolect.training import Recipe, SpeechLLMTask, UnitsFrom, read_recipe, train_recipe
+from duolect.training.export import training_prior
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +121,18 @@ def test_two_processes_equal_one_that_accumulates_with_the_real_models(runs: Pat
     assert done.stderr.count("step 4/4") == len(two)
 
 
-def test_an_acoustic_run_ends_in_a_system_with_its_prior(runs: Path) -> None:
+def test_an_acoustic_run_ends_in_a_system_with_its_prior(corpus: Path, runs: Path) -> None:
     system = System.load(runs / "acoustic" / "system")
     assert system.acoustic is not None
     log_prior_V = system.acoustic.log_prior_V
     assert log_prior_V is not None
     labels = [i for i in range(system.acoustic.units.size) if i not in system.acoustic.units.special_ids]
     assert float(log_prior_V[labels].exp().sum()) == pytest.approx(1.0, abs=1e-5)
+    train, units = list(read_manifest(corpus / "train.jsonl")), system.acoustic.ctc_or_units
+    model = load_model(runs / "acoustic" / "system" / "acoustic").eval()  # as it is when asked: no dropout, no masks
+    batches = acoustic_recipe(corpus).task.batches
+    heard = training_prior(model, train, units, number=len(train), batches=batches, seed=0)
+    torch.testing.assert_close(log_prior_V, heard, rtol=0, atol=1e-5)
     expected = _last(runs / "acoustic")
     for name, tensor in load_model(runs / "acoustic" / "system" / "acoustic").state_dict().items():
         if name in expected:

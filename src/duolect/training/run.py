@@ -114,8 +114,9 @@ def train_recipe(
     finally:
         _report_skipped(skipped, folder, ranks, together, console)
     if ranks.rank == 0:
+        model.eval()  # the prior, too, is that of the model without dropout
         log_prior_V = _prior(recipe, data, model, ctc_units or units)
-        export_system(folder, model.eval(), log_prior_V, data.usual_seconds(recipe.task))
+        export_system(folder, model, log_prior_V, data.usual_seconds(recipe.task))
     accelerator.wait_for_everyone()
     return folder / "system"
 
