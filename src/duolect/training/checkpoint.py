@@ -26,6 +26,7 @@ from duolect.errors import TrainingError
 from duolect.storage import atomic_file, atomic_folder, load_tensors, read_json, save_tensors, write_json
 from duolect.training.config import FREE_FIELDS
 
+RECIPE = "recipe.json"
 AVERAGE = "checkpoints/average"
 _held: set[Path] = set()
 
@@ -77,9 +78,9 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
 
     Raises TrainingError naming the first field that differs.
     """
-    path = folder / "recipe.json"
+    path = folder / RECIPE
     if not path.exists():
-        write_json(path, {"hash": recipe_hash(recipe), "recipe": recipe})
+        write_recipe(folder, recipe)
         return
     before = read_json(path).get("recipe", {})
     old, new = dict(_flat(before)), dict(_flat(recipe))
@@ -90,7 +91,12 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
                 f"{_show(new, name)}; choose another folder, or train with the config it has."
             )
     if old != new:
-        write_json(path, {"hash": recipe_hash(recipe), "recipe": recipe})
+        write_recipe(folder, recipe)
+
+
+def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Write recipe.json of a run folder, over the one that is there."""
+    write_json(folder / RECIPE, {"hash": recipe_hash(recipe), "recipe": recipe})
 
 
 def _show(values: Mapping[str, Any], name: str) -> str:

@@ -10,6 +10,7 @@ from duolect.errors import ConfigError, SystemFolderError
 from duolect.storage import read_json
 from duolect.systems import component_folder
 from duolect.text import UnitsConfig
+from duolect.training.checkpoint import RECIPE
 from duolect.training.task import Recipe, UnitsFrom, read_recipe
 
 Config = TypeVar("Config")
@@ -44,4 +45,4 @@ def planned_units(config: UnitsFrom) -> UnitsConfig | UnitsFrom | None:
 
 
 def _recipe(folder: str | Path) -> Recipe | None:
-    return read_recipe(folder) if (Path(folder) / "recipe.json").is_file() else None
+    return read_recipe(folder) if (Path(folder) / RECIPE).is_file() else None

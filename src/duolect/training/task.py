@@ -11,9 +11,9 @@ from duolect.data import BatchConfig, Target, WaveAugmentConfig
 from duolect.data.shards import ShardsConfig
 from duolect.errors import TrainingError
 from duolect.models import AcousticConfig, LanguageConfig, SpeechLLMConfig
-from duolect.storage import read_json, write_json
+from duolect.storage import read_json
 from duolect.text import Prompt, UnitsConfig, check_prompts
-from duolect.training.checkpoint import recipe_hash
+from duolect.training.checkpoint import RECIPE, write_recipe
 from duolect.training.config import LoopConfig, OptimiserConfig, require
 from duolect.training.schedule import PiecewiseLinear, Schedule
 
@@ -169,7 +169,7 @@ class Recipe:
 
 def read_recipe(folder: str | Path) -> Recipe:
     """The recipe of a run folder. Raises TrainingError when `folder` is none."""
-    path = Path(folder) / "recipe.json"
+    path = Path(folder) / RECIPE
     if not path.is_file():
         raise TrainingError(f"{folder}: is not a run folder, for it has no recipe.json.")
     stored = read_json(path)
@@ -181,12 +181,12 @@ def read_recipe(folder: str | Path) -> Recipe:
 def renew_recipe(folder: Path) -> None:
     """Fill in, in a run folder's recipe.json, the fields that came after the version which wrote it, at their defaults:
     those change nothing. Without a recipe.json nothing is done; raises ConfigError for one with fields long gone."""
-    path = folder / "recipe.json"
+    path = folder / RECIPE
     if not path.exists():
         return
     settings = to_json(read_recipe(folder))
     if settings != read_json(path)["recipe"]:
-        write_json(path, {"hash": recipe_hash(settings), "recipe": settings})
+        write_recipe(folder, settings)
 
 
 def _require_sources(train: tuple[str, ...], dev: str) -> None:

@@ -33,7 +33,7 @@ from duolect.systems import (
     tune,
 )
 from duolect.training import Recipe, train_recipe
-from duolect.training.checkpoint import claim
+from duolect.training.checkpoint import RECIPE, claim, write_recipe
 
 SYSTEM = "system"
 
@@ -75,10 +75,13 @@ class Training(Stage):
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
         """Train, or go on with the training."""
         recipe = self.recipe(inputs)
+        settings = to_json(recipe)
+        if (folder / RECIPE).exists():  # begun where the store lay elsewhere, perhaps: same inputs, new places
+            write_recipe(folder, settings)
         if self.needs.processes == 1:
             train_recipe(recipe, folder, device="auto" if self.needs.gpus else "cpu", console=console)
             return
-        claim(folder, to_json(recipe))
+        claim(folder, settings)
         count = self.needs.processes
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         done = subprocess.run([*launch, "-m", "duolect", "train", str(folder)], env={**os.environ}, check=False)
@@ -97,7 +100,7 @@ def outlines(stage: Training, root: Path) -> dict[str, Path]:
         if isinstance(used, Training):
             recipe = to_json(used.recipe(outlines(used, folder)))
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "recipe.json").write_text(json.dumps({"recipe": recipe}), encoding="utf-8")
+            (folder / RECIPE).write_text(json.dumps({"recipe": recipe}), encoding="utf-8")
     return found
 
 
