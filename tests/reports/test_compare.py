@@ -235,6 +235,9 @@ def test_hypotheses_that_do_not_belong_are_refused_before_anything_else(folder: 
         run(folder, by=("dialect",))
     with pytest.raises(ConfigError, match="--blocks: no utterance"):
         run(folder, blocks="session")
+    nothing = [Source(name="no system", path=tmp_path / "nothing")]
+    with pytest.raises(ConfigError, match="no utterance has a field 'dialect'"):  # before any system is tried
+        compare(nothing, folder / "test.jsonl", tmp_path, CompareOptions(by=("dialect",)))
 
 
 def test_blocks_and_fields_that_are_asked_for(folder: Path) -> None:

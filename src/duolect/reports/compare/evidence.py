@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from duolect.data import Utterance
+from duolect.errors import ConfigError
 from duolect.evaluation import Panel, RunRecord, Score, align
 from duolect.evaluation.confusions import Confusions
 from duolect.evaluation.pairs import Pair
@@ -50,16 +51,8 @@ class Evidence:
     @cached_property
     def fields(self) -> dict[str, dict[str, Any]]:
         """Field of the manifest → id → value, of the scored utterances that have it."""
-        found: dict[str, dict[str, Any]] = {"speaker": {}, "duration": {}, "lang": {}}
-        for key in self.ids:
-            if key not in self.utterances:  # made of several, as a regime joins the pieces of a call
-                continue
-            utterance = self.utterances[key]
-            own = {"speaker": utterance.speaker, "duration": utterance.duration, "lang": utterance.lang}
-            for name, value in {**own, **utterance.fields}.items():
-                if value is not None:
-                    found.setdefault(name, {})[key] = value
-        return {name: values for name, values in found.items() if values}
+        # What a regime made of several utterances, such as the pieces of a call, has no fields.
+        return fields_of(self.utterances[key] for key in self.ids if key in self.utterances)
 
     @cached_property
     def words(self) -> dict[str, tuple[Confusions, RecallCounts | None]]:
@@ -83,3 +76,21 @@ class Evidence:
     def pair(self, a: str, b: str) -> Pair:
         """The pair of two systems, whichever was named first."""
         return next(pair for pair in self.pairs if {pair.a, pair.b} == {a, b})
+
+
+def fields_of(utterances: Iterable[Utterance]) -> dict[str, dict[str, Any]]:
+    """Field of the manifest → id → value, of the utterances that have it."""
+    found: dict[str, dict[str, Any]] = {"speaker": {}, "duration": {}, "lang": {}}
+    for utterance in utterances:
+        own = {"speaker": utterance.speaker, "duration": utterance.duration, "lang": utterance.lang}
+        for name, value in {**own, **utterance.fields}.items():
+            if value is not None:
+                found.setdefault(name, {})[utterance.id] = value
+    return {name: values for name, values in found.items() if values}
+
+
+def require_fields(asked: Iterable[str], fields: Mapping[str, object]) -> None:
+    """Raise ConfigError for a field to break rates down by that there is not."""
+    for name in asked:
+        if name not in fields:
+            raise ConfigError(f"--by: no utterance has a field {name!r}; known are {', '.join(sorted(fields))}.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from duolect.errors import ConfigError
 from duolect.evaluation.breakdown import REPLICAS, Breakdown, Part, breakdown, fields_worth_showing
 from duolect.evaluation.intervals import Interval
 from duolect.reports.cells import Cell, Column, draw_markdown, percent, plain_column
-from duolect.reports.compare.evidence import Evidence
+from duolect.reports.compare.evidence import Evidence, require_fields
 from duolect.reports.markup import bounds_of, columns_table, escape, legend_list, whiskers
 from duolect.reports.parts import ReportPart
 
@@ -50,9 +49,7 @@ def fields_part(evidence: Evidence) -> ReportPart | None:
 def chosen(evidence: Evidence) -> list[str]:
     """The fields shown: those asked for, speaker, length, SNR, then fields of few values."""
     fields, asked = evidence.fields, list(evidence.options.by)
-    for name in asked:
-        if name not in fields:
-            raise ConfigError(f"--by: no utterance has a field {name!r}; known are {', '.join(sorted(fields))}.")
+    require_fields(asked, fields)
     own = [name for name in ("speaker", *_NUMBERS) if name in fields and len(set(fields[name].values())) > 1]
     few = {name: values for name, values in fields.items() if name not in (*own, *asked)}
     # Of fields that divide the set as one of those already does, such as voice and speaker, nothing new is learnt.

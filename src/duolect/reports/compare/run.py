@@ -20,7 +20,7 @@ from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of
 from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
-from duolect.reports.compare.evidence import Evidence
+from duolect.reports.compare.evidence import Evidence, fields_of, require_fields
 from duolect.reports.compare.fields import fields_part
 from duolect.reports.compare.inputs import Source
 from duolect.reports.compare.matrix import matrix_part
@@ -94,6 +94,7 @@ def compare(
     blocks = find_blocks(utterance_fields(utterances.values()), options.blocks)
     if blocks is None and options.blocks not in ("auto", "none"):
         raise ConfigError(f"--blocks: no utterance of the manifest has a field {options.blocks!r}.")
+    require_fields(options.by, fields_of(utterances.values()))
     given = {source.name: _read(source, source.path) for source in sources if source.file}
     for run in given.values():
         _check(run, utterances, options)
