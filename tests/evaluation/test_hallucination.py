@@ -20,9 +20,9 @@ from duolect.evaluation import (
     panel_of,
     score_run,
 )
-from duolect.evaluation.hallucination import NON_SPEECH, TITLES
 from duolect.evaluation.intervals import randomisation_p_value
 from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
+from duolect.evaluation.utterance_signs import NON_SPEECH, TITLES
 from duolect.evaluation.words import align, word_errors
 
 
@@ -206,7 +206,10 @@ def test_the_worst_utterances_come_first() -> None:
 
 
 def test_a_summary_can_be_written() -> None:
-    json.dumps(panel_of(random_rows(0), replicas=50).summary(), allow_nan=False)
+    panel = panel_of(random_rows(0), replicas=50)
+    read = json.loads(json.dumps(panel.summary(), allow_nan=False))
+    assert {name: rate["count"] for name, rate in read["rates"].items()} == {r.name: r.count for r in panel.rates}
+    assert PanelConfig(**read["thresholds"]) == panel.config
 
 
 @pytest.mark.parametrize("field", ["wer", "longest", "insertions", "repeats", "window", "characters_per_second"])

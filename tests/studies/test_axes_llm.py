@@ -10,7 +10,7 @@ import pytest
 
 from duolect.configs import to_json
 from duolect.errors import ConfigError, DuolectError
-from duolect.evaluation.hallucination import TITLES
+from duolect.evaluation.utterance_signs import TITLES
 from duolect.models import CrossConfig
 from duolect.nn import CtcCompressionConfig
 from duolect.studies.axes.prompts import ANY

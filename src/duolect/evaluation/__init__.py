@@ -3,9 +3,7 @@
 from duolect.evaluation.hallucination import (
     PairedRate,
     Panel,
-    PanelConfig,
     Rate,
-    Sign,
     compare_panels,
     panel_of,
 )
@@ -38,6 +36,7 @@ from duolect.evaluation.translation import (
     compare_translations,
     score_translations,
 )
+from duolect.evaluation.utterance_signs import PanelConfig, Sign
 from duolect.evaluation.words import ALIGNER, WordErrors, align, is_same, word_errors
 
 __all__ = [

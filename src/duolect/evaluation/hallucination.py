@@ -1,9 +1,8 @@
 """The hallucination panel: how often a system writes what nobody said, by signs that need no judge.
 
 Each sign is a yes or no of one utterance, and has the share of the utterances for which it is defined. An utterance
-with a reference has signs of speech; one whose reference is empty is non-speech, where any word is one too many; for
-one of unknown reference, or duration, the signs that need it are not defined and do not count. What stands in the
-reference itself (a real "no no no no", a spoken "I'm sorry, I can't") is no sign.
+with a reference has signs of speech; one whose reference is empty is non-speech, where any word is one too many
+(`utterance_signs`).
 
 Intervals of shares are Wilson's; those of characters and words per minute are of the bootstrap over utterances. With
 blocks (speakers, sessions) both are of the bootstrap over blocks. Systems are compared by the exact McNemar test on the
@@ -23,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from duolect.errors import ConfigError, ScoringError
+from duolect.errors import ScoringError
 from duolect.evaluation.intervals import (
     REPLICAS,
     SEED,
@@ -37,85 +36,20 @@ from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped
 from duolect.evaluation.score import Blocks, texts_of
-from duolect.evaluation.signs import compression_ratio, longest_loop, split_words, surplus, without_events
-from duolect.evaluation.stock_phrases import refusal, stock_phrase
-from duolect.evaluation.words import align, utterance_counts
-from duolect.text.normalise import normalise
+from duolect.evaluation.signs import split_words, without_events
+from duolect.evaluation.utterance_signs import (
+    NON_SPEECH,
+    PER_MINUTE,
+    TITLES,
+    Found,
+    Kind,
+    PanelConfig,
+    Sign,
+    non_speech_signs,
+    speech_signs,
+)
 
-Kind = Literal["speech", "non-speech"]
-NON_SPEECH = "non_speech_"
-TITLES = {
-    "any": "any sign",
-    "output": "any text",
-    "characters": "characters/min",
-    "words": "words/min",
-    "wer": "WER above 100 %",
-    "long": "too many words",
-    "short": "too few words",
-    "insertions": "inserted words in a row",
-    "loop": "repeats itself",
-    "compression": "compresses too well",
-    "fast": "too fast for the audio",
-    "unfinished": "no end found",
-    "refusal": "speaks of itself",
-    "stock": "stock phrase",
-}
-"""What each sign is called in a table, without its threshold; any sign is any but too few words."""
-PER_MINUTE = ("characters", "words")
-_NO_END = ("truncated", "unfinished")
-_WITHOUT_REFERENCE = ("loop", "compression", "fast", "unfinished", "refusal", "stock")
 _CENTISECONDS = 6000  # a minute
-
-
-@dataclass(frozen=True, kw_only=True)
-class PanelConfig:
-    """The thresholds of the signs."""
-
-    wer: float = 1.0
-    """`wer`: the utterance's word error rate is above this."""
-    longest: float = 2.0
-    """`long`: the hypothesis has more than this many times the words of the reference."""
-    shortest: float = 0.5
-    """`short`: it has fewer than this many times the words."""
-    insertions: int = 5
-    """`insertions`: at least this many words too many in one place; see `signs.surplus`."""
-    repeats: int = 4
-    """`loop`: an n-gram stands there at least this many times in a row, and oftener than any does in the reference."""
-    order: int = 8
-    """`loop`: n is at most this."""
-    compression: float = 2.4
-    """`compression`: the zlib ratio is above this (Whisper's bound), and above that of the reference."""
-    window: int = 1000
-    """`compression`: longer texts are looked at in pieces of so many characters to twice that."""
-    characters_per_second: float = 30.0
-    """`fast`: more characters than this for each second of audio. Fast speech has 20; the leaderboard's cap for
-    Moonshine, 6.5 tokens, is some 26."""
-    characters_free: int = 10
-    """`fast`: so many characters more are granted, as the same cap grants 2 tokens: a short word in a short file."""
-    transcripts: bool = True
-    """False for translations, where other words can be right too: `wer` and `insertions` are not defined."""
-
-    def __post_init__(self) -> None:
-        for name in ("wer", "longest", "shortest", "compression", "characters_per_second"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"hallucination panel: {name} must be a number above 0, not {value}.")
-        for name, least in (("insertions", 1), ("repeats", 2), ("order", 1), ("window", 1), ("characters_free", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"hallucination panel: {name} must be at least {least}, not {getattr(self, name)}.")
-        if self.shortest >= self.longest:
-            raise ConfigError(
-                f"hallucination panel: shortest must be below longest, not {self.shortest} and {self.longest}."
-            )
-
-
-@dataclass(frozen=True)
-class Sign:
-    """One sign of one utterance: its name (a key of `TITLES`), the value that passed the threshold, and the words."""
-
-    name: str
-    value: float
-    words: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +190,7 @@ def panel_of(
     texts_of(given, known, skipped, skipped_as_deletions=False)  # refuses ids that do not belong together
     if not rows and not skipped:
         raise ScoringError("the hallucination panel needs at least one hypothesis.")
-    found: list[_Found] = []
+    found: list[Found] = []
     kept: list[HypothesisRow] = []
     for row in sorted(rows, key=lambda row: row.id):
         reference = references[row.id] if references is not None else row.reference
@@ -265,9 +199,9 @@ def panel_of(
             continue
         kept.append(row)
         if spoken == "":
-            found.append(_non_speech(row, normalised(without_events(row.text)), config))
+            found.append(non_speech_signs(row, normalised(without_events(row.text)), config))
         else:
-            found.append(_speech(row, reference, spoken, normalised(row.text), config, regime.merge_compounds))
+            found.append(speech_signs(row, reference, spoken, normalised(row.text), config, regime.merge_compounds))
     marked, rows = len(rows) - len(kept), kept
     counts = _table(found)
     block_N = () if blocks is None else tuple(blocks.of.get(row.id, f"utterance {row.id}") for row in rows)
@@ -321,102 +255,7 @@ def compare_panels(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
     return pairs
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What was found of one utterance."""
-
-    kind: Kind
-    spoken: bool
-    """Whether the reference has words."""
-    said: str
-    defined: frozenset[str]
-    signs: dict[str, Sign]
-    too_many: int
-    duration: float | None
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        return -len(self.signs), -self.too_many
-
-
-def _speech(
-    row: HypothesisRow, reference: str | None, spoken: str | None, said: str, config: PanelConfig, merge_compounds: bool
-) -> _Found:
-    signs: dict[str, Sign] = {}
-    words = split_words(said)
-    defined = _of_text(row, said, reference, spoken, config, signs)
-    too_many = len(words)
-    if spoken is not None:
-        expected = split_words(spoken)
-        too_many = len(words) - len(expected)
-        ratio = len(words) / len(expected)
-        defined |= {"long", "short"}
-        if ratio > config.longest:
-            signs["long"] = Sign("long", ratio)
-        if ratio < config.shortest:
-            signs["short"] = Sign("short", ratio)
-        if config.transcripts:
-            *errors, count = (int(n) for n in utterance_counts([spoken], [said], merge_compounds=merge_compounds)[0])
-            defined |= {"wer", "insertions"}
-            if sum(errors) / count > config.wer:
-                signs["wer"] = Sign("wer", sum(errors) / count)
-            if sum(errors) >= config.insertions or merge_compounds:  # else no alignment has so many insertions
-                place = surplus(align(spoken, said))
-                if place.count >= config.insertions:
-                    signs["insertions"] = Sign("insertions", place.count, " ".join(place.words))
-    signs = {name: signs[name] for name in TITLES if name in signs}
-    return _Found("speech", spoken is not None, said, frozenset(defined), signs, too_many, row.duration)
-
-
-def _non_speech(row: HypothesisRow, said: str, config: PanelConfig) -> _Found:
-    signs: dict[str, Sign] = {}
-    said = " ".join(said.split())
-    defined = _of_text(row, said, "", "", config, signs) | {"output"}
-    words = split_words(said)
-    if words:
-        signs["output"] = Sign("output", len(words), said)
-    signs = {name: signs[name] for name in TITLES if name in signs}
-    return _Found("non-speech", False, said, frozenset(defined), signs, len(words), row.duration)
-
-
-def _of_text(
-    row: HypothesisRow,
-    said: str,
-    reference: str | None,
-    spoken: str | None,
-    config: PanelConfig,
-    signs: dict[str, Sign],
-) -> set[str]:
-    """Adds the signs that need no reference; the names of those that are defined."""
-    defined = {"loop", "compression", "refusal", "stock"}
-    words = split_words(said)
-    again = len(words) - len(set(words))  # a quick look: most texts have too few words twice for a loop
-    loop = longest_loop(words if again >= config.repeats - 1 else (), config.order)
-    if loop.repeats >= config.repeats and loop.repeats > longest_loop(split_words(spoken or ""), config.order).repeats:
-        signs["loop"] = Sign("loop", loop.repeats, " ".join(loop.words))
-    ratio = compression_ratio(row.text, config.window)
-    if ratio > config.compression and ratio > compression_ratio(reference or "", config.window):
-        signs["compression"] = Sign("compression", ratio)
-    plain = normalise(row.text)
-    for name, phrase_of in (("refusal", refusal), ("stock", stock_phrase)):
-        phrase = phrase_of(plain)
-        if phrase is not None and phrase not in normalise(reference or ""):
-            signs[name] = Sign(name, 1, phrase)
-    if row.duration is not None and row.duration > 0:
-        defined.add("fast")
-        characters = len(" ".join(row.text.split()))
-        if characters > config.characters_per_second * row.duration + config.characters_free:
-            signs["fast"] = Sign("fast", characters / row.duration)
-    # Only a run of ours is known to say so when it finds no end.
-    if row.run is not None or row.flags:
-        defined.add("unfinished")
-        flag = next((flag for flag in _NO_END if flag in row.flags), None)
-        if flag is not None:
-            signs["unfinished"] = Sign("unfinished", 1, flag)
-    return defined
-
-
-def _table(found: Sequence[_Found]) -> dict[str, np.ndarray]:
+def _table(found: Sequence[Found]) -> dict[str, np.ndarray]:
     """`Panel.counts` of the rates that are defined for some utterance."""
     table = {}
     for kind, prefix in (("speech", ""), ("non-speech", NON_SPEECH)):
@@ -428,7 +267,7 @@ def _table(found: Sequence[_Found]) -> dict[str, np.ndarray]:
     return table
 
 
-def _counts(f: _Found, name: str) -> tuple[int, int]:
+def _counts(f: Found, name: str) -> tuple[int, int]:
     if name == "any":
         return (int(bool(f.signs.keys() - {"short"})), 1) if f.kind == "speech" else (0, 0)
     if name in PER_MINUTE:

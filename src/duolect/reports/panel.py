@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from duolect.evaluation import HypothesisRow, PairedRate, Panel, PanelConfig, Rate
-from duolect.evaluation.hallucination import NON_SPEECH, PER_MINUTE, TITLES
+from duolect.evaluation.utterance_signs import NON_SPEECH, PER_MINUTE, TITLES
 from duolect.reports.cells import (
     DASH,
     Cell,

@@ -15,9 +15,9 @@ from itertools import combinations
 from typing import Any
 
 from duolect.evaluation import Panel, Rate, compare_panels
-from duolect.evaluation.hallucination import NON_SPEECH
 from duolect.evaluation.intervals import LEVEL
 from duolect.evaluation.pairs import holm
+from duolect.evaluation.utterance_signs import NON_SPEECH
 from duolect.reports.cells import interval_text, p_text, percent, rtfx_text
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from duolect.evaluation import Panel
-from duolect.evaluation.hallucination import TITLES
+from duolect.evaluation.utterance_signs import TITLES
 from duolect.reports.compare.audio import players
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult
