@@ -111,10 +111,12 @@ def run_studies(
     from duolect.studies.report import write_report
 
     studies, faults = asked.studies()
+    if len(faults) == 1 and not studies:
+        raise ConfigError(next(iter(faults.values())))
     for name, fault in faults.items():
         console.print(f"study {name}: {fault}", highlight=False, markup=False, style="red")
     if not studies:
-        raise ConfigError(next(iter(faults.values())) if len(faults) == 1 else "none of these studies can be run.")
+        raise ConfigError("none of these studies can be run.")
     stages = stages_in_order(studies)
     call, store = asked.call(out, [study.name for study in studies]), Store(out / STAGES)
     if remake:
