@@ -67,11 +67,17 @@ class Asked:
                 faults[name] = str(error)
         return _chosen(found, self.only), faults
 
-    def call(self, root: Path, names: Sequence[str]) -> Call:
-        """How a worker finds the stages of these studies again."""
+    def call(self, root: Path, studies: Sequence[Study]) -> Call:
+        """How a worker finds the stages of these studies again: in the first study that has it."""
         data = {part: str(path) for part, path in self.data.items()}
-        given = {"seeds": list(self.seeds), "data": data, "settings": dict(self.settings)}
-        return Call(root / STAGES, _SOURCE, json.dumps({"names": list(names), "scale": self.scale, **given}))
+        given = {"scale": self.scale, "seeds": list(self.seeds), "data": data, "settings": dict(self.settings)}
+
+        def arguments(*names: str) -> str:
+            return json.dumps({"names": names, **given})
+
+        of = {stage.key: study.name for study in reversed(studies) for stage in in_order(study.stages)}
+        fewer = {key: arguments(name) for key, name in of.items()}
+        return Call(root / STAGES, _SOURCE, arguments(*(study.name for study in studies)), fewer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,7 @@ def run_studies(
     if not studies:
         raise ConfigError("none of these studies can be run.")
     stages = stages_in_order(studies)
-    call, store = asked.call(out, [study.name for study in studies]), Store(out / STAGES)
+    call, store = asked.call(out, studies), Store(out / STAGES)
     if remake:
         for stage in store.discard(stages, console):
             console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)

@@ -28,12 +28,13 @@ from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Combined, Training, Tuned, outlines
 from duolect.systems.methods import find_method
-from duolect.training import Plan, plan_training
+from duolect.training import Plan, Recipe, plan_training
 from duolect.training.cost import StepCost
 
 SEARCHING = 0.1
 """The share of its rate in training that a device reaches in recognition, where batches of steps are small."""
 LABELS_PER_SECOND = 3.5
+_ROOMS = ("audio", "data", "text", "models", "nn", "training")  # whose code a plan depends on
 _ONCE = ("encoder", "ctc", "adapter")  # for all hypotheses of an utterance
 _SYNTHETIC_SECONDS = 3.1  # of an utterance, on average
 _BYTES_PER_SECOND = 32_000  # 16 bit at 16 kHz
@@ -41,14 +42,14 @@ _HYPOTHESIS_BYTES = 200  # for a second of audio, with what a line says besides
 
 
 def training_figures(stage: Training, store: Store) -> Plan | str:
-    """The plan of a training, or a sentence why there is none. Trainings that differ in their seed alone share one."""
+    """The plan of a training, or a sentence why there is none.
+
+    Trainings share one where they, and those that they start from, differ in their seeds alone.
+    """
     with TemporaryDirectory() as root:
         inputs = _places(stage, store, Path(root))
         recipe = stage.recipe(inputs)
-        asked = to_json(dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, seed=1)))
-        text = json.dumps(asked, sort_keys=True).replace(f"{root}{os.sep}", "")
-        said = [text, [used.key for used in stage.inputs.values()], code_fingerprint(("models", "nn", "training"))]
-        kept = store.root / ".work" / "plans" / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]}.json"
+        kept = store.root / ".work" / "plans" / f"{_seen(stage, recipe, store, Path(root))}.json"
         if kept.exists():
             return _read(kept)
         try:
@@ -59,6 +60,18 @@ def training_figures(stage: Training, store: Store) -> Plan | str:
     with suppress(OSError):  # a plan is also for those who may not write there
         write_json(kept, dataclasses.asdict(found))
     return found
+
+
+def _seen(stage: Training, recipe: Recipe, store: Store, root: Path) -> str:
+    """16 hex digits of all that a plan looks at: recipes, inputs where there are any, and the code that counts."""
+    recipes = [to_json(recipe), *(read_json(path)["recipe"] for path in sorted(root.rglob("recipe.json")))]
+    for each in recipes:
+        each["loop"]["seed"] = 1
+    there = [
+        used.key for used in stage.inputs.values() if isinstance(used, GivenLLM) or store.made(used) is not None
+    ]
+    said = json.dumps([recipes, there, code_fingerprint(_ROOMS)], sort_keys=True).replace(f"{root}{os.sep}", "")
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:

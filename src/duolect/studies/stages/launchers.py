@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,12 @@ class Call:
     root: Path
     source: str
     arguments: str
+    fewer: Mapping[str, str] = field(default_factory=dict)
+    """Key → arguments that give fewer stages, that one among them: sooner found."""
+
+    def arguments_of(self, stage: Stage) -> str:
+        """The arguments for the worker that makes this stage."""
+        return self.fewer.get(stage.key, self.arguments)
 
 
 class Job(Protocol):
@@ -98,7 +105,7 @@ class Local:
         with open(log, "ab") as handle:
             command = [sys.executable, "-m", "duolect.studies.stages.worker"]
             process = subprocess.Popen(
-                [*command, str(call.root), call.source, call.arguments, stage.key],
+                [*command, str(call.root), call.source, call.arguments_of(stage), stage.key],
                 stdout=handle,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **settings},
@@ -135,7 +142,7 @@ class Slurm:
             **hours,
             **self.settings,
         )
-        return _Submitted(executor.submit(make_stage, str(call.root), call.source, call.arguments, stage.key))
+        return _Submitted(executor.submit(make_stage, str(call.root), call.source, call.arguments_of(stage), stage.key))
 
 
 @dataclass

@@ -36,6 +36,7 @@ from duolect.training import Recipe, train_recipe
 from duolect.training.checkpoint import RECIPE, claim, write_recipe
 
 SYSTEM = "system"
+_NOWHERE = Path(os.sep, "nowhere")
 
 Inputs = Mapping[str, Path]
 Build = Callable[[Inputs], Recipe]
@@ -63,10 +64,14 @@ class Training(Stage):
 
     def settings(self) -> Any:
         """The recipe, with names for the folders of its inputs."""
-        # Where the inputs lie does not matter, only what they are, and that is in their keys.
+        if not any(isinstance(used, Training) for used in self.inputs.values()):
+            return self._settings(_NOWHERE)
         with TemporaryDirectory() as root:
-            recipe = to_json(self.recipe(outlines(self, Path(root))))
-            return _replaced(recipe, f"{root}{os.sep}", "")
+            return self._settings(Path(root))
+
+    def _settings(self, root: Path) -> Any:
+        # Where the inputs lie does not matter, only what they are, and that is in their keys.
+        return _replaced(to_json(self.recipe(outlines(self, root))), f"{root}{os.sep}", "")
 
     def recipe(self, inputs: Inputs) -> Recipe:
         """The recipe for inputs in these folders."""
