@@ -10,7 +10,7 @@ import pytest
 
 from duolect.errors import ModelError
 from duolect.studies import figures
-from duolect.studies.catalogue import build_scale
+from duolect.studies.catalogue import build_scale, build_study
 from duolect.studies.plan import plan_stages
 from duolect.studies.stages import Store, in_order
 from duolect.training import Plan
@@ -79,6 +79,52 @@ def test_what_was_counted_is_kept_for_all_seeds(tmp_path: Path, counted: list[An
     assert len(counted) == 1
     figures.training_figures(scale.acoustic(1, units=99), store)
     assert len(counted) == 2
+
+
+def test_starting_points_that_differ_in_their_seeds_are_counted_once(
+    tmp_path: Path, counted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale, store = build_scale("paper", planned=True), Store(tmp_path)
+    for seed in scale.seeds:
+        figures.training_figures(scale.speech_llm(seed, units="acoustic"), store)
+    assert len(counted) == 1
+    figures.training_figures(scale.speech_llm(1, units="acoustic", prompts=["none"]), store)
+    figures.training_figures(scale.speech_llm(1, units="characters"), store)
+    assert len(counted) == 3
+    monkeypatch.setattr(Store, "made", lambda self, stage: stage if stage.kind == "given" else None)
+    figures.training_figures(scale.speech_llm(1, units="acoustic"), store)  # now there are data to look at
+    assert len(counted) == 4
+
+
+def test_notes_name_inputs_as_the_user_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(recipe: Any) -> Plan:
+        (train,), dev = recipe.task.train, recipe.task.dev
+        notes = (f"{train} is not there yet", f"{dev} is odd", "/else.jsonl is not there yet", "a note")
+        return dataclasses.replace(PLAN, notes=notes)
+
+    monkeypatch.setattr(figures, "plan_training", plan)
+    scale = build_scale("paper", planned=True)
+    found = figures.training_figures(scale.acoustic(1), Store(tmp_path))
+    assert isinstance(found, Plan)
+    assert found.notes == ("loquacious/dev is odd", "/else.jsonl is not there yet", "a note")
+
+
+def test_an_llm_that_is_not_given_is_said_to_lack(tmp_path: Path) -> None:
+    scale = build_scale("small", planned=True)
+    stages = in_order(build_study("pretraining", scale).stages)
+    planned = {
+        p.stage.name: p for p in plan_stages([s for s in stages if s.kind in ("llm", "training")], Store(tmp_path))
+    }
+    said = "pre-trained LLM: none is given, so that trainings which start from it are not counted. Give --data llm=PATH"
+    assert planned["pre-trained LLM"].note.startswith(said)
+    assert [p.note for p in planned.values() if p.stage.kind == "training" and p.note.startswith(said)]
+
+
+def test_progress_is_told(tmp_path: Path, counted: list[Any]) -> None:
+    scale, told = build_scale("demo", settings={"size": "tiny"}, planned=True), []
+    stages = in_order([scale.acoustic(1), scale.acoustic(2)])
+    plan_stages(stages, Store(tmp_path), progress=lambda *counts: told.append(counts))
+    assert told == [(number, len(stages)) for number in range(len(stages))]
 
 
 def test_a_model_that_cannot_be_built_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

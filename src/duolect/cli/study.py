@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,7 @@ def _plan(wanted: Asked, out: Path) -> int:
     from rich.console import Console
 
     from duolect.reports.cells import draw_terminal
+    from duolect.reports.progress import StageBar
     from duolect.studies.engine import STAGES, stages_in_order
     from duolect.studies.plan import plan_columns, plan_stages, plan_summary
     from duolect.studies.stages import Store
@@ -135,7 +137,8 @@ def _plan(wanted: Asked, out: Path) -> int:
         return 2
     scale = wanted.build(planned=True)
     sustained = scale.sustained
-    planned = plan_stages(stages_in_order(studies), Store(out / STAGES), sustained=sustained)
+    with StageBar(console(quiet=not sys.stderr.isatty()), "counting what trainings take") as advance:
+        planned = plan_stages(stages_in_order(studies), Store(out / STAGES), sustained=sustained, progress=advance)
     title = f"{', '.join(study.name for study in studies)} at scale {scale.name}, in order"
     printed = Console()
     width = printed.width if printed.is_terminal else 160

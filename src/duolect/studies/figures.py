@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +31,7 @@ from duolect.studies.stages.training import Combined, Training, Tuned, outlines
 from duolect.systems.methods import find_method
 from duolect.training import Plan, Recipe, plan_training
 from duolect.training.cost import StepCost
+from duolect.training.plan import NOT_THERE
 
 SEARCHING = 0.1
 """The share of its rate in training that a device reaches in recognition, where batches of steps are small."""
@@ -46,6 +48,9 @@ def training_figures(stage: Training, store: Store) -> Plan | str:
 
     Trainings share one where they, and those that they start from, differ in their seeds alone.
     """
+    for used in stage.inputs.values():
+        if isinstance(used, GivenLLM) and store.made(used) is None and absent(used):
+            return absent(used)
     with TemporaryDirectory() as root:
         inputs = _places(stage, store, Path(root))
         recipe = stage.recipe(inputs)
@@ -55,11 +60,32 @@ def training_figures(stage: Training, store: Store) -> Plan | str:
         try:
             found = plan_training(recipe)
         except DuolectError as error:
-            return str(error).replace(f"{root}{os.sep}", "")
-        found = dataclasses.replace(found, notes=tuple(note.replace(f"{root}{os.sep}", "") for note in found.notes))
+            return _named(str(error), stage, root)
+        # That the files of stages not made are not there goes without saying.
+        notes = [note for note in found.notes if not (note.startswith(root) and note.endswith(NOT_THERE))]
+        found = dataclasses.replace(found, notes=tuple(_named(note, stage, root) for note in notes))
     with suppress(OSError):  # a plan is also for those who may not write there
         write_json(kept, dataclasses.asdict(found))
     return found
+
+
+def _named(text: str, stage: Training, root: str) -> str:
+    """With the names of inputs for where their outlines are."""
+    for name, used in stage.inputs.items():
+        place = os.path.join(root, f"<{name}>")
+        text = text.replace(os.path.join(place, LLM), str(used.source)) if isinstance(used, GivenLLM) else text
+        text = text.replace(place, used.name)
+    return text.replace(f"{root}{os.sep}", "")
+
+
+@cache
+def _architecture(source: str) -> Any:
+    """Of an LLM of the hub; None where it cannot be had, which a hub out of reach may take long to say, or where the
+    source is the "<part>" of a plan."""
+    try:
+        return None if source.startswith("<") else architecture_of(LLMConfig(vocabulary=1, source=source))
+    except DuolectError:
+        return None
 
 
 def _seen(stage: Training, recipe: Recipe, store: Store, root: Path) -> str:
@@ -67,9 +93,7 @@ def _seen(stage: Training, recipe: Recipe, store: Store, root: Path) -> str:
     recipes = [to_json(recipe), *(read_json(path)["recipe"] for path in sorted(root.rglob("recipe.json")))]
     for each in recipes:
         each["loop"]["seed"] = 1
-    there = [
-        used.key for used in stage.inputs.values() if isinstance(used, GivenLLM) or store.made(used) is not None
-    ]
+    there = [used.key for used in stage.inputs.values() if isinstance(used, GivenLLM) or store.made(used) is not None]
     said = json.dumps([recipes, there, code_fingerprint(_ROOMS)], sort_keys=True).replace(f"{root}{os.sep}", "")
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
@@ -86,8 +110,7 @@ def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:
             if used.source.is_dir():
                 os.symlink(used.source.resolve(), place)
             else:
-                with suppress(DuolectError):
-                    architecture_of(LLMConfig(vocabulary=1, source=str(used.source))).save_pretrained(place)
+                _architecture(str(used.source)).save_pretrained(place)
     return found
 
 
@@ -159,8 +182,20 @@ def disk(stage: Stage, plan: Plan | None = None) -> float:
 
 
 def absent(stage: Stage) -> str:
-    """A sentence on data of the user's that a plan goes without, and how to come by them; "" where all is there."""
+    """A sentence on what is the user's and a plan goes without, and how to come by it; "" where all is there."""
+    if isinstance(stage, GivenLLM):
+        return _absent_llm(stage)
     if not isinstance(stage, GivenCorpus):
         return ""
     lost = [part for part, path in stage.parts.items() if not path.exists()]
     return f"{stage.name}: {', '.join(lost)} data are not there. {stage.hint}" if lost else ""
+
+
+def _absent_llm(llm: GivenLLM) -> str:
+    source = str(llm.source)
+    if llm.source.is_dir() or _architecture(source) is not None:
+        return ""
+    uncounted = "so that trainings which start from it are not counted"
+    if source.startswith("<"):
+        return f"{llm.name}: none is given, {uncounted}. Give --data {source.strip('<>')}=PATH, a folder or a hub name."
+    return f"{source}: is neither a folder nor an LLM of the Hugging Face hub that can be reached, {uncounted}."

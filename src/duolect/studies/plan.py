@@ -6,7 +6,7 @@ points need exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from duolect.reports.cells import DASH, Column, plain_column
@@ -48,12 +48,23 @@ class PlannedStage:
         return self.hours * self.stage.needs.gpus if self.hours is not None and self.stage.needs.gpus else None
 
 
-def plan_stages(stages: Sequence[Stage], store: Store, *, sustained: float | None = None) -> list[PlannedStage]:
-    """The plan of stages, given in order. `sustained`: operations per second that one device does in training."""
+def plan_stages(
+    stages: Sequence[Stage],
+    store: Store,
+    *,
+    sustained: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[PlannedStage]:
+    """The plan of stages, given in order. `sustained`: operations per second that one device does in training.
+
+    `progress` is told how many of the stages have been planned.
+    """
     plans: dict[str, Plan] = {}
     found: list[PlannedStage] = []
-    for stage in stages:
-        plan, note = None, absent(stage)
+    for number, stage in enumerate(stages):
+        if progress is not None:
+            progress(number, len(stages))
+        plan, note = None, absent(stage) if store.made(stage) is None else ""
         if isinstance(stage, Training):
             plan = training_figures(stage, store)
             if isinstance(plan, str):

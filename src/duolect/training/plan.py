@@ -32,6 +32,9 @@ from duolect.training.parts import filled_config, open_shards, units_of
 from duolect.training.stored import planned_units
 from duolect.training.task import LanguageTask, Recipe, UnitsFrom
 
+NOT_THERE = "is not there yet"
+"""The end of a note on data."""
+
 _LOOKED_AT = 2000  # utterances of a manifest that the averages are taken over
 _SECONDS, _WORDS_PER_SECOND, _LABELS_PER_WORD = 12.0, 2.7, 1.3  # where there is no data to look at
 _SENTENCE = 25  # labels of a sentence of text
@@ -101,7 +104,7 @@ def plan_training(recipe: Recipe) -> Plan:
         notes.append(str(error).rstrip("."))
     accumulate = recipe.loop.accumulate
     seconds = float(batch.sample_lengths_B.sum()) / SAMPLE_RATE if isinstance(batch, SpeechBatch) else 0.0
-    notes += [f"{file} is not there yet" for file in (*task.train, task.dev) if not _is_there(file)]
+    notes += [f"{file} {NOT_THERE}" for file in (*task.train, task.dev) if not _is_there(file)]
     return Plan(
         parts=parts,
         vocabulary=model.vocabulary,
@@ -154,7 +157,7 @@ def _units(config: UnitsConfig | UnitsFrom, notes: list[str]) -> Any:
             planned = planned_units(config)
             if planned is not None:
                 return _units(planned, notes)
-            notes.append(f"{config.folder} is not there yet; {_LABELS['sentencepiece']} labels are assumed")
+            notes.append(f"{config.folder} {NOT_THERE}; {_LABELS['sentencepiece']} labels are assumed")
             return _Assumed(_LABELS["sentencepiece"])
     if config.kind == "sentencepiece":
         return _Assumed(config.size)
@@ -196,7 +199,10 @@ def _averages(task: Any, notes: list[str]) -> tuple[float, float]:
                 f"{len(found):,} of their {sample.rows:,} rows looked at"
             )
     if not found:
-        notes.append(f"utterances of {_SECONDS:g} s with {_WORDS_PER_SECOND} words a second are assumed")
+        notes.append(
+            f"without training data to look at, utterances of {_SECONDS:g} s with {_WORDS_PER_SECOND} words a second "
+            "are assumed"
+        )
         return _SECONDS, _WORDS_PER_SECOND
     seconds = sum(u.duration for u in found)
     return seconds / len(found), sum(len(u.text.split()) for u in found) / seconds
