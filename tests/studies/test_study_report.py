@@ -77,7 +77,8 @@ def test_the_table_has_what_the_hypotheses_give(tmp_path: Path) -> None:
     assert column(text, "By seed") == [f"{a:.2f} / {b:.2f}" for a, b in rates]
     assert column(text, "Spread") == [f"{statistics.stdev(pair):.2f}" for pair in rates]
     assert column(text, "KV/s") == ["131.3", "–", "–"]
-    assert column(text, "Published") == ["8.10 % (Table 2)", "–", "–"]
+    assert column(text, "Published") == ["8.10 % (Table 2)", "–", "6.94 % [a]"]
+    assert "Published [a]: a comment in the recipes (of March), Loquacious." in text
     assert column(text, "errors wanted") == ["0.3", "0.1", "0.05"]
     assert column(text, "RTFx") == ["52.2", "57.1", "58.5"]
 

@@ -26,6 +26,8 @@ from duolect.studies.stages import Stage
 from duolect.studies.stages.recognition import HYPOTHESES
 from duolect.studies.study import FACTS, Claim, Entry, Metric, Study
 
+PUBLISHED = {0.3: "8.10 % (Table 2)", 0.05: "6.94 % (a comment in the recipes (of March), Loquacious)"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Base(Stage):
@@ -115,7 +117,7 @@ def _study(scale: Scale, name: str, metric: Metric, rates: Mapping[str, float], 
                 name=row,
                 value=rate,
                 measured=[Fact(name="fact")] if rate == 0.3 else [],
-                published="8.10 % (Table 2)" if rate == 0.3 else "",
+                published=PUBLISHED.get(rate, ""),
                 runs={
                     seed: Spoken(
                         name=f"{row}, seed {seed}",

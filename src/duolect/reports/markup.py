@@ -15,6 +15,9 @@ from duolect.reports.cells import Column
 from duolect.reports.differences import HeardBy, Part
 from duolect.reports.figures import printable
 
+LONG = 32
+"""Cells of more characters than this are wrapped, as prose."""
+
 
 def escape(value: Any) -> str:
     """Escaped for element content and for quoted attributes."""
@@ -57,6 +60,7 @@ def columns_table(
         for column in columns[1:]:
             cell = column.cells[n]
             best = f' class="best{" over" if cell.below else ""}"' if cell.best else ""
+            best = best or (' class="prose"' if len(cell.text) > LONG else "")
             said = '<span class="unsaid"> (best)</span>' if cell.best else ""
             star = '<span class="star" aria-hidden="true">★</span>' if cell.best else ""
             small = f"{star}<small>{escape(cell.below)}</small>" if cell.below else ""

@@ -40,7 +40,7 @@ def _anchor(result: StudyResult) -> str:
 def _index(results: Sequence[StudyResult]) -> Iterator[str]:
     yield '<section aria-labelledby="index"><h2 id="index">What was asked</h2>'
     yield '<div class="scroll"><table class="results"><thead><tr><th scope="col">Study</th><th scope="col">Scale</th>'
-    yield '<th scope="col">Question</th><th scope="col">Found</th></tr></thead><tbody>'
+    yield '<th scope="col" class="prose">Question</th><th scope="col" class="prose">Found</th></tr></thead><tbody>'
     for result in results:
         link = f'<a href="#{_anchor(result)}">{escape(result.study.title)}</a>'
         texts = (result.study.question, lead(result))

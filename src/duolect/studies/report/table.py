@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from duolect.evaluation import Score, TranslationScore
 from duolect.evaluation.cost import asked
@@ -25,6 +26,8 @@ from duolect.studies.verdicts import points, points_interval
 from duolect.systems.config import OWNERS
 
 _KINDS = ("substitutions", "deletions", "insertions")
+_SHORT = 20
+"""Characters of a source that may stand beside the published number; longer ones stand below the table."""
 
 
 def study_columns(result: StudyResult) -> list[Column]:
@@ -83,8 +86,26 @@ def study_columns(result: StudyResult) -> list[Column]:
     found += [plain(*_panel_column(result, name)) for name in study.panel]
     for name in dict.fromkeys(name for row in rows for name in row.facts):
         found.append(plain(name, lambda r, name=name: r.facts.get(name, DASH)))
-    found.append(plain("Published", lambda r: r.entry.published or DASH))
+    letters = _sources(result)
+    found.append(plain("Published", lambda r: _published(r.entry.published, letters)))
     return [c for c in found if c.title in ("System", title) or any(cell.text != DASH for cell in c.cells)]
+
+
+def _parted(published: str) -> tuple[str, str]:
+    """The number and its source: "8.10 % (Table 2)" → "8.10 %", "Table 2"."""
+    found = re.fullmatch(r"(.+?) \((.+)\)", published, re.DOTALL)
+    return (found[1], found[2]) if found else (published, "")
+
+
+def _sources(result: StudyResult) -> dict[str, str]:
+    """Source → letter, of the sources too long for a cell."""
+    long = (source for row in result.rows if len(source := _parted(row.entry.published)[1]) > _SHORT)
+    return dict(zip(dict.fromkeys(long), "abcdefghijklmnopqrstuvwxyz", strict=False))
+
+
+def _published(published: str, letters: Mapping[str, str]) -> str:
+    number, source = _parted(published)
+    return f"{number} [{letters[source]}]" if source in letters else published or DASH
 
 
 def study_legend(result: StudyResult) -> list[str]:
@@ -126,6 +147,7 @@ def study_legend(result: StudyResult) -> list[str]:
         "Trained M, Training s: parameters, in millions, that the trainings of the system's own parts changed, and the "
         "seconds that these took; trainings that they started from do not count."
     )
+    lines += [f"Published [{letter}]: {source}." for source, letter in _sources(result).items()]
     return lines
 
 
