@@ -151,6 +151,18 @@ def test_merged_frames_are_counted_one_by_one_and_said_to_be(tmp_path: Path) -> 
     ]
 
 
+def test_a_model_of_several_languages_is_counted(tmp_path: Path) -> None:
+    recipe = acoustic_recipe(tmp_path / "nowhere")
+    assert isinstance(recipe.task, AcousticTask)
+    model = dataclasses.replace(recipe.task.model, tags=("de", "fr"))
+    plain = plan_training(recipe)
+    tagged = plan_training(dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model)))
+    assert plain.cost is not None
+    assert tagged.cost is not None
+    assert tagged.cost.flops == plain.cost.flops  # one embedding stands for another
+    assert tagged.parts["total"][0] > plain.parts["total"][0]
+
+
 def test_what_a_run_starts_from_need_not_be_there(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     for recipe in (language_recipe(nowhere, nowhere), speech_llm_recipe(nowhere, nowhere, nowhere)):

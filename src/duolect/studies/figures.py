@@ -20,7 +20,7 @@ from duolect.configs import to_json
 from duolect.data import read_manifest
 from duolect.errors import DuolectError
 from duolect.models.llm import LLMConfig
-from duolect.models.sizing import architecture_of
+from duolect.models.sizing import architecture_of, published_vocabulary
 from duolect.storage import read_json, write_json
 from duolect.studies.stages import Stage, Store
 from duolect.studies.stages.code import code_fingerprint
@@ -36,7 +36,6 @@ from duolect.training.plan import NOT_THERE
 SEARCHING = 0.1
 """The share of its rate in training that a device reaches in recognition, where batches of steps are small."""
 LABELS_PER_SECOND = 3.5
-_ROOMS = ("audio", "data", "text", "models", "nn", "training")  # whose code a plan depends on
 _ONCE = ("encoder", "ctc", "adapter")  # for all hypotheses of an utterance
 _SYNTHETIC_SECONDS = 3.1  # of an utterance, on average
 _BYTES_PER_SECOND = 32_000  # 16 bit at 16 kHz
@@ -94,8 +93,13 @@ def _seen(stage: Training, recipe: Recipe, store: Store, root: Path) -> str:
     for each in recipes:
         each["loop"]["seed"] = 1
     there = [used.key for used in stage.inputs.values() if isinstance(used, GivenLLM) or store.made(used) is not None]
-    said = json.dumps([recipes, there, code_fingerprint(_ROOMS)], sort_keys=True).replace(f"{root}{os.sep}", "")
+    said = json.dumps([recipes, there, _code()], sort_keys=True).replace(f"{root}{os.sep}", "")
     return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+@cache
+def _code() -> str:
+    return code_fingerprint(("audio", "data", "text", "models", "nn", "training"))
 
 
 def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:
@@ -193,7 +197,7 @@ def absent(stage: Stage) -> str:
 
 def _absent_llm(llm: GivenLLM) -> str:
     source = str(llm.source)
-    if llm.source.is_dir() or _architecture(source) is not None:
+    if llm.source.is_dir() or published_vocabulary(source) is not None or _architecture(source) is not None:
         return ""
     uncounted = "so that trainings which start from it are not counted"
     if source.startswith("<"):

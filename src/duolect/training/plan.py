@@ -176,7 +176,8 @@ def _batch(task: Any, model: Any, notes: list[str]) -> Any:
     seconds, words = _averages(task, notes)
     seconds = min(seconds, task.batches.longest or math.inf, model.longest_seconds)
     count = max(1, min(int(task.batches.max_seconds / seconds), task.batches.max_utterances or 10**9))
-    return _labelled(count, round(seconds * SAMPLE_RATE), max(1, round(seconds * words * _LABELS_PER_WORD)))
+    batch = _labelled(count, round(seconds * SAMPLE_RATE), max(1, round(seconds * words * _LABELS_PER_WORD)))
+    return dataclasses.replace(batch, tags_B=torch.zeros_like(batch.seeds_B)) if task.model.tags else batch
 
 
 def _is_there(source: str) -> bool:
