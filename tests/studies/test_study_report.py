@@ -20,6 +20,7 @@ from duolect.studies import catalogue
 from duolect.studies.catalogue import build_scale, build_study, only
 from duolect.studies.engine import ASKED, STAGES
 from duolect.studies.report import gather, report_all, write_report
+from duolect.studies.report.content import lead
 from duolect.studies.report.plots import axis_svg
 from duolect.studies.report.results import trainings_of
 from duolect.studies.report.table import study_columns
@@ -139,6 +140,16 @@ def test_configurations_are_told_apart(tmp_path: Path) -> None:
     assert "* `spoken.rate: 0.3 → 0.1`" in own
     assert "* `search.beam: 30 → 10`" in own
     assert "labels" not in own
+
+
+def test_without_findings_the_best_is_named_and_what_is_like_it(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), dataclasses.replace(study("toy"), claims=[])
+    make(wanted, store)
+    found = gather(wanted, store)
+    assert re.fullmatch(r"Best: fewer, \d\.\d\d % WER\.", lead(found))
+    many, few, fewer = found.rows
+    same = dataclasses.replace(fewer, p_holm=0.4)
+    assert lead(dataclasses.replace(found, rows=[many, few, same])).endswith("; not to be told from it: many.")
 
 
 def test_translations_are_told_by_bleu(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from duolect.evaluation import Score, Timing
+from duolect.evaluation.intervals import LEVEL
 from duolect.reports.cells import each
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.studies.report.results import EntryResult, StudyResult
@@ -73,7 +74,16 @@ def lead(result: StudyResult) -> str:
     low = result.study.metric == "wer"
     best = min(result.standing, key=lambda row: _value(row) if low else -_value(row))
     unit = " % WER" if low else " BLEU"
-    return f"Best: {best.entry.name}, {_value(best):.{2 if low else 1}f}{unit}."
+    said = f"Best: {best.entry.name}, {_value(best):.{2 if low else 1}f}{unit}"
+    alike = [row.entry.name for row in result.standing if _alike(result, best, row)]
+    return f"{said}; not to be told from it: {' · '.join(alike)}." if alike else f"{said}."
+
+
+def _alike(result: StudyResult, best: EntryResult, row: EntryResult) -> bool:
+    """Whether one of the two is tested against the other, and nothing was found."""
+    pairs = ((best, row), (row, best))
+    found = (one.p_holm for one, base in pairs if result.study.base(one.entry) is base.entry)
+    return any(p is not None and p >= 1 - LEVEL for p in found)
 
 
 def _value(row: EntryResult) -> float:
