@@ -38,7 +38,6 @@ TITLES = {
 """What each sign is called in a table, without its threshold; any sign is any but too few words."""
 PER_MINUTE = ("characters", "words")
 _NO_END = ("truncated", "unfinished")
-_WITHOUT_REFERENCE = ("loop", "compression", "fast", "unfinished", "refusal", "stock")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ from duolect.systems import (
     tune,
 )
 from duolect.training import Recipe, train_recipe
-from duolect.training.checkpoint import RECIPE, claim, write_recipe
+from duolect.training.checkpoint import RECIPE, write_recipe
 
 SYSTEM = "system"
 _NOWHERE = Path(os.sep, "nowhere")
@@ -80,13 +80,10 @@ class Training(Stage):
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
         """Train, or go on with the training."""
         recipe = self.recipe(inputs)
-        settings = to_json(recipe)
-        if (folder / RECIPE).exists():  # begun where the store lay elsewhere, perhaps: same inputs, new places
-            write_recipe(folder, settings)
+        write_recipe(folder, to_json(recipe))  # over that of a store that lay elsewhere: same inputs, new places
         if self.needs.processes == 1:
             train_recipe(recipe, folder, device="auto" if self.needs.gpus else "cpu", console=console)
             return
-        claim(folder, settings)
         count = self.needs.processes
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         done = subprocess.run([*launch, "-m", "duolect", "train", str(folder)], env={**os.environ}, check=False)
