@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
 
 from duolect.data import SpeechBatch, load_manifest
-from duolect.errors import UnitsError
+from duolect.errors import TrainingError, UnitsError
 from duolect.models import (
     AcousticConfig,
     AcousticModel,
@@ -95,6 +97,24 @@ def test_the_cost_without_numbers_is_that_of_a_real_step(name: str) -> None:
     assert cost.backward == backward.get_total_flops() > 0
     assert cost.activations == pytest.approx(sum(kept.values()), rel=0.02)  # noise of dropout is drawn in other sizes
     assert set(cost.forward) == {"encoder", "ctc", "output and losses"}
+
+
+class Listener(torch.nn.Module):
+    """Does something that depends on the samples' values."""
+
+    def __init__(self, act: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, batch: SpeechBatch) -> Any:
+        return self.act(batch.samples_BN)
+
+
+@pytest.mark.parametrize("act", [lambda x: x.mean().item(), lambda x: x.nonzero(), lambda x: bool(x.mean() > 0)])
+def test_a_cost_that_depends_on_what_is_heard_is_an_error(act: Callable[[Tensor], Any]) -> None:
+    batch = dataclasses.replace(_batch(), samples_BN=torch.empty(3, 16_000, device="meta"))
+    with pytest.raises(TrainingError, match="cannot be told without data"):
+        step_cost(Listener(act), batch, {})
 
 
 def test_operations_of_layers_are_those_of_their_products() -> None:
