@@ -15,6 +15,7 @@ import soundfile
 from duolect.data.manifest import load_manifest
 from duolect.data.synthetic import SpeakingConfig, make_corpus, speak_sentences, synthetic_config
 from duolect.data.synthetic.pool import Pool
+from duolect.data.synthetic.voices import VARIANTS
 from duolect.errors import ConfigError, DuolectError
 
 SENTENCES = {
@@ -50,6 +51,19 @@ def test_what_was_given_is_spoken_and_written_as_it_was_given(tmp_path):
     ]
     again = speak_sentences(tmp_path / "two", SENTENCES, CONFIG, workers=2)
     assert hashes(again.folder) == hashes(made.folder)
+
+
+def test_german_is_spoken_by_the_same_qualities_in_german(tmp_path):
+    said = {"train": ["Das Mädchen isst Äpfel.", "Wir gehen heim."], "dev": ["Guten Tag."], "test": ["Schönes Wetter!"]}
+    made = {name: speak_sentences(tmp_path / name, said, CONFIG, workers=1, language=name) for name in ("de", "en")}
+    for split in said:
+        german, english = (load_manifest(getattr(made[name], split)) for name in ("de", "en"))
+        assert {u.lang for u in german} == {"de"}
+        assert {u.speaker.partition("+")[0] for u in german} == {"de"}
+        assert {u.speaker.partition("+")[2] for u in german} <= {variant or "" for variant in VARIANTS[split]}
+        assert [u.text for u in german] == [u.text for u in english] == said[split]
+        assert [u.fields["voice"] for u in german] == [u.speaker for u in german]
+        assert not {u.duration for u in german} & {u.duration for u in english}
 
 
 def test_sentences_of_the_grammar_sound_as_in_its_corpus(tmp_path):
@@ -111,6 +125,8 @@ def test_what_cannot_be_spoken_is_told(tmp_path):
         speak_sentences(tmp_path / "c", {**SENTENCES, "dev": []}, CONFIG)
     with pytest.raises(ConfigError, match=r"train sentence 2, '\.\.\.', has no word"):
         speak_sentences(tmp_path / "c", {**SENTENCES, "train": ["Yes it is.", "..."]}, CONFIG)
+    with pytest.raises(ConfigError, match="speak en and de, not 'fr'"):
+        speak_sentences(tmp_path / "c", SENTENCES, CONFIG, language="fr")
     with pytest.raises(ConfigError, match="babble_tracks must be at least 1"):
         SpeakingConfig(babble_tracks=0)
     assert not (tmp_path / "c").exists()

@@ -16,7 +16,7 @@ from duolect.data.manifest import write_manifest
 from duolect.data.synthetic.config import SpeakingConfig
 from duolect.data.synthetic.folder import CorpusFolder, Progress
 from duolect.data.synthetic.recordings import SPLITS, hours_of, record_texts
-from duolect.data.synthetic.voices import Split
+from duolect.data.synthetic.voices import Split, speakers
 from duolect.errors import ConfigError
 from duolect.text import normalise
 
@@ -40,14 +40,17 @@ def speak_sentences(
     config: SpeakingConfig | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    *,
+    language: str = "en",
 ) -> SpokenCorpus:
     """Have sentences spoken into a corpus in `folder`, or find it there; `sentences` are those of train, dev and test.
 
     Voices, rooms and noise are those of `make_corpus`, and so are reuse, `workers`, `progress` and errors. No voice
     speaks in two splits; that no sentence does is up to the caller. Raises ConfigError for a split that is missing or
-    empty, or a sentence without a word in it.
+    empty, a sentence without a word in it, or a `language` that no voice speaks.
     """
     for split in SPLITS:
+        speakers(split, language)  # or an error, before anything is cleared
         if not sentences.get(split):
             raise ConfigError(f"corpus of given sentences: {split} has no sentence.")
         for number, sentence in enumerate(sentences[split], 1):
@@ -56,11 +59,12 @@ def speak_sentences(
     config = config or SpeakingConfig()
     texts = {split: list(sentences[split]) for split in SPLITS}
     parts = [f"{split}.jsonl" for split in SPLITS]
-    place = CorpusFolder(folder, {"version": _VERSION, "speaking": config, "sentences": texts}, parts)
+    said = {"version": _VERSION, "language": language, "speaking": config, "sentences": texts}
+    place = CorpusFolder(folder, said, parts)
     hours = place.hours()
     if hours is None:
         place.clear()
-        utterances = record_texts(place.path, texts, config, workers, progress)
+        utterances = record_texts(place.path, texts, config, workers, progress, language)
         for split in SPLITS:
             write_manifest(place.path / f"{split}.jsonl", utterances[split])
         hours = hours_of(utterances)

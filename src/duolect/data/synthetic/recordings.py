@@ -22,7 +22,7 @@ from duolect.data.synthetic.config import SpeakingConfig
 from duolect.data.synthetic.folder import AUDIO, BABBLE, Progress
 from duolect.data.synthetic.pool import Pool
 from duolect.data.synthetic.sound import Scene, babble_track, draw_scene, record
-from duolect.data.synthetic.voices import Split, speakers
+from duolect.data.synthetic.voices import Speaker, Split, speakers
 from duolect.errors import DuolectError
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -36,18 +36,21 @@ def record_texts(
     config: SpeakingConfig,
     workers: int | None = None,
     progress: Progress | None = None,
+    language: str = "en",
 ) -> dict[Split, list[Utterance]]:
     """Write folder/audio/SPLIT/*.wav (16 kHz, 16 bit), one for each text; the utterances of each split, in order.
 
-    `fields` of an utterance say voice, noise and room. Raises DuolectError where the files cannot be written.
+    `fields` of an utterance say voice, noise and room. Raises DuolectError where the files cannot be written,
+    ConfigError for a language that no voice speaks.
     """
-    recordings = {split: _recordings(split, texts[split], config) for split in SPLITS}
+    casts = {split: speakers(split, language) for split in SPLITS}
+    recordings = {split: _recordings(split, casts[split], texts[split], config) for split in SPLITS}
     try:
         with Pool(workers) as pool:
-            durations = _make_sound(folder, recordings, config, pool, progress)
+            durations = _make_sound(folder, casts, recordings, config, pool, progress)
     except (OSError, soundfile.SoundFileError) as error:
         raise DuolectError(f"{folder}: the corpus could not be written ({error}).") from error
-    return {split: list(_utterances(folder, recordings[split], durations[split])) for split in SPLITS}
+    return {split: list(_utterances(folder, language, recordings[split], durations[split])) for split in SPLITS}
 
 
 def hours_of(utterances: Mapping[Split, Sequence[Utterance]]) -> dict[str, float]:
@@ -64,8 +67,9 @@ class _Recording:
     scene: Scene
 
 
-def _recordings(split: Split, texts: Sequence[str], config: SpeakingConfig) -> list[_Recording]:
-    cast = speakers(split)
+def _recordings(
+    split: Split, cast: Sequence[Speaker], texts: Sequence[str], config: SpeakingConfig
+) -> list[_Recording]:
     order = sorted(range(len(cast)), key=lambda i: random.Random(f"duolect/{config.seed}/{split}/cast/{i}").random())
     found = []
     for index, text in enumerate(texts):
@@ -76,7 +80,9 @@ def _recordings(split: Split, texts: Sequence[str], config: SpeakingConfig) -> l
     return found
 
 
-def _utterances(folder: Path, recordings: Sequence[_Recording], durations: Sequence[float]) -> Iterator[Utterance]:
+def _utterances(
+    folder: Path, language: str, recordings: Sequence[_Recording], durations: Sequence[float]
+) -> Iterator[Utterance]:
     for recording, duration in zip(recordings, durations, strict=True):
         scene = recording.scene
         yield Utterance(
@@ -84,7 +90,7 @@ def _utterances(folder: Path, recordings: Sequence[_Recording], durations: Seque
             duration=duration,
             text=scene.text,
             speaker=recording.speaker,
-            lang="en",
+            lang=language,
             id=Path(recording.file).stem,
             fields={
                 "voice": scene.voice.full_name,
@@ -101,6 +107,7 @@ def _utterances(folder: Path, recordings: Sequence[_Recording], durations: Seque
 
 def _make_sound(
     folder: Path,
+    casts: Mapping[Split, Sequence[Speaker]],
     recordings: Mapping[Split, Sequence[_Recording]],
     config: SpeakingConfig,
     pool: Pool,
@@ -108,7 +115,9 @@ def _make_sound(
 ) -> dict[Split, list[float]]:
     """Write all audio files; durations in seconds, in the order of the recordings."""
     (folder / BABBLE).mkdir()
-    pool.map(_write_babble, [task for split in SPLITS for task in _babble_tasks(folder, split, recordings, config)])
+    texts = [recording.scene.text for recording in recordings["train"]]
+    talk = [task for split in SPLITS for task in _babble_tasks(folder, split, casts[split], texts, config)]
+    pool.map(_write_babble, talk)
     total = sum(len(found) for found in recordings.values())
     done = 0
 
@@ -138,14 +147,14 @@ def _track(folder: Path, split: Split, place: int) -> Path:
 
 
 def _babble_tasks(
-    folder: Path, split: Split, recordings: Mapping[Split, Sequence[_Recording]], config: SpeakingConfig
+    folder: Path, split: Split, cast: Sequence[Speaker], texts: Sequence[str], config: SpeakingConfig
 ) -> Iterator[tuple[Path, list[str], list[Voice], float]]:
     # The split's own voices, but sentences of training: what is said behind a test sentence is no test sentence.
     for place in range(config.babble_tracks):
         rng = random.Random(f"duolect/{config.seed}/{split}/babble/{place}")
-        cast = sorted(speakers(split), key=lambda _: rng.random())[:_TALKERS]
-        texts = [recordings["train"][int(rng.random() * len(recordings["train"]))].scene.text for _ in range(60)]
-        yield _track(folder, split, place), texts, [speaker.voice(rng) for speaker in cast], config.babble_seconds
+        talkers = sorted(cast, key=lambda _: rng.random())[:_TALKERS]
+        said = [texts[int(rng.random() * len(texts))] for _ in range(60)]
+        yield _track(folder, split, place), said, [talker.voice(rng) for talker in talkers], config.babble_seconds
 
 
 def _write_babble(task: tuple[Path, list[str], list[Voice], float]) -> None:

@@ -7,10 +7,12 @@ import random
 from typing import Literal
 
 from duolect.audio import Voice
+from duolect.errors import ConfigError
 
 Split = Literal["train", "dev", "test"]
 
-ACCENTS = ("en-gb", "en-us", "en-gb-x-rp")
+ACCENTS: dict[str, tuple[str, ...]] = {"en": ("en-gb", "en-us", "en-gb-x-rp"), "de": ("de",)}
+"""Language → the voices of espeak-ng that speak it."""
 # Near copies of a quality (steph and steph2, linda and belinda, Gene and Gene2 …) are on the same side.
 VARIANTS: dict[Split, tuple[str | None, ...]] = {
     "train": (
@@ -20,7 +22,6 @@ VARIANTS: dict[Split, tuple[str | None, ...]] = {
     "dev": ("Andrea", "Gene", "max"),
     "test": ("m3", "m7", "f4", "benjamin", "pablo"),
 }
-_ACCENTS_PER_VARIANT = {"train": len(ACCENTS), "dev": len(ACCENTS), "test": len(ACCENTS)}
 _RATES, _PITCHES, _RANGES = (140, 205), (30, 70), (25, 75)
 _RATE_JITTER, _PITCH_JITTER = 14, 5
 
@@ -47,12 +48,17 @@ class Speaker:
         return Voice(name=self.accent, variant=self.variant, rate=rate, pitch=pitch, range=self.range)
 
 
-def speakers(split: Split) -> tuple[Speaker, ...]:
-    """All speakers of a split, always the same ones: a speaker's habits follow from accent and quality."""
-    found = []
+def speakers(split: Split, language: str = "en") -> tuple[Speaker, ...]:
+    """All speakers of a split, always the same ones: a speaker's habits follow from accent and quality.
+
+    Raises ConfigError for a language of which there are none.
+    """
+    if language not in ACCENTS:
+        raise ConfigError(f"synthetic voices speak {' and '.join(ACCENTS)}, not {language!r}.")
+    accents, found = ACCENTS[language], []
     for place, variant in enumerate(VARIANTS[split]):
-        for step in range(_ACCENTS_PER_VARIANT[split]):
-            accent = ACCENTS[(place + step) % len(ACCENTS)]
+        for step in range(len(accents)):
+            accent = accents[(place + step) % len(accents)]
             rng = random.Random(f"duolect/speaker/{accent}/{variant}")
             rate, pitch, spread = (round(rng.uniform(*bounds)) for bounds in (_RATES, _PITCHES, _RANGES))
             found.append(Speaker(accent, variant, rate, pitch, spread))
