@@ -32,10 +32,11 @@ from duolect.studies.stages.sets import SET, GivenSets
 from duolect.studies.stages.training import SYSTEM, Training, Tuned
 from duolect.studies.study import FACTS, Study
 from duolect.systems import load
+from duolect.text import normalise
 from duolect.training.teacher import TeacherConfig
 
 NAMES = ["lm", "fusion", "prior", "beam", "overall", "leaderboard"]
-NAMES += ["architecture", "mask", "compression", "distillation", "translation", "cost"]
+NAMES += ["architecture", "mask", "compression", "distillation", "translation", "languages", "into-english", "cost"]
 STEPS = dict.fromkeys(
     [f"{what}_steps" for what in ("acoustic", "language", "speech_llm", "adaptation", "aed", "translation")], 2
 )
@@ -88,7 +89,7 @@ def test_every_study_asks_for_different_systems_with_recipes_that_hold(name: str
     assert len(set(runs)) == len(runs)
     trained = [stage for stage in in_order(study.stages) if isinstance(stage, Training)]
     assert {stage.settings()["loop"]["steps"] for stage in trained} <= {2, 4}, "4: from scratch, both steps together"
-    assert study.metric == ("bleu" if name in ("distillation", "translation") else "wer")
+    assert study.metric == ("bleu" if name in ("distillation", "translation", "into-english") else "wer")
     for entry in study.entries:  # a number stands with its place
         assert not entry.published or any(
             place in entry.published for place in ("Table", "Figure", "comment in the authors'")
@@ -129,7 +130,7 @@ def test_the_demo_trains_no_more_than_it_must() -> None:
     stages = in_order(stage for name in NAMES for stage in build_study(name, tiny()).stages)
     trained = [stage for stage in stages if isinstance(stage, Training)]
     hearing = [stage for stage in trained if not stage.name.startswith("language")]
-    assert (len(trained), len(hearing)) == (36, 28)
+    assert (len(trained), len(hearing)) == (52, 44)
     tuned = [stage for stage in stages if isinstance(stage, Tuned)]
     assert len(tuned) <= 20
 
@@ -301,6 +302,35 @@ def test_a_study_of_combination_is_made(store: Store) -> None:
     assert float(found["PPL per label"]) > 1
     assert "[" in found["PPL per word"]
     assert read_json(store.folder(rates) / FACTS)[AVERAGE]
+
+
+def test_a_study_of_several_languages_is_made(store: Store) -> None:
+    written, translated = (build_study(name, tiny()) for name in ("languages", "into-english"))
+    row = "prepended, Conformer"
+    heard, meant = (run_of(study, row) for study in (written, translated))
+    assert isinstance(heard.system, Training)
+    assert isinstance(meant.system, Training)
+    assert meant.system.inputs["start"].key == heard.system.key
+    rates = [study.entry(row).measured[0] for study in (written, translated)]
+    make(store, heard, meant, *rates)
+
+    english = {u.id: u for u in read_manifest(store.folder(tiny().translated) / "test.jsonl")}
+    german = store.folder(meant.corpus) / "test.jsonl"
+    said = [(u.lang, u.text, u.translation, u.target_lang) for u in read_manifest(german)]
+    assert said == [("de", normalise(u.translation or ""), u.text, "en") for u in english.values()]
+    joined = list(read_manifest(store.folder(heard.corpus) / "test.jsonl"))
+    assert [u.id for u in joined] == [f"{lang}/{name}" for lang in ("en", "de") for name in english]
+
+    rows, record = read_run(store.folder(heard) / HYPOTHESES)
+    facts, bleu = (read_json(store.folder(stage) / FACTS) for stage in rates)
+    assert list(facts) == [AVERAGE, "de", "en"]
+    of_german = score_run([row for row in rows if row.id.startswith("de/")], "plain")
+    assert facts["de"] == f"{100 * of_german.wer:.2f}"
+    rows, record = read_run(store.folder(meant) / HYPOTHESES)
+    assert record is not None
+    assert record.target == "translation"
+    assert {row.reference for row in rows} == {u.text for u in english.values()}
+    assert bleu == dict.fromkeys([AVERAGE, "de"], f"{score_translations(rows).metrics['bleu'].value:.2f}")
 
 
 def test_a_study_of_translation_is_made(store: Store) -> None:

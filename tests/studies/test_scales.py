@@ -85,6 +85,24 @@ def test_published_settings_of_translation(paper: Any) -> None:
     assert twice == 2 * translating.settings()["loop"]["steps"]
 
 
+def test_covost_has_settings_of_its_own(paper: Any) -> None:
+    heard = paper.languages
+    transcribing = paper.aed(1, "cross-conformer", corpus=heard.transcribed)
+    said = {"corpus": heard.translated, "transcribed": heard.transcribed, "translate": True}
+    translating = paper.aed(1, "cross-conformer", **said)
+    assert task(transcribing)["units"]["size"] == 32_000
+    assert (task(translating)["units"]["size"], task(translating)["ctc_units"]["size"]) == (5000, 32_000)
+    assert translating.inputs["start"].key == transcribing.key
+    for stage in (transcribing, translating):
+        settings = stage.settings()
+        frames = settings["task"]["batches"]["max_seconds"] * settings["loop"]["accumulate"] * stage.needs.processes
+        assert (100 * frames, settings["loop"]["steps"]) == (256_000, 60_000)
+    assert len(heard.transcribed.corpora) == 21
+    assert list(heard.test_translated.corpora) == ["ca", "de", "es", "fr"]
+    # Who has MuST-C alone needs no CoVoST for it.
+    assert paper.aed(1, "cross-conformer").settings()["loop"]["steps"] == 100_000
+
+
 def test_gpus_share_a_step(paper: Any) -> None:
     four = build_scale("paper", settings={"gpus": 4}, planned=True).acoustic(1)
     one = paper.acoustic(1)
@@ -110,6 +128,8 @@ def test_missing_data_are_named_with_what_makes_them(tmp_path: Path, paper: Any)
         _ = build_scale("paper").acoustic(1).key
     with pytest.raises(ConfigError, match=r"--data mustc=PATH is missing.*duolect import mustc"):
         _ = build_scale("paper").aed(1, "cross-conformer").key
+    with pytest.raises(ConfigError, match=r"--data covost=PATH is missing.*duolect import covost2"):
+        _ = build_scale("paper").languages
     given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
     with pytest.raises(DuolectError, match=r"dev\.jsonl: there is no such dev data\. .*duolect import loquacious"):
         _ = build_scale("paper", data=given).acoustic(1).key

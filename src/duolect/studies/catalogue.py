@@ -24,6 +24,7 @@ from duolect.studies.axes.finetuning import finetuning
 from duolect.studies.axes.fusion import fusion
 from duolect.studies.axes.interface import interface
 from duolect.studies.axes.joint_ctc import joint_ctc
+from duolect.studies.axes.languages import into_english, languages
 from duolect.studies.axes.leaderboard import leaderboard
 from duolect.studies.axes.length import length
 from duolect.studies.axes.llm_size import llm_size
@@ -65,6 +66,8 @@ STUDIES: dict[str, Axis] = {
     "compression": compression,
     "distillation": distillation,
     "translation": translation,
+    "languages": languages,
+    "into-english": into_english,
     "cost": cost,
 }
 """What can be asked: name → axis. `Study.name` is the same name."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from duolect.studies.axes.rows import PREPENDING, row
 from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.stages import Stage
 from duolect.studies.study import Entry
 from duolect.systems.measurement import Measure
 
@@ -29,6 +30,11 @@ SIZES = (
 )
 
 
+def named(architecture: Architecture, compress: bool = False) -> str:
+    """The name of a row."""
+    return f"{NAMES[architecture]}, compressed" if compress else NAMES[architecture]
+
+
 def attending(
     scale: Scale,
     architecture: Architecture,
@@ -39,17 +45,18 @@ def attending(
     target_language: str | None = None,
     measure: Measure | None = None,
     against: str = "",
+    tested: Stage | None = None,
     **trained: Any,
 ) -> Entry:
-    """The row of an architecture; `trained`: further arguments of `Scale.aed`."""
+    """The row of an architecture; `trained`: further arguments of `Scale.aed`, `tested`: another than `translated`."""
     return row(
         scale,
-        name or NAMES[architecture],
+        name or named(architecture, trained.get("compress", False)),
         lambda seed: scale.aed(seed, architecture, **trained),
         "attention",
         small_effect=small_effect,
         published=published,
-        corpus=scale.translated,
+        corpus=tested or scale.translated,
         changes=DECODING,
         target_language=target_language,
         measure=measure,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.axes.attending import SIZES, TABLE_1, attending, named
 from duolect.studies.axes.rows import grouped
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
@@ -19,12 +19,7 @@ def compression(scale: Scale) -> Study:
 
     def entry(architecture: Architecture, compress: bool) -> Entry:
         published = f"{PUBLISHED[architecture][compress]} ({TABLE_1})"
-        if not compress:
-            return attending(scale, architecture, published=published)
-        return attending(scale, architecture, compressed(architecture), published=published, compress=True)
-
-    def compressed(architecture: Architecture) -> str:
-        return f"{NAMES[architecture]}, compressed"
+        return attending(scale, architecture, published=published, compress=compress)
 
     cross, prepend = PUBLISHED
     return Study(
@@ -37,21 +32,21 @@ def compression(scale: Scale) -> Study:
             Claim(
                 text="Compression hurts cross-attention.",
                 source=f"{TABLE_1}: CoVoST 2, 19.6 % and 21.8 %; none on MuST-C, 10.4 % and 10.3 %",
-                better=NAMES[cross],
-                worse=compressed(cross),
+                better=named(cross),
+                worse=named(cross, True),
             ),
             Claim(
                 text="Compression does not hurt prepending.",
                 source=f"{TABLE_1}: 19.9 % twice on CoVoST 2, 10.3 % and 10.4 % on MuST-C",
-                better=compressed(prepend),
-                worse=NAMES[prepend],
+                better=named(prepend, True),
+                worse=named(prepend),
                 margin=ALIKE,
             ),
             Claim(
                 text="Compressed, prepending is better than cross-attention.",
                 source=f"{TABLE_1}: CoVoST 2, 19.9 % and 21.8 %",
-                better=compressed(prepend),
-                worse=compressed(cross),
+                better=named(prepend, True),
+                worse=named(cross, True),
             ),
         ],
         notes=[SIZES, "What it saves in memory and time: study cost."],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from duolect.studies.axes.attending import NAMES, TABLE_2, attending
+from duolect.studies.axes.attending import TABLE_2, attending
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.stages.measures import CostRatios
 from duolect.studies.study import Entry, Study
@@ -28,10 +28,9 @@ def cost(scale: Scale) -> Study:
 
     def entry(architecture: Architecture, compress: bool) -> Entry:
         tokens, memory = PUBLISHED[architecture, compress]
-        name = NAMES[architecture] + (", compressed" if compress else "")
         published = f"tokens/s × {tokens}, memory × {memory} ({TABLE_2})"
         return attending(
-            scale, architecture, name, small_effect=False, published=published, compress=compress, measure=Measure()
+            scale, architecture, small_effect=False, published=published, compress=compress, measure=Measure()
         )
 
     made = [entry(*each) for each in PUBLISHED]

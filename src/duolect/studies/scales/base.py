@@ -58,6 +58,17 @@ class TestSets:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Languages:
+    """Speech of several languages, told apart by `lang`: what one model is trained on and what it is tested on, to
+    transcribe and to translate into English."""
+
+    transcribed: Stage
+    translated: Stage
+    test_transcribed: Stage
+    test_translated: Stage
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scale(ABC):
     """`seeds`: of the trainings; a study of a small effect trains with all of them, the others with the first."""
 
@@ -170,6 +181,7 @@ class Scale(ABC):
         from_scratch: bool = False,
         languages: tuple[str, ...] = (),
         corpus: Stage | None = None,
+        transcribed: Stage | None = None,
     ) -> Training:
         """A model of arXiv 2501.02370, trained from scratch on `translated`.
 
@@ -177,7 +189,9 @@ class Scale(ABC):
         compress: CTC compression in the Conformer. translate: write translations; the model then starts from that of
         the same architecture which transcribes, unless it is to be trained `from_scratch` (for as many steps as both).
         languages: those to write, where they are several, each with a tag. corpus: another training set, such as
-        `distilled`. Raises ConfigError where the scale has no such models.
+        `distilled`. transcribed: that of the model it starts from, where it is another than `translated`.
+
+        Raises ConfigError where the scale has no such models.
         """
         raise ConfigError(f"study: scale {self.name} has no models of arXiv 2501.02370.")
 
@@ -195,6 +209,11 @@ class Scale(ABC):
     def target_languages(self) -> tuple[str, ...]:
         """The languages that there are translations into."""
         return ("de",)
+
+    @property
+    def languages(self) -> Languages:
+        """Speech of several languages. Raises ConfigError where the scale has none."""
+        raise ConfigError(f"study: scale {self.name} has speech of one language alone.")
 
     def distilled(self, *, only: bool = False) -> Stage:
         """`translated` with German targets that a translation model wrote beside the original ones, or `only` those.

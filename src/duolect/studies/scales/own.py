@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 
 from duolect.data.synthetic import Size, SpeakingConfig, synthetic_config
 from duolect.errors import ConfigError
-from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Scale, TestSets
+from duolect.studies.scales.base import (
+    Adaptation,
+    Architecture,
+    Change,
+    CTCUnits,
+    LabelUnits,
+    Languages,
+    Scale,
+    TestSets,
+)
 from duolect.studies.scales.building import changed, corpus_file, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -20,7 +29,7 @@ from duolect.studies.scales.changes import (
     with_prompts,
     with_task,
 )
-from duolect.studies.scales.own_models import Attention, adapted_language
+from duolect.studies.scales.own_models import Attention, adapted_language, english_and_german
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
 from duolect.studies.stages.distillation import Distilled, GivenTeacher, Teacher
@@ -227,6 +236,7 @@ class OwnScale(Scale):
         from_scratch: bool = False,
         languages: tuple[str, ...] = (),
         corpus: Stage | None = None,
+        transcribed: Stage | None = None,
     ) -> Training:
         """The recipe `aed`."""
         trained = Attention(
@@ -245,13 +255,18 @@ class OwnScale(Scale):
             translate=translate,
             from_scratch=from_scratch,
             languages=languages,
-            transcribed=self.translated,
+            transcribed=transcribed or self.translated,
         )
 
     @property
     def translated(self) -> Stage:
         """The synthetic corpus: only it has translations for certain."""
         return SyntheticCorpus(name="synthetic corpus", config=synthetic_config(self.size))
+
+    @property
+    def languages(self) -> Languages:
+        """English and German, each sentence of the synthetic corpus said in both; German is translated."""
+        return english_and_german(self.size)
 
     def distilled(self, *, only: bool = False) -> Stage:
         """By the user's model, the part translator, or by a small one, trained on the corpus's sentence pairs."""

@@ -1,4 +1,4 @@
-"""What scales with models of their own train besides: language models of the transcripts, and attention models."""
+"""What scales with models of their own have besides: language models of the transcripts, attention models, German."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from duolect.data.synthetic import Size, synthetic_config
 from duolect.models import LoraSettings
 from duolect.recipes.aed import Coupling, EncoderKind
 from duolect.recipes.settings import finetuning
-from duolect.studies.scales.base import Architecture
+from duolect.studies.scales.base import Architecture, Languages
 from duolect.studies.scales.building import corpus_file, training
 from duolect.studies.scales.changes import with_model, with_task
 from duolect.studies.stages import Needs, Stage
+from duolect.studies.stages.corpora import Joined, SpokenTranslations, SyntheticCorpus
 from duolect.studies.stages.training import Training
 from duolect.training import OptimiserConfig, Recipe, UnitsFrom
 
@@ -61,6 +63,15 @@ def adapted_language(
         )
 
     return training("language", seed, {"transcripts": how, **said}, build, {"corpus": corpus, "llm": llm}, needs)
+
+
+def english_and_german(size: Size) -> Languages:
+    """The synthetic corpus in both languages; German is what is translated."""
+    config = synthetic_config(size)
+    english = SyntheticCorpus(name="synthetic corpus", config=config)
+    german = SpokenTranslations(name="German speech", corpus=english, speaking=config.speaking)
+    both = Joined(name="English and German", corpora={"en": english, "de": german})
+    return Languages(transcribed=both, translated=german, test_transcribed=both, test_translated=german)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from duolect.recipes.paper import (
     transformer_language,
 )
 from duolect.recipes.settings import SpeechFinetuning
-from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Scale
+from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Languages, Scale
 from duolect.studies.scales.building import changed, corpus_file, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -28,8 +28,18 @@ from duolect.studies.scales.changes import (
     with_prompts,
     with_task,
 )
-from duolect.studies.scales.published_aed import LANGUAGES, PublishedAED
-from duolect.studies.scales.sources import HOURS, IMPORTS, PARTS, TRANSLATOR
+from duolect.studies.scales.published_aed import COVOST, LANGUAGES, MUSTC, PublishedAED
+from duolect.studies.scales.sources import (
+    COVOST_LANGUAGES,
+    COVOST_TESTED,
+    HOURS,
+    IMPORTS,
+    PARTS,
+    TRANSLATOR,
+    covost,
+    is_covost,
+    mustc,
+)
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import SPLITS, GivenCorpus, Joined
 from duolect.studies.stages.distillation import Distilled, GivenTeacher
@@ -244,12 +254,15 @@ class PaperScale(Scale):
         from_scratch: bool = False,
         languages: tuple[str, ...] = (),
         corpus: Stage | None = None,
+        transcribed: Stage | None = None,
     ) -> Training:
         """paper-fbk-…; from scratch for twice as many steps."""
-        return PublishedAED(transcribed=self.translated, gpus=self.aed_gpus).train(
+        heard = corpus or self.translated
+        settings = COVOST if is_covost(heard) else MUSTC
+        return PublishedAED(transcribed=transcribed or self.translated, gpus=self.aed_gpus, settings=settings).train(
             seed,
             architecture,
-            corpus or self.translated,
+            heard,
             causal_prefix=causal_prefix,
             compress=compress,
             translate=translate,
@@ -260,12 +273,12 @@ class PaperScale(Scale):
     @cached_property
     def translated(self) -> Stage:
         """MuST-C, English to German."""
-        return self._mustc("de")
+        return mustc(self, "de")
 
     @cached_property
     def multilingual(self) -> Stage:
         """MuST-C, English to eight languages."""
-        corpora = {f"en-{language}": self._mustc(language) for language in LANGUAGES}
+        corpora = {f"en-{language}": mustc(self, language) for language in LANGUAGES}
         return Joined(name=f"MuST-C, {len(LANGUAGES)} languages", corpora=corpora)
 
     @property
@@ -273,23 +286,18 @@ class PaperScale(Scale):
         """Those of MuST-C."""
         return LANGUAGES
 
+    @cached_property
+    def languages(self) -> Languages:
+        """CoVoST 2: the 21 languages that are translated into English; tested are the four that were published."""
+        heard, tested = covost(self, COVOST_LANGUAGES), covost(self, COVOST_TESTED)
+        return Languages(transcribed=heard, translated=heard, test_transcribed=tested, test_translated=tested)
+
     def distilled(self, *, only: bool = False) -> Stage:
         """By NLLB of 3.3 B parameters, or the part translator."""
         source = self.data.get("translator", Path(TRANSLATOR))
         teacher = GivenTeacher(name="translation model", source=source, planned=self.planned)
         name = "distilled targets only" if only else "with distilled targets"
         return Distilled(name=name, teacher=teacher, corpus=self.translated, only=only, gpus=1)
-
-    def _mustc(self, language: str) -> Stage:
-        folder = self.given("mustc") / f"en-{language}"
-        parts = {"train": "train", "dev": "dev", "test": "tst-COMMON"}
-        return GivenCorpus(
-            name=f"MuST-C en-{language}",
-            parts={part: folder / f"{name}.jsonl" for part, name in parts.items()},
-            hint=IMPORTS["mustc"],
-            hours=HOURS["mustc"],
-            planned=self.planned,
-        )
 
     def _transformer(self, seed: int) -> Training:
         def build(inputs: Mapping[str, Path]) -> Recipe:

@@ -17,9 +17,10 @@ from duolect.recipes.fbk import (
 )
 from duolect.studies.scales.base import Architecture
 from duolect.studies.scales.building import corpus_file, training
+from duolect.studies.scales.changes import with_task
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.training import Training
-from duolect.training import Recipe
+from duolect.training import AcousticTask, Recipe
 
 MICRO_BATCHES = 8
 """Those of a step, which several GPUs share."""
@@ -33,7 +34,23 @@ _RECIPES: Mapping[Architecture, tuple[Callable[..., Recipe], Mapping[str, Any]]]
     "prepend-conformer": (prepend_conformer, {}),
     "decoder-only-large": (decoder_only, {"layers": 32}),
 }
-_PIECES, _PIECES_ST, _PIECES_MULTILINGUAL = 5000, 8000, 32_000
+_WITH_CTC: tuple[Architecture, ...] = ("cross-conformer", "prepend-conformer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """What was published for a corpus. `pieces`: labels to transcribe; `translating`, `several`: to write one other
+    language, or several; `seconds`: of a micro-batch; `steps`: at most, from the start of each training."""
+
+    pieces: int
+    translating: int
+    several: int
+    seconds: float
+    steps: int
+
+
+MUSTC = CorpusSettings(pieces=5000, translating=8000, several=32_000, seconds=400.0, steps=100_000)
+COVOST = CorpusSettings(pieces=32_000, translating=5000, several=32_000, seconds=320.0, steps=60_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +59,7 @@ class PublishedAED:
 
     transcribed: Stage
     gpus: int
+    settings: CorpusSettings = MUSTC
 
     def train(
         self,
@@ -57,7 +75,8 @@ class PublishedAED:
     ) -> Training:
         """See `Scale.aed`."""
         recipe, arguments = _RECIPES[architecture]
-        arguments = {**arguments, "accumulate": MICRO_BATCHES // self.gpus, "seed": seed, "pieces": _PIECES}
+        arguments = {**arguments, "accumulate": MICRO_BATCHES // self.gpus, "seed": seed}
+        arguments["pieces"] = self.settings.pieces
         if causal_prefix is not None:
             arguments["causal_prefix"] = causal_prefix
         if compress:
@@ -65,7 +84,9 @@ class PublishedAED:
         inputs = {"corpus": corpus}
         if translate:
             arguments |= {"target": "translation", "tags": languages}
-            arguments["pieces"] = _PIECES_MULTILINGUAL if languages else _PIECES_ST
+            arguments["pieces"] = self.settings.several if languages else self.settings.translating
+            if architecture in _WITH_CTC:
+                arguments["transcript_pieces"] = self.settings.pieces
             if not from_scratch:
                 inputs["start"] = self.train(
                     seed, architecture, self.transcribed, causal_prefix=causal_prefix, compress=compress
@@ -74,9 +95,11 @@ class PublishedAED:
         def build(folders: Mapping[str, Path]) -> Recipe:
             train, dev = (corpus_file(corpus, folders["corpus"], part) for part in ("train", "dev"))
             made = recipe(train=(train,), dev=dev, start=folders.get("start"), **arguments)
-            if translate and from_scratch:
-                made = dataclasses.replace(made, loop=dataclasses.replace(made.loop, steps=2 * made.loop.steps))
-            return made
+            steps = self.settings.steps * (2 if translate and from_scratch else 1)
+            made = dataclasses.replace(made, loop=dataclasses.replace(made.loop, steps=steps))
+            assert isinstance(made.task, AcousticTask)
+            batches = dataclasses.replace(made.task.batches, max_seconds=self.settings.seconds)
+            return with_task(made, batches=batches)
 
         said: dict[str, Any] = {"causal prefix": causal_prefix, "compressed": compress or None}
         said |= {"translates": translate or None, "from scratch": from_scratch or None}

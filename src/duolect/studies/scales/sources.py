@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from duolect.recipes.paper import LIBRISPEECH_HOURS, LOQUACIOUS_HOURS
+from duolect.studies.scales.base import Scale
+from duolect.studies.stages import Stage
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus, Joined
 
 TRANSLATOR = "facebook/nllb-200-3.3B"
 
@@ -15,6 +18,10 @@ PARTS: Mapping[str, str] = {
     "lm": "text for language models, one sentence a line; without it they learn the transcripts, as published",
     "mustc": (
         "a folder with en-de, en-es and so on, as `duolect import mustc MUSTC_v1.0/en-de --out FOLDER/en-de` makes them"
+    ),
+    "covost": (
+        "a folder with fr, de, es and so on, as `duolect import covost2 cv-corpus-4/fr --out FOLDER/fr` makes them of "
+        "the Common Voice folder and its covost_v2.fr_en.tsv"
     ),
     "leaderboard": (
         "the folder that `duolect import open-asr-leaderboard hf-audio/open-asr-leaderboard --out FOLDER` makes"
@@ -38,8 +45,20 @@ IMPORTS: Mapping[str, str] = {
         "Make its manifests with `duolect import mustc MUSTC_v1.0/en-de --out corpora/mustc/en-de`, and so on for the "
         "other languages, and give --data mustc=corpora/mustc."
     ),
+    "covost": (
+        "Make its manifests with `duolect import covost2 cv-corpus-4/fr --out corpora/covost/fr`, and so on for the "
+        "other languages, and give --data covost=corpora/covost."
+    ),
 }
 """Corpus → the import that makes it."""
+
+COVOST_LANGUAGES = (
+    *("fr", "de", "es", "ca", "it", "ru", "zh-CN", "pt", "fa", "et", "mn"),
+    *("nl", "tr", "ar", "sv-SE", "lv", "sl", "ta", "ja", "id", "cy"),
+)
+"""Those that CoVoST 2 translates into English."""
+COVOST_TESTED = ("ca", "de", "es", "fr")
+"""Those of which arXiv 2501.02370 gives the mean."""
 
 HOURS: Mapping[str, Mapping[str, float]] = {
     "loquacious": {"train": LOQUACIOUS_HOURS, "dev": 15.0, "test": 21.0},
@@ -47,3 +66,34 @@ HOURS: Mapping[str, Mapping[str, float]] = {
     "mustc": {"train": 408.0, "dev": 2.5, "test": 4.1},
 }
 """Corpus → hours of its parts."""
+
+
+def mustc(scale: Scale, language: str) -> GivenCorpus:
+    """MuST-C, English to a language; tested on tst-COMMON."""
+    splits = {"train": "train", "dev": "dev", "test": "tst-COMMON"}
+    return _given(scale, f"MuST-C en-{language}", "mustc", f"en-{language}", splits)
+
+
+def covost(scale: Scale, languages: Sequence[str]) -> Joined:
+    """CoVoST 2, these languages to English."""
+    splits: dict[str, str] = {split: split for split in SPLITS}
+    corpora = {each: _given(scale, f"CoVoST 2 {each}-en", "covost", each, splits) for each in languages}
+    said = ", ".join(languages) if len(languages) < 6 else f"{len(languages)} languages"
+    return Joined(name=f"CoVoST 2, {said}", corpora=corpora)
+
+
+def is_covost(corpus: Stage) -> bool:
+    """Whether it is all of CoVoST 2."""
+    return isinstance(corpus, Joined) and tuple(corpus.corpora) == COVOST_LANGUAGES
+
+
+def _given(scale: Scale, name: str, part: str, folder: str, splits: Mapping[str, str]) -> GivenCorpus:
+    """A folder of a part of the user's; `splits`: split → its manifest's name."""
+    place = scale.given(part) / folder
+    return GivenCorpus(
+        name=name,
+        parts={split: place / f"{manifest}.jsonl" for split, manifest in splits.items()},
+        hint=IMPORTS[part],
+        hours=HOURS.get(part, {}),
+        planned=scale.planned,
+    )

@@ -12,20 +12,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from rich.console import Console
 
 from duolect.configs import to_json
 from duolect.data import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
-from duolect.data.synthetic import SyntheticConfig, make_corpus
+from duolect.data.synthetic import SpeakingConfig, Split, SyntheticConfig, make_corpus, speak_sentences
 from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import atomic_file, file_hash
 from duolect.studies.stages.base import Stage
+from duolect.text import normalise
 
-SPLITS = ("train", "dev", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,46 @@ class Joined(Stage):
         for name in self.corpora:
             for utterance in read_manifest(inputs[name] / f"{split}.jsonl"):
                 yield dataclasses.replace(utterance, id=f"{name}/{utterance.id}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenTranslations(Stage):
+    """The German of the synthetic corpus, spoken by German voices: speech to transcribe, or to translate into English.
+
+    Transcripts are in small letters without punctuation, as the English ones are; no sentence is in two splits.
+    """
+
+    kind: ClassVar[str] = "spoken-translations"
+    rooms: ClassVar[tuple[str, ...]] = ("data", "audio", "text")
+
+    corpus: Stage
+    speaking: SpeakingConfig
+
+    def uses(self) -> Mapping[str, Stage]:
+        """The synthetic corpus."""
+        return {"corpus": self.corpus}
+
+    def settings(self) -> Any:
+        """How they are spoken."""
+        return to_json(self.speaking)
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Speak them, or find them spoken, and write down what they mean."""
+        english: dict[Split, list[Utterance]] = {
+            split: load_manifest(inputs["corpus"] / f"{split}.jsonl") for split in SPLITS
+        }
+        sentences = {split: [normalise(u.translation or "") for u in found] for split, found in english.items()}
+        with StageBar(console, "speaking the corpus in German") as advance:
+            speak_sentences(folder, sentences, self.speaking, progress=advance, language="de")
+        for split, meant in english.items():
+            spoken = load_manifest(folder / f"{split}.jsonl")
+            write_manifest(folder / f"{split}.jsonl", map(_meaning, spoken, meant))
+
+
+def _meaning(spoken: Utterance, english: Utterance) -> Utterance:
+    """A German utterance with its English translation, and the domain and template of that."""
+    fields = {**english.fields, **spoken.fields}  # the recording is its own
+    return dataclasses.replace(spoken, translation=english.text, target_lang=english.lang, fields=fields)
 
 
 def _write_texts(file: Path, source: Path) -> None:

@@ -7,18 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from rich.console import Console
 
-from duolect.data import Utterance, read_manifest
+from duolect.data import read_manifest
 from duolect.errors import DuolectError, ScoringError
-from duolect.evaluation import Normaliser, RunRecord, read_run, score_run
+from duolect.evaluation import (
+    HypothesisRow,
+    Normaliser,
+    RunRecord,
+    Skipped,
+    read_run,
+    score_run,
+    score_translations,
+)
+from duolect.evaluation.blocks import utterance_fields
 from duolect.evaluation.cost import efficiency
+from duolect.evaluation.translation import pooled_translations
 from duolect.storage import write_json
 from duolect.studies.stages.base import Stage
 from duolect.studies.stages.recognition import HYPOTHESES
 from duolect.studies.stages.training import SYSTEM
-from duolect.studies.study import FACTS
+from duolect.studies.study import FACTS, Metric
 from duolect.systems import load
 from duolect.systems.perplexity import measure_perplexity
 
@@ -64,10 +73,11 @@ class Perplexity(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class SetRates(Stage):
-    """The word error rate of each test set of a manifest that holds several, told apart by a `field`, and their mean.
+    """The rate of each test set of a manifest that holds several, told apart by a `field`, and their mean.
 
-    `runs` are recognitions of the manifest, one of each seed, whose errors are added up. Recordings that were
-    recognised in chunks are scored whole; the mean is that of the leaderboard: of rates rounded to two decimals.
+    `runs` are recognitions of the manifest, one of each seed, whose errors (or matches, for BLEU) are added up.
+    Recordings that were recognised in chunks are scored whole; the mean is that of the leaderboard: of rates rounded to
+    two decimals. BLEU is that of texts as they are, whatever the `normaliser`.
     """
 
     kind: ClassVar[str] = "rates"
@@ -78,6 +88,7 @@ class SetRates(Stage):
     field: str
     normaliser: Normaliser
     split: str = "test"
+    metric: Metric = "wer"
 
     def uses(self) -> Mapping[str, Stage]:
         """The recognitions, and the corpus."""
@@ -85,29 +96,45 @@ class SetRates(Stage):
 
     def settings(self) -> Any:
         """What tells the sets apart, and how they are scored."""
-        return {"field": self.field, "normaliser": self.normaliser, "split": self.split}
+        said = {"field": self.field, "normaliser": self.normaliser, "split": self.split}
+        return said | ({} if self.metric == "wer" else {"metric": self.metric})
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Score them. Raises ScoringError for an utterance of no set."""
-        utterances = read_manifest(inputs["corpus"] / f"{self.split}.jsonl")
-        place = {u.id: _set_of(u, self.field) for u in utterances}
-        errors: dict[str, np.ndarray] = {name: np.zeros(4, dtype=np.int64) for name in sorted(set(place.values()))}
-        for run in self.uses().keys() - {"corpus"}:
-            rows, record = read_run(inputs[run] / HYPOTHESES)
-            for name in errors:
-                lost = [s for s in (record.skipped if record is not None else ()) if place.get(s.id) == name]
-                of_set = [row for row in rows if place.get(row.id) == name]
-                errors[name] += score_run(of_set, self.normaliser, skipped=lost).counts_N4.sum(axis=0)
-        rates = {name: round(100 * found[:3].sum() / found[3], 2) for name, found in errors.items()}
+        fields = utterance_fields(read_manifest(inputs["corpus"] / f"{self.split}.jsonl"))
+        place = {name: _set_of(name, said, self.field) for name, said in fields.items()}
+        runs = [read_run(inputs[run] / HYPOTHESES) for run in sorted(self.uses().keys() - {"corpus"})]
+        rates = {}
+        for name in sorted(set(place.values())):
+            of_set = [
+                (
+                    [row for row in rows if place.get(row.id) == name],
+                    [skipped for skipped in (record.skipped if record else ()) if place.get(skipped.id) == name],
+                )
+                for rows, record in runs
+            ]
+            rates[name] = round(_bleu(of_set) if self.metric == "bleu" else _wer(of_set, self.normaliser), 2)
         mean = sum(rates.values()) / len(rates)
         write_json(folder / FACTS, {AVERAGE: f"{mean:.2f}"} | {name: f"{rate:.2f}" for name, rate in rates.items()})
 
 
-def _set_of(utterance: Utterance, field: str) -> str:
-    value = utterance.fields.get(field)
-    if value is None:
-        raise ScoringError(f"utterance {utterance.id!r} has no {field!r}, which names its test set.")
-    return str(value)
+_Run = tuple[list[HypothesisRow], list[Skipped]]
+
+
+def _wer(runs: Sequence[_Run], normaliser: Normaliser) -> float:
+    counts_4 = sum(score_run(rows, normaliser, skipped=lost).counts_N4.sum(axis=0) for rows, lost in runs)
+    return float(100 * counts_4[:3].sum() / counts_4[3])
+
+
+def _bleu(runs: Sequence[_Run]) -> float:
+    scores = [score_translations(rows, ["bleu"], skipped=lost) for rows, lost in runs]
+    return pooled_translations(scores).metrics["bleu"].value
+
+
+def _set_of(name: str, said: Mapping[str, Any], field: str) -> str:
+    if field not in said:
+        raise ScoringError(f"utterance {name!r} has no {field!r}, which names its test set.")
+    return str(said[field])
 
 
 @dataclass(frozen=True, kw_only=True)
