@@ -103,5 +103,6 @@ class PublishedAED:
 
         said: dict[str, Any] = {"causal prefix": causal_prefix, "compressed": compress or None}
         said |= {"translates": translate or None, "from scratch": from_scratch or None}
-        said |= {"data": None if corpus is self.transcribed else corpus.name}
+        usual = corpus is self.transcribed and self.settings is MUSTC
+        said |= {"data": None if usual else corpus.name}
         return training(architecture, seed, said, build, inputs, Needs(gpus=self.gpus, processes=self.gpus))
