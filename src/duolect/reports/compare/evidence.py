@@ -10,6 +10,7 @@ from typing import Any
 from duolect.data import Utterance
 from duolect.errors import ConfigError
 from duolect.evaluation import Panel, RunRecord, Score, align
+from duolect.evaluation.blocks import utterance_fields
 from duolect.evaluation.confusions import Confusions
 from duolect.evaluation.pairs import Pair
 from duolect.evaluation.word_classes import RecallCounts, Vocabulary
@@ -80,12 +81,12 @@ class Evidence:
 
 def fields_of(utterances: Iterable[Utterance]) -> dict[str, dict[str, Any]]:
     """Field of the manifest → id → value, of the utterances that have it."""
+    known = {utterance.id: utterance for utterance in utterances}
     found: dict[str, dict[str, Any]] = {"speaker": {}, "duration": {}, "lang": {}}
-    for utterance in utterances:
-        own = {"speaker": utterance.speaker, "duration": utterance.duration, "lang": utterance.lang}
-        for name, value in {**own, **utterance.fields}.items():
+    for key, said in utterance_fields(known.values()).items():
+        for name, value in {"duration": known[key].duration, **said}.items():
             if value is not None:
-                found.setdefault(name, {})[utterance.id] = value
+                found.setdefault(name, {})[key] = value
     return {name: values for name, values in found.items() if values}
 
 
