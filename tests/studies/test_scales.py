@@ -11,7 +11,7 @@ import pytest
 from duolect.errors import ConfigError, DuolectError
 from duolect.studies.catalogue import STUDIES, build_scale, build_study
 from duolect.studies.figures import absent
-from duolect.studies.scales.base import Scale
+from duolect.studies.scales.base import AEDModel, Architecture, Scale
 from duolect.studies.stages import in_order
 from duolect.studies.stages.corpora import GivenCorpus, Joined
 from duolect.studies.stages.recognition import Recognition
@@ -72,24 +72,27 @@ def test_published_settings_of_the_speech_llm(paper: Any) -> None:
     assert mixed["units"]["source"] == "Qwen/Qwen2-0.5B"
 
 
+def aed(architecture: Architecture = "cross-conformer", **fields: Any) -> AEDModel:
+    return AEDModel(architecture=architecture, **fields)
+
+
 def test_published_settings_of_translation(paper: Any) -> None:
-    transcribing, translating = (paper.aed(1, "cross-conformer", translate=translate) for translate in (False, True))
+    transcribing, translating = (paper.aed(1, aed(translate=translate)) for translate in (False, True))
     assert task(transcribing)["units"]["size"] == 5000
     assert (task(translating)["units"]["size"], task(translating)["ctc_units"]["size"]) == (8000, 5000)
     assert translating.inputs["start"].key == transcribing.key
-    several = paper.aed(1, "decoder-only-large", translate=True, languages=("de", "es"), corpus=paper.multilingual)
+    several = paper.aed(1, aed("decoder-only-large", translate=True, languages=("de", "es")), corpus=paper.multilingual)
     assert task(several)["units"]["size"] == 32_000
     assert task(several)["model"]["decoder"]["layers"] == 32
     assert several.settings()["loop"]["accumulate"] * several.needs.processes == 8
-    twice = paper.aed(1, "cross-conformer", translate=True, from_scratch=True).settings()["loop"]["steps"]
+    twice = paper.aed(1, aed(translate=True, from_scratch=True)).settings()["loop"]["steps"]
     assert twice == 2 * translating.settings()["loop"]["steps"]
 
 
 def test_covost_has_settings_of_its_own(paper: Any) -> None:
     heard = paper.languages
-    transcribing = paper.aed(1, "cross-conformer", corpus=heard.transcribed)
-    said = {"corpus": heard.translated, "transcribed": heard.transcribed, "translate": True}
-    translating = paper.aed(1, "cross-conformer", **said)
+    transcribing = paper.aed(1, aed(), corpus=heard.transcribed)
+    translating = paper.aed(1, aed(translate=True), corpus=heard.translated, transcribed=heard.transcribed)
     assert task(transcribing)["units"]["size"] == 32_000
     assert (task(translating)["units"]["size"], task(translating)["ctc_units"]["size"]) == (5000, 32_000)
     assert translating.inputs["start"].key == transcribing.key
@@ -100,7 +103,7 @@ def test_covost_has_settings_of_its_own(paper: Any) -> None:
     assert len(heard.transcribed.corpora) == 21
     assert list(heard.test_translated.corpora) == ["ca", "de", "es", "fr"]
     # Who has MuST-C alone needs no CoVoST for it.
-    assert paper.aed(1, "cross-conformer").settings()["loop"]["steps"] == 100_000
+    assert paper.aed(1, aed()).settings()["loop"]["steps"] == 100_000
 
 
 def test_gpus_share_a_step(paper: Any) -> None:
@@ -127,7 +130,7 @@ def test_missing_data_are_named_with_what_makes_them(tmp_path: Path, paper: Any)
     with pytest.raises(ConfigError, match="--data train=PATH is missing at scale paper; train is the folder"):
         _ = build_scale("paper").acoustic(1).key
     with pytest.raises(ConfigError, match=r"--data mustc=PATH is missing.*duolect import mustc"):
-        _ = build_scale("paper").aed(1, "cross-conformer").key
+        _ = build_scale("paper").aed(1, aed()).key
     with pytest.raises(ConfigError, match=r"--data covost=PATH is missing.*duolect import covost2"):
         _ = build_scale("paper").languages
     given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}

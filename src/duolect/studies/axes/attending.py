@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duolect.studies.axes.rows import PREPENDING, row
-from duolect.studies.scales.base import Architecture, Scale
+from duolect.studies.scales.base import AEDModel, Architecture, Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import Entry
 from duolect.systems.measurement import Measure
@@ -45,14 +45,17 @@ def attending(
     target_language: str | None = None,
     measure: Measure | None = None,
     against: str = "",
+    corpus: Stage | None = None,
+    transcribed: Stage | None = None,
     tested: Stage | None = None,
-    **trained: Any,
+    **model: Any,
 ) -> Entry:
-    """The row of an architecture; `trained`: further arguments of `Scale.aed`, `tested`: another than `translated`."""
+    """The row of an architecture; `model`: further fields of `AEDModel`, `tested`: another corpus than `translated`."""
+    wanted = AEDModel(architecture=architecture, **model)
     return row(
         scale,
-        name or named(architecture, trained.get("compress", False)),
-        lambda seed: scale.aed(seed, architecture, **trained),
+        name or named(architecture, wanted.compress),
+        lambda seed: scale.aed(seed, wanted, corpus=corpus, transcribed=transcribed),
         "attention",
         small_effect=small_effect,
         published=published,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -55,6 +55,38 @@ class TestSets:
     corpus: Stage
     field: str
     normaliser: Normaliser
+
+
+@dataclass(frozen=True, kw_only=True)
+class AEDModel:
+    """A model of arXiv 2501.02370, and what it is trained to do."""
+
+    architecture: Architecture
+    causal_prefix: bool | None = None
+    """Let audio before the labels see only what is before it (by default where there is an encoder)."""
+    compress: bool = False
+    """CTC compression in the Conformer."""
+    translate: bool = False
+    """Write translations."""
+    from_scratch: bool = False
+    """Translate without having learnt to transcribe, for as many steps as both together."""
+    languages: tuple[str, ...] = ()
+    """Those to write, where they are several, each with a tag."""
+
+    @property
+    def transcribing(self) -> AEDModel:
+        """The same, to transcribe."""
+        return replace(self, translate=False, from_scratch=False, languages=())
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What is unusual about it, for the names of trainings; None is usual."""
+        return {
+            "causal prefix": self.causal_prefix,
+            "compressed": self.compress or None,
+            "translates": self.translate or None,
+            "from scratch": self.from_scratch or None,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,27 +203,12 @@ class Scale(ABC):
         raise ConfigError(f"study: scale {self.name} has no LLM that is adapted to transcripts.")
 
     def aed(
-        self,
-        seed: int,
-        architecture: Architecture,
-        *,
-        causal_prefix: bool | None = None,
-        compress: bool = False,
-        translate: bool = False,
-        from_scratch: bool = False,
-        languages: tuple[str, ...] = (),
-        corpus: Stage | None = None,
-        transcribed: Stage | None = None,
+        self, seed: int, model: AEDModel, *, corpus: Stage | None = None, transcribed: Stage | None = None
     ) -> Training:
-        """A model of arXiv 2501.02370, trained from scratch on `translated`.
+        """A model of arXiv 2501.02370, trained on `translated` or another `corpus`, such as `distilled`.
 
-        causal_prefix: let audio before the labels see only what is before it (by default where there is an encoder).
-        compress: CTC compression in the Conformer. translate: write translations; the model then starts from that of
-        the same architecture which transcribes, unless it is to be trained `from_scratch` (for as many steps as both).
-        languages: those to write, where they are several, each with a tag. corpus: another training set, such as
-        `distilled`. transcribed: that of the model it starts from, where it is another than `translated`.
-
-        Raises ConfigError where the scale has no such models.
+        One that translates starts from what it is without (`AEDModel.transcribing`), trained on `translated` or on
+        `transcribed`, unless it is trained from scratch. Raises ConfigError where the scale has no such models.
         """
         raise ConfigError(f"study: scale {self.name} has no models of arXiv 2501.02370.")
 

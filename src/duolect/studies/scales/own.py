@@ -12,7 +12,7 @@ from duolect.data.synthetic import Size, SpeakingConfig, synthetic_config
 from duolect.errors import ConfigError
 from duolect.studies.scales.base import (
     Adaptation,
-    Architecture,
+    AEDModel,
     Change,
     CTCUnits,
     LabelUnits,
@@ -226,17 +226,7 @@ class OwnScale(Scale):
         return adapted_language(llm, self.corpus, seed, how, steps=steps, needs=self._needs, said=said)
 
     def aed(
-        self,
-        seed: int,
-        architecture: Architecture,
-        *,
-        causal_prefix: bool | None = None,
-        compress: bool = False,
-        translate: bool = False,
-        from_scratch: bool = False,
-        languages: tuple[str, ...] = (),
-        corpus: Stage | None = None,
-        transcribed: Stage | None = None,
+        self, seed: int, model: AEDModel, *, corpus: Stage | None = None, transcribed: Stage | None = None
     ) -> Training:
         """The recipe `aed`."""
         trained = Attention(
@@ -244,19 +234,10 @@ class OwnScale(Scale):
             several=self.recipes.several,
             steps=self.aed_steps,
             translation_steps=self.translation_steps,
+            transcribed=transcribed or self.translated,
             needs=self._needs,
         )
-        return trained.train(
-            seed,
-            architecture,
-            corpus or self.translated,
-            causal_prefix=causal_prefix,
-            compress=compress,
-            translate=translate,
-            from_scratch=from_scratch,
-            languages=languages,
-            transcribed=transcribed or self.translated,
-        )
+        return trained.train(seed, model, corpus or self.translated)
 
     @property
     def translated(self) -> Stage:

@@ -12,7 +12,7 @@ from duolect.data.synthetic import Size, synthetic_config
 from duolect.models import LoraSettings
 from duolect.recipes.aed import Coupling, EncoderKind
 from duolect.recipes.settings import finetuning
-from duolect.studies.scales.base import Architecture, Languages
+from duolect.studies.scales.base import AEDModel, Architecture, Languages
 from duolect.studies.scales.building import corpus_file, training
 from duolect.studies.scales.changes import with_model, with_task
 from duolect.studies.stages import Needs, Stage
@@ -77,58 +77,33 @@ def english_and_german(size: Size) -> Languages:
 @dataclass(frozen=True, kw_only=True)
 class Attention:
     """How a scale trains the architectures of arXiv 2501.02370: its recipe, whether that takes several manifests, the
-    steps to transcribe, and those to translate after that."""
+    steps to transcribe, those to translate after that, and the corpus of the model that a translating one starts
+    from."""
 
     recipe: Callable[..., Recipe]
     several: bool
     steps: int
     translation_steps: int
+    transcribed: Stage
     needs: Needs
 
-    def train(
-        self,
-        seed: int,
-        architecture: Architecture,
-        corpus: Stage,
-        *,
-        causal_prefix: bool | None,
-        compress: bool,
-        translate: bool,
-        from_scratch: bool,
-        languages: tuple[str, ...],
-        transcribed: Stage,
-    ) -> Training:
-        """See `Scale.aed`; `transcribed`: the corpus of the model that a translating one starts from."""
-        encoder, decoder = _ARCHITECTURES[architecture]
-        arguments: dict[str, Any] = {"encoder": encoder, "decoder": decoder, "compress": compress, "seed": seed}
-        arguments |= {"large": architecture == "decoder-only-large", "causal_prefix": causal_prefix}
+    def train(self, seed: int, model: AEDModel, corpus: Stage) -> Training:
+        """See `Scale.aed`."""
+        encoder, decoder = _ARCHITECTURES[model.architecture]
+        arguments: dict[str, Any] = {"encoder": encoder, "decoder": decoder, "compress": model.compress, "seed": seed}
+        arguments |= {"large": model.architecture == "decoder-only-large", "causal_prefix": model.causal_prefix}
         arguments["steps"] = self.steps
         inputs = {"corpus": corpus}
-        if translate:
-            arguments |= {"target": "translation", "tags": languages}
-            arguments["steps"] = self.translation_steps + (self.steps if from_scratch else 0)
-            if not from_scratch:
-                inputs["start"] = self.train(
-                    seed,
-                    architecture,
-                    transcribed,
-                    causal_prefix=causal_prefix,
-                    compress=compress,
-                    translate=False,
-                    from_scratch=False,
-                    languages=(),
-                    transcribed=transcribed,
-                )
+        if model.translate:
+            arguments |= {"target": "translation", "tags": model.languages}
+            arguments["steps"] = self.translation_steps + (self.steps if model.from_scratch else 0)
+            if not model.from_scratch:
+                inputs["start"] = self.train(seed, model.transcribing, self.transcribed)
 
         def build(folders: Mapping[str, Path]) -> Recipe:
             train, dev = (corpus_file(corpus, folders["corpus"], part) for part in ("train", "dev"))
             data = {"train": (train,) if self.several else train, "dev": dev, "start": folders.get("start")}
             return self.recipe(**data, **arguments)
 
-        said: dict[str, Any] = {
-            "causal prefix": causal_prefix,
-            "compressed": compress or None,
-            "translates": translate or None,
-        }
-        said |= {"from scratch": from_scratch or None, "data": None if corpus == transcribed else corpus.name}
-        return training(architecture, seed, said, build, inputs, self.needs)
+        said = {**model.said, "data": None if corpus == self.transcribed else corpus.name}
+        return training(model.architecture, seed, said, build, inputs, self.needs)

@@ -18,7 +18,7 @@ from duolect.recipes.paper import (
     transformer_language,
 )
 from duolect.recipes.settings import SpeechFinetuning
-from duolect.studies.scales.base import Adaptation, Architecture, Change, CTCUnits, LabelUnits, Languages, Scale
+from duolect.studies.scales.base import Adaptation, AEDModel, Change, CTCUnits, LabelUnits, Languages, Scale
 from duolect.studies.scales.building import changed, corpus_file, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -244,31 +244,13 @@ class PaperScale(Scale):
         return self.language(seed, units=None if units == "acoustic" else units, **usual)
 
     def aed(
-        self,
-        seed: int,
-        architecture: Architecture,
-        *,
-        causal_prefix: bool | None = None,
-        compress: bool = False,
-        translate: bool = False,
-        from_scratch: bool = False,
-        languages: tuple[str, ...] = (),
-        corpus: Stage | None = None,
-        transcribed: Stage | None = None,
+        self, seed: int, model: AEDModel, *, corpus: Stage | None = None, transcribed: Stage | None = None
     ) -> Training:
         """paper-fbk-…; from scratch for twice as many steps."""
         heard = corpus or self.translated
         settings = COVOST if is_covost(heard) else MUSTC
-        return PublishedAED(transcribed=transcribed or self.translated, gpus=self.aed_gpus, settings=settings).train(
-            seed,
-            architecture,
-            heard,
-            causal_prefix=causal_prefix,
-            compress=compress,
-            translate=translate,
-            from_scratch=from_scratch,
-            languages=languages,
-        )
+        trained = PublishedAED(transcribed=transcribed or self.translated, gpus=self.aed_gpus, settings=settings)
+        return trained.train(seed, model, heard)
 
     @cached_property
     def translated(self) -> Stage:

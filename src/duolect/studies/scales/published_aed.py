@@ -15,7 +15,7 @@ from duolect.recipes.fbk import (
     prepend_conformer,
     prepend_transformer,
 )
-from duolect.studies.scales.base import Architecture
+from duolect.studies.scales.base import AEDModel, Architecture
 from duolect.studies.scales.building import corpus_file, training
 from duolect.studies.scales.changes import with_task
 from duolect.studies.stages import Needs, Stage
@@ -61,48 +61,34 @@ class PublishedAED:
     gpus: int
     settings: CorpusSettings = MUSTC
 
-    def train(
-        self,
-        seed: int,
-        architecture: Architecture,
-        corpus: Stage,
-        *,
-        causal_prefix: bool | None = None,
-        compress: bool = False,
-        translate: bool = False,
-        from_scratch: bool = False,
-        languages: tuple[str, ...] = (),
-    ) -> Training:
+    def train(self, seed: int, model: AEDModel, corpus: Stage) -> Training:
         """See `Scale.aed`."""
-        recipe, arguments = _RECIPES[architecture]
+        recipe, arguments = _RECIPES[model.architecture]
         arguments = {**arguments, "accumulate": MICRO_BATCHES // self.gpus, "seed": seed}
         arguments["pieces"] = self.settings.pieces
-        if causal_prefix is not None:
-            arguments["causal_prefix"] = causal_prefix
-        if compress:
+        if model.causal_prefix is not None:
+            arguments["causal_prefix"] = model.causal_prefix
+        if model.compress:
             arguments["compress"] = True
         inputs = {"corpus": corpus}
-        if translate:
-            arguments |= {"target": "translation", "tags": languages}
-            arguments["pieces"] = self.settings.several if languages else self.settings.translating
-            if architecture in _WITH_CTC:
+        if model.translate:
+            arguments |= {"target": "translation", "tags": model.languages}
+            arguments["pieces"] = self.settings.several if model.languages else self.settings.translating
+            if model.architecture in _WITH_CTC:
                 arguments["transcript_pieces"] = self.settings.pieces
-            if not from_scratch:
-                inputs["start"] = self.train(
-                    seed, architecture, self.transcribed, causal_prefix=causal_prefix, compress=compress
-                )
+            if not model.from_scratch:
+                inputs["start"] = self.train(seed, model.transcribing, self.transcribed)
 
         def build(folders: Mapping[str, Path]) -> Recipe:
             train, dev = (corpus_file(corpus, folders["corpus"], part) for part in ("train", "dev"))
             made = recipe(train=(train,), dev=dev, start=folders.get("start"), **arguments)
-            steps = self.settings.steps * (2 if translate and from_scratch else 1)
-            made = dataclasses.replace(made, loop=dataclasses.replace(made.loop, steps=steps))
+            steps = self.settings.steps * (2 if model.from_scratch else 1)
             assert isinstance(made.task, AcousticTask)
             batches = dataclasses.replace(made.task.batches, max_seconds=self.settings.seconds)
-            return with_task(made, batches=batches)
+            return dataclasses.replace(
+                with_task(made, batches=batches), loop=dataclasses.replace(made.loop, steps=steps)
+            )
 
-        said: dict[str, Any] = {"causal prefix": causal_prefix, "compressed": compress or None}
-        said |= {"translates": translate or None, "from scratch": from_scratch or None}
         usual = corpus is self.transcribed and self.settings is MUSTC
-        said |= {"data": None if usual else corpus.name}
-        return training(architecture, seed, said, build, inputs, Needs(gpus=self.gpus, processes=self.gpus))
+        said = {**model.said, "data": None if usual else corpus.name}
+        return training(model.architecture, seed, said, build, inputs, Needs(gpus=self.gpus, processes=self.gpus))
