@@ -44,6 +44,11 @@ def test_a_study_of_real_systems(tmp_path: Path, call: Call) -> None:
     assert again.status == 0
     assert "3 stages, 3 of which stand" in again.err
     assert "begins" not in again.err
+    anew = call("study", *given, "--out", tmp_path, "--retime")
+    assert anew.status == 0
+    assert f"to be made anew: recognition · {row}, seed 1" in anew.err
+    assert [line.split()[1] for line in anew.err.splitlines() if "begins" in line] == ["recognition"]
+    assert score_file(store.folder(stages[-1]) / "hyps.jsonl") == score
 
 
 def test_two_calls_at_once_make_each_stage_once(tmp_path: Path) -> None:

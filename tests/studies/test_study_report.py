@@ -185,6 +185,23 @@ def test_what_is_missing_is_named_and_the_rest_shown(tmp_path: Path) -> None:
     assert "'id' must be a string" in text
 
 
+def page(wanted: Study, store: Store, folder: Path) -> str:
+    write_report(wanted, store, folder / "out", quiet())
+    return (folder / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_rows_that_were_timed_hours_apart_are_told(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    assert "timed hours apart" not in page(wanted, store, tmp_path)
+    early = store.folder(wanted.entry("fewer").runs[1]) / RECORD
+    early.write_text(re.sub(r'"date": "[^"]*"', '"date": "2026-01-02T03:04:05"', early.read_text()))
+    [line] = [line for line in page(wanted, store, tmp_path).splitlines() if "timed hours apart" in line]
+    first, second = line.partition(". From ")[2].split("; ")
+    assert first == "2026-01-02 03:04: fewer"
+    assert second.endswith(": many, few | of them.")
+
+
 def change_code(store: Store, stage: Stage) -> None:
     path = store.folder(stage) / RECORD
     path.write_text(path.read_text().replace('"code": "', '"code": "0'))
@@ -199,15 +216,15 @@ def test_what_other_code_made_is_named_and_made_anew(tmp_path: Path) -> None:
     write_report(wanted, store, tmp_path / "out", quiet())
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "--remake makes them anew: spoken · fewer, seed 1." in text
-    assert [s.name for s in store.discard(stages.values(), quiet())] == ["fewer, seed 1"]
+    assert [s.name for s in store.discard(stages.values(), store.outdated, quiet())] == ["fewer, seed 1"]
     assert store.state(stages["fewer, seed 1"]) == "missing"
     make(wanted, store)
     change_code(store, stages["base"])
-    gone = store.discard(stages.values(), quiet())
+    gone = store.discard(stages.values(), store.outdated, quiet())
     assert [stage.name for stage in gone] == ["base", "many, seed 1", "few | of them, seed 1", "fewer, seed 1"]
     assert store.state(stages["fact"]) == "stands"
     make(wanted, store)
-    assert store.discard(stages.values(), quiet()) == []
+    assert store.discard(stages.values(), store.outdated, quiet()) == []
     made = store.folder(stages["base"]) / RECORD
     made.write_text(re.sub(r'"date": "\d{4}', '"date": "9999', made.read_text()))
     assert store.state(stages["many, seed 1"]) == "of older inputs"

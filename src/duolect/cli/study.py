@@ -64,6 +64,9 @@ class StudyCommand:
     """Print what would be made, with parameters, operations, hours and disk, and make nothing; data may be missing."""
     remake: bool = False
     """Make anew what was made by other code than today's, and all that is made from it."""
+    retime: bool = False
+    """Recognise anew, one after another, so that the speeds in a table are of the same hour. Goes on without this
+    option where it was interrupted."""
     docs: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Also write DIR/NAME.md, the page of each study at all scales that stand in OUT, with its figures."""
     list: bool = False
@@ -97,6 +100,7 @@ def run(arguments: list[str]) -> int:
         console(),
         seconds=asked.until,
         remake=asked.remake,
+        retime=asked.retime,
         command=command_line("study", arguments),
     )
     if asked.docs is not None:

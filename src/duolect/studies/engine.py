@@ -107,12 +107,13 @@ def run_studies(
     *,
     seconds: float | None = None,
     remake: bool = False,
+    retime: bool = False,
     command: str = "",
 ) -> Ran:
     """Make what is missing and write the reports, also where stages failed: they show what there is.
 
-    seconds: begin nothing after that time. remake: make anew what was made by other code. Raises ConfigError for names
-    that there are not, and where none of the studies can be run.
+    seconds: begin nothing after that time. remake: make anew what was made by other code. retime: make anew whatever is
+    timed. Raises ConfigError for names that there are not, and where none of the studies can be run.
     """
     from duolect.studies.report import write_report
 
@@ -125,8 +126,12 @@ def run_studies(
         raise ConfigError("none of these studies can be run.")
     stages = stages_in_order(studies)
     call, store = asked.call(out, studies), Store(out / STAGES)
-    if remake:
-        for stage in store.discard(stages, console):
+    if remake or retime:
+
+        def unwanted(stage: Stage) -> bool:
+            return (remake and store.outdated(stage)) or (retime and stage.needs.timed)
+
+        for stage in store.discard(stages, unwanted, console):
             console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)
     with _terminated_as_interrupted():
         outcomes = run_stages(stages, call, launcher, console, seconds=seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from duolect.evaluation import Score, Timing
 from duolect.evaluation.intervals import LEVEL
@@ -23,6 +25,7 @@ class _Named:
     threads: int | None
 
 
+_TOGETHER = timedelta(hours=1)
 _SINGULAR = {"holds": "holds", "does not hold": "does not hold", "not decidable here": "cannot be decided here"}
 _PLURAL = {"holds": "hold", "does not hold": "do not hold", "not decidable here": "cannot be decided here"}
 
@@ -131,6 +134,32 @@ def caveats(result: StudyResult) -> list[str]:
             "Made by other code than that of this report, or from inputs that were made anew since; --remake makes "
             f"them anew: {named}."
         )
+    hours = _timed(result)
+    if len(hours) > 1:
+        named = "; ".join(f"{moment:%Y-%m-%d %H:%M}: {', '.join(names)}" for moment, names in hours)
+        found.append(
+            "Rows were timed hours apart, and a machine is not as fast at all hours, so that speeds compare within "
+            f"each of these groups; --retime measures all anew, one after another. From {named}."
+        )
+    return found
+
+
+def _timed(result: StudyResult) -> list[tuple[datetime, list[str]]]:
+    """When the rows were timed: those within an hour together, with the time of the first."""
+    made = {
+        (row.entry.name, seed): datetime.fromisoformat(run.made.date)
+        for row in result.standing
+        for seed, run in row.runs.items()
+        if run.record.wall_seconds
+    }
+    starts: list[datetime] = []
+    for moment in sorted(made.values()):
+        if not starts or moment - starts[-1] > _TOGETHER:
+            starts.append(moment)
+    found = []
+    for start, end in pairwise([*starts, datetime.max]):
+        names = dict.fromkeys(name for (name, _), moment in made.items() if start <= moment < end)
+        found.append((start, list(names)))
     return found
 
 

@@ -127,7 +127,7 @@ def gather(study: Study, store: Store) -> StudyResult:
         rows=rows,
         verdicts=[(claim, _verdict(claim, rows)) for claim in study.claims],
         records={stage.key: made for stage in stages if (made := store.made(stage)) is not None},
-        outdated=[stage for stage in stages if store.state(stage) in ("of other code", "of older inputs")],
+        outdated=[stage for stage in stages if store.outdated(stage)],
     )
 
 

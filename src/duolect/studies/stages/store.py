@@ -10,7 +10,7 @@ import fcntl
 import platform
 import shutil
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -79,16 +79,20 @@ class Store:
         inputs = [self.made(used) for used in stage.uses().values()]
         return "of older inputs" if any(i is not None and i.date > made.date for i in inputs) else "stands"
 
-    def discard(self, stages: Iterable[Stage], console: Console) -> list[Stage]:
-        """Remove outcomes of other code or older inputs, and all made from these, so that they are made anew.
+    def outdated(self, stage: Stage) -> bool:
+        """Whether its outcome stands, and today another would be made."""
+        return self.state(stage) in ("of other code", "of older inputs")
+
+    def discard(self, stages: Iterable[Stage], unwanted: Callable[[Stage], bool], console: Console) -> list[Stage]:
+        """Remove unwanted outcomes, and all made from these, so that they are made anew.
 
         `stages`: each after those that it uses. Returns those that were removed.
         """
         gone: dict[str, Stage] = {}
         for stage in stages:
             with self._held(stage, console):  # another process may have made it anew meanwhile
-                old = self.state(stage) in ("of other code", "of older inputs")
-                if old or (self.made(stage) is not None and any(u.key in gone for u in stage.uses().values())):
+                stands = self.made(stage) is not None
+                if stands and (unwanted(stage) or any(used.key in gone for used in stage.uses().values())):
                     gone[stage.key] = stage
                     (self.folder(stage) / RECORD).unlink()  # first, as what has no record does not stand
                     shutil.rmtree(self.folder(stage))
