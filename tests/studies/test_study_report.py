@@ -16,6 +16,7 @@ from duolect.errors import ConfigError
 from duolect.evaluation import compare_scores, read_run, score_run
 from duolect.evaluation.blocks import find_blocks
 from duolect.evaluation.pairs import holm
+from duolect.reports.plots import Form
 from duolect.studies import catalogue
 from duolect.studies.catalogue import build_scale, build_study, only
 from duolect.studies.engine import ASKED, STAGES
@@ -129,6 +130,29 @@ def test_rows_beside_the_axis_are_lines_across(tmp_path: Path) -> None:
     for text in ("many", "errors wanted", "0.05"):
         assert f">{text}</text>" in drawn
     assert ">fewer</text>" not in drawn  # its place on the axis says which it is
+
+
+def test_rows_at_the_same_places_are_lines_with_names(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    many, few, fewer = wanted.entries
+    again = [dataclasses.replace(entry, name=f"{entry.name}, again") for entry in (many, fewer)]
+
+    def drawn(form: Form, *lines: str) -> str:
+        entries = [many, few, fewer, *again]
+        placed = [dataclasses.replace(e, line=line) for e, line in zip(entries, lines, strict=True)]
+        found = axis_svg(gather(dataclasses.replace(wanted, entries=placed), store), form)
+        assert found is not None
+        return found
+
+    for form in ("wide", "narrow"):
+        figure = drawn(form, "once", "once", "once", "$twice$", "$twice$")
+        shown = re.findall(r">([^<>]+)</text>", figure)
+        assert shown[-2:] == ["once", "$twice$"]  # the legend; both end alike, so that they keep their order
+        assert {"0.05", "0.1", "0.3", "errors wanted"} <= set(shown)
+        assert "fewer" not in shown
+        alone = drawn(form, "once", "once", "once", "twice", "thrice")  # a line of one point is none
+        assert ">fewer, again</text>" in alone
 
 
 def test_configurations_are_told_apart(tmp_path: Path) -> None:

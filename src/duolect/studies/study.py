@@ -29,6 +29,8 @@ class Entry:
     """Seed → the stage that gives its hypotheses (`stages.recognition.Recognition`)."""
     value: float | None = None
     """Its place on the study's axis, where that is a number."""
+    line: str = ""
+    """Which line of the figure it is a point of, where several have the same place on the axis."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further columns that are known beforehand."""
     against: str = ""

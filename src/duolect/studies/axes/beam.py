@@ -27,7 +27,16 @@ def beam(scale: Scale) -> Study:
             return tuned(scale, (pair if method in COMBINED else whole)(scale, seed), method)
 
         return [
-            row(scale, f"{name}, beam {size}", system, method, value=size, changes=wide(method, size)) for size in sizes
+            row(
+                scale,
+                f"{name}, beam {size}",
+                system,
+                method,
+                value=size,
+                line=name,
+                changes=wide(method, size),
+            )
+            for size in sizes
         ]
 
     joint = INTEGRATED[JOINT]

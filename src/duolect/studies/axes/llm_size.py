@@ -26,6 +26,7 @@ def llm_size(scale: Scale) -> Study:
                     method,
                     memory=True,
                     value=millions,
+                    line=how,
                 )
                 for size, millions in scale.llm_sizes.items()
             ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from duolect.reports.figures import LIGHT, PAGE, Theme, new_figure, printable, style, to_svg
 from duolect.reports.plots import Form
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _WIDTH = {"wide": 760.0, "narrow": 360.0}
 _ROW = 26.0
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def axis_svg(result: StudyResult, form: Form = "wide") -> str | None:
@@ -54,16 +56,39 @@ def _along(result: StudyResult) -> str:
 
 
 def _numeric(rows: Sequence[EntryResult]) -> bool:
-    """Whether the rows lie on an axis: several have a number, and no two the same."""
-    values = [row.entry.value for row in rows if row.entry.value is not None]
-    return len(values) > 1 and len(set(values)) == len(values)
+    """Whether the rows lie on an axis: several of each line have a number, and no two of a line the same."""
+    lines = [[row.entry.value for row in line] for line in _lines(rows).values()]
+    return bool(lines) and all(len(values) > 1 and len(set(values)) == len(values) for values in lines)
+
+
+def _lines(rows: Sequence[EntryResult]) -> dict[str, list[EntryResult]]:
+    """Line → its rows, in the order of the axis."""
+    found: dict[str, list[EntryResult]] = {}
+    for row in sorted((row for row in rows if row.entry.value is not None), key=_value):
+        found.setdefault(row.entry.line, []).append(row)
+    return found
+
+
+def _value(row: EntryResult) -> float:
+    return float(row.entry.value or 0.0)
 
 
 def _figure(result: StudyResult, form: Form, theme: Theme) -> Figure:
     rows = result.standing
     if _numeric(rows):
-        figure = new_figure(_WIDTH[form], 340)
-        _along_axis(figure.add_axes((0.09, 0.14, 0.88, 0.82)), result, rows, theme)
+        names = list(_lines(rows))
+        # The legend is below or, as wide as its longest name, beside the axes.
+        below = 18.0 * len(names) + 20 if form == "narrow" and len(names) > 1 else 0.0
+        beside = 56 + 6.2 * max(map(len, names)) if form == "wide" and len(names) > 1 else 0.0
+        width, height = _WIDTH[form], 340 + below
+        figure = new_figure(width, height)
+        left, bottom = 0.12 if form == "narrow" else 0.09, 48 + below
+        place = (left, bottom / height, 0.97 - left - beside / width, 1 - (bottom + 14) / height)
+        _along_axis(figure.add_axes(place), result, rows, theme)
+        if below:
+            _legend(figure, loc="lower left", bbox_to_anchor=(left, 0.0))
+        if beside:
+            _legend(figure, loc="center right", bbox_to_anchor=(1.0, 0.55))
         return figure
     height = _ROW * len(rows) + 60
     figure = new_figure(_WIDTH[form], height)
@@ -73,7 +98,7 @@ def _figure(result: StudyResult, form: Form, theme: Theme) -> Figure:
 
 
 def _along_axis(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], theme: Theme) -> None:
-    ordered = sorted((row for row in rows if row.entry.value is not None), key=lambda row: row.entry.value or 0.0)
+    lines = _lines(rows)
     for row in rows:
         if row.entry.value is None and row.score is not None:  # not on the axis: a line across
             axes.axhline(points(row.score), color=theme.muted, lw=1.0, ls="--", zorder=1)
@@ -88,10 +113,14 @@ def _along_axis(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], th
                 color=theme.muted,
                 parse_math=False,
             )
-    places = [float(row.entry.value or 0.0) for row in ordered]
-    axes.plot(places, [points(row.score) for row in ordered if row.score], ":", color=theme.muted, lw=1.2)
-    for row, x in zip(ordered, places, strict=True):
-        _mark(axes, row, x, theme, upright=True)
+    for number, (name, line) in enumerate(lines.items()):
+        look = _look(number if len(lines) > 1 else None, theme)
+        x, y = [_value(row) for row in line], [points(row.score) for row in line if row.score]
+        axes.plot(x, y, ":" if len(lines) == 1 else "-", color=look.line, lw=1.2)
+        axes.plot([], [], color=look.line, marker=look.marker, lw=1.2, ms=7.0, label=printable(name), gid=f"{y[-1]}")
+        for row in line:
+            _mark(axes, row, _value(row), theme, upright=True, look=look)
+    places = sorted({_value(row) for line in lines.values() for row in line})
     if min(places) > 0 and max(places) >= 16 * min(places):
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -110,9 +139,38 @@ def _by_name(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], theme
     axes.set_xlabel(f"{_metric(result)} ({'better ←' if result.study.metric == 'wer' else 'better →'})")
 
 
-def _mark(axes: Axes, row: EntryResult, place: float, theme: Theme, *, upright: bool) -> None:
+@dataclass(frozen=True)
+class _Look:
+    """The colours of a line and of its points, and their shape."""
+
+    line: str
+    point: str
+    marker: str
+
+
+def _look(number: int | None, theme: Theme) -> _Look:
+    """Of a line by its number, or (None) where there is but one."""
+    if number is None:
+        return _Look(theme.muted, theme.accent, "o")
+    colour = theme.series[number % len(theme.series)]
+    return _Look(colour, colour, _MARKERS[number % len(_MARKERS)])
+
+
+def _legend(figure: Figure, **place: Any) -> None:
+    """The lines by name, those that end highest first."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    ordered = sorted(zip(handles, names, strict=True), key=lambda pair: -float(pair[0].get_gid() or 0.0))
+    shown = [handle for handle, _ in ordered], [name for _, name in ordered]
+    for text in figure.legend(*shown, fontsize=10, handlelength=1.8, **place).get_texts():
+        text.set_parse_math(False)
+
+
+def _mark(
+    axes: Axes, row: EntryResult, place: float, theme: Theme, *, upright: bool, look: _Look | None = None
+) -> None:
     """A point with its interval, upright where the axis lies, and its seeds beside it."""
     assert row.score is not None
+    look = look or _look(None, theme)
     bounds = points_interval(row.score)
 
     def put(values: Sequence[float], **look: object) -> None:
@@ -120,8 +178,8 @@ def _mark(axes: Axes, row: EntryResult, place: float, theme: Theme, *, upright: 
         axes.plot(*((there, values) if upright else (values, there)), **look)  # ty: ignore[invalid-argument-type]
 
     if bounds is not None:
-        put([bounds.low, bounds.high], color=theme.accent, lw=1.6, alpha=0.55, solid_capstyle="butt")
+        put([bounds.low, bounds.high], color=look.point, lw=1.6, alpha=0.55, solid_capstyle="butt")
     if len(row.runs) > 1:
         seeds = [points(run.score) for run in row.runs.values()]
         put(seeds, ls="", marker="o", ms=3.5, mfc=theme.paper, mec=theme.muted, mew=1.0, zorder=3)
-    put([points(row.score)], ls="", marker="o", ms=7.0, mfc=theme.accent, mec=theme.accent, zorder=4)
+    put([points(row.score)], ls="", marker=look.marker, ms=7.0, mfc=look.point, mec=look.point, zorder=4)
