@@ -8,6 +8,7 @@ from rich.console import Console
 
 from duolect.evaluation import Skipped, Timing
 from duolect.reports import Comparison, SystemResult, markdown_table, terminal_table
+from duolect.reports.cells import draw_terminal, plain_column
 from duolect.reports.table import columns, legend, memory_text, p_text, percent, rtfx_text
 
 Make = Callable[..., SystemResult]
@@ -52,6 +53,19 @@ def test_a_narrow_terminal_keeps_the_error_rates_and_says_what_is_gone(compariso
     assert "Left out for want of width: Peak memory" in " ".join(text.split())
     for system in comparison.systems:
         assert percent(system.score.wer) in text
+
+
+def test_long_texts_share_the_width_and_are_broken_between_words() -> None:
+    names = ["cross-attention, Conformer", "prepended, Conformer, compressed"]
+    against = ["–", "cross-attention, Conformer, original"]
+    wanted = [plain_column(*each) for each in (("System", names), ("Against", against), ("WER %", ["9.75", "10.25"]))]
+    console = Console(file=io.StringIO(), width=48)
+    console.print(draw_terminal("toy", wanted, [], 48))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 48
+    words = " ".join(lines).split()
+    assert {"cross-attention,", "compressed", "original", "10.25"} <= set(words)
 
 
 def test_names_are_not_taken_for_markup(comparison: Comparison) -> None:

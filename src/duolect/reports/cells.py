@@ -15,6 +15,7 @@ from rich.text import Text
 from duolect.evaluation import Interval
 
 DASH = "–"
+_UNBROKEN = 18  # characters: longer cells, which are words, may be broken between these
 # Left out first when the terminal is narrow.
 _DISPENSABLE = ("Latency s (95 %)", "GFLOP per audio s", "Peak memory", "Sub/Del/Ins", "RTFx")
 # In two lines on a terminal, where width is dear.
@@ -114,7 +115,7 @@ def draw_terminal(title: str, wanted: Sequence[Column], legend: Sequence[str], w
             _HEADS.get(column.title, column.title),
             vertical="bottom",
             justify="right" if number else "left",
-            no_wrap=number > 0,
+            no_wrap=number > 0 and all(len(cell.text) <= _UNBROKEN for cell in column.cells),
             overflow="fold",
         )
     for n in range(len(wanted[0].cells)):
@@ -153,13 +154,14 @@ def each(systems: Sequence[Any], text: Callable[[Any], Any]) -> str:
 
 
 def natural_width(wanted: Sequence[Column]) -> int:
-    """Characters the table needs with system names wrapped at `_NAME_WIDTH` and two between columns."""
+    """Characters the table needs with names and texts wrapped at `_NAME_WIDTH` and two between columns."""
     heads = [_HEADS.get(column.title, column.title).splitlines() for column in wanted]
     widths = [
         max(len(text) for text in (*head, *(cell.text for cell in column.cells)))
         for head, column in zip(heads, wanted, strict=True)
     ]
-    return min(widths[0], _NAME_WIDTH) + sum(widths[1:]) + 2 * (len(widths) - 1)
+    broken = (w if number and w <= _UNBROKEN else min(w, _NAME_WIDTH) for number, w in enumerate(widths))
+    return sum(broken) + 2 * (len(widths) - 1)
 
 
 def _whole(cell: Cell) -> str:
