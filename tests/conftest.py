@@ -1,6 +1,8 @@
-"""Common to all tests: one thread (OpenMP threads that spin beside other processes cost tenfold), fixed seeds."""
+"""Common to all tests: one thread (OpenMP threads that spin beside other processes cost tenfold), fixed seeds, and
+Ctrl-C, which a shell lets what it runs in the background ignore."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for the processes that tests interrupt
 
 
 @pytest.fixture(autouse=True)
