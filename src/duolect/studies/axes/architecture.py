@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.axes.attending import NAMES, PUBLISHED, SIZES, TABLE_1, attending
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Study
-
-PUBLISHED: dict[Architecture, tuple[float, float]] = {
-    "cross-transformer": (12.1, 23.7),
-    "prepend-transformer": (12.4, 24.7),
-    "decoder-only": (13.2, 26.1),
-    "cross-conformer": (10.4, 19.6),
-    "prepend-conformer": (10.3, 19.9),
-    "decoder-only-large": (13.2, 24.3),
-}
-"""Error rates in per cent on MuST-C and on CoVoST 2."""
 
 
 def architecture(scale: Scale) -> Study:
     """All six, trained from scratch to transcribe."""
 
     def said(one: Architecture, other: Architecture) -> str:
-        rates = " and ".join("{} % MuST-C, {} % CoVoST 2".format(*PUBLISHED[each]) for each in (one, other))
+        rates = " and ".join(PUBLISHED[each, False].transcribed for each in (one, other))
         return f"{TABLE_1}: {rates}"
 
     def better(text: str, one: Architecture, other: Architecture, margin: float | None = None) -> Claim:
@@ -33,8 +23,7 @@ def architecture(scale: Scale) -> Study:
         question="Should a decoder attend to the audio or have it before its labels, and does it need an encoder?",
         scale=scale.name,
         entries=[
-            attending(scale, each, published="{} % MuST-C, {} % CoVoST 2 ({})".format(*PUBLISHED[each], TABLE_1))
-            for each in NAMES
+            attending(scale, each, published=f"{PUBLISHED[each, False].transcribed} ({TABLE_1})") for each in NAMES
         ],
         claims=[
             better(

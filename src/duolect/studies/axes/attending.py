@@ -1,9 +1,9 @@
-"""What the studies of arXiv 2501.02370 have in common: the architectures' names, and how they are decoded."""
+"""What the studies of arXiv 2501.02370 have in common: architectures, what was published of them, how they decode."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from duolect.studies.axes.rows import PREPENDING, row
 from duolect.studies.scales.base import AEDModel, Architecture, Scale
@@ -22,6 +22,35 @@ NAMES: Mapping[Architecture, str] = {
 DECODING: Mapping[str, Any] = {"beam": 5, "nbest": 5, "no_repeat_ngram": 5}
 """As published: a beam of 5, no 5 labels twice, and without CTC."""
 TABLE_1, TABLE_2, TABLE_3 = (f"{PREPENDING}, Table {number}" for number in (1, 2, 3))
+
+
+class Rates(NamedTuple):
+    """A line of Table 1: error rates in per cent on MuST-C and CoVoST 2, and BLEU from English to German, of one model
+    from English to eight languages (the mean), and on CoVoST 2 into English."""
+
+    mustc: float
+    covost: float
+    german: float
+    eight: float
+    english: float
+
+    @property
+    def transcribed(self) -> str:
+        """Both error rates."""
+        return f"{self.mustc} % MuST-C, {self.covost} % CoVoST 2"
+
+
+PUBLISHED: Mapping[tuple[Architecture, bool], Rates] = {
+    ("cross-transformer", False): Rates(12.1, 23.7, 22.0, 25.1, 25.6),
+    ("prepend-transformer", False): Rates(12.4, 24.7, 21.1, 24.6, 24.6),
+    ("decoder-only", False): Rates(13.2, 26.1, 21.9, 25.3, 24.6),
+    ("cross-conformer", False): Rates(10.4, 19.6, 25.2, 28.6, 29.7),
+    ("cross-conformer", True): Rates(10.3, 21.8, 25.5, 28.1, 28.5),
+    ("prepend-conformer", False): Rates(10.3, 19.9, 25.4, 28.3, 29.7),
+    ("prepend-conformer", True): Rates(10.4, 19.9, 25.9, 28.0, 29.7),
+    ("decoder-only-large", False): Rates(13.2, 24.3, 22.2, 26.8, 25.3),
+}
+"""Table 1 by architecture and whether frames are compressed."""
 SIZES = (
     "Published: 12 encoder layers of 512 and 6 decoder layers, or 18 and 32 (large) decoder layers alone; MuST-C and "
     "CoVoST 2. Here the widths are those of the scale's acoustic model; at the scales demo and small the Transformer "

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.attending import SIZES, TABLE_1, attending, named
+from duolect.studies.axes.attending import PUBLISHED, SIZES, TABLE_1, attending, named
 from duolect.studies.axes.rows import grouped
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
-PUBLISHED: dict[Architecture, tuple[str, str]] = {
-    "cross-conformer": ("10.4 % MuST-C, 19.6 % CoVoST 2", "10.3 % MuST-C, 21.8 % CoVoST 2"),
-    "prepend-conformer": ("10.3 % MuST-C, 19.9 % CoVoST 2", "10.4 % MuST-C, 19.9 % CoVoST 2"),
-}
-"""Without and with."""
+COMPRESSED: tuple[Architecture, ...] = ("cross-conformer", "prepend-conformer")
 
 
 def compression(scale: Scale) -> Study:
     """With and without, for cross-attention and for audio before the labels."""
 
     def entry(architecture: Architecture, compress: bool) -> Entry:
-        published = f"{PUBLISHED[architecture][compress]} ({TABLE_1})"
+        published = f"{PUBLISHED[architecture, compress].transcribed} ({TABLE_1})"
         return attending(scale, architecture, published=published, compress=compress)
 
-    cross, prepend = PUBLISHED
+    cross, prepend = COMPRESSED
     return Study(
         name="compression",
         title="CTC compression",
         question="What does merging frames by CTC cost in accuracy, and who profits from it?",
         scale=scale.name,
-        entries=grouped([entry(architecture, compress) for compress in (False, True)] for architecture in PUBLISHED),
+        entries=grouped([entry(architecture, compress) for compress in (False, True)] for architecture in COMPRESSED),
         claims=[
             Claim(
                 text="Compression hurts cross-attention.",

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from duolect.studies.axes.attending import NAMES, SIZES, TABLE_1, attending
+from duolect.studies.axes.attending import NAMES, PUBLISHED, SIZES, TABLE_1, attending
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
-PUBLISHED: dict[Architecture, tuple[float, float]] = {
-    "cross-transformer": (22.0, 25.1),
-    "prepend-transformer": (21.1, 24.6),
-    "decoder-only": (21.9, 25.3),
-    "cross-conformer": (25.2, 28.6),
-    "prepend-conformer": (25.4, 28.3),
-    "decoder-only-large": (22.2, 26.8),
-}
-"""BLEU on MuST-C: English to German, and the mean of eight languages by one model."""
 SCRATCH: tuple[Architecture, ...] = ("cross-conformer", "prepend-conformer")
 
 
@@ -22,7 +13,7 @@ def translation(scale: Scale) -> Study:
     """Into German: every architecture; two from scratch; and models of several languages where the corpus has them."""
 
     def entry(architecture: Architecture) -> Entry:
-        bleu = f"{PUBLISHED[architecture][0]} BLEU, MuST-C en-de ({TABLE_1})"
+        bleu = f"{PUBLISHED[architecture, False].german} BLEU, MuST-C en-de ({TABLE_1})"
         return attending(scale, architecture, published=bleu, translate=True)
 
     def from_scratch(architecture: Architecture) -> Entry:
@@ -36,7 +27,7 @@ def translation(scale: Scale) -> Study:
             scale,
             architecture,
             f"{NAMES[architecture]}, {len(scale.target_languages)} languages",
-            published=f"{PUBLISHED[architecture][1]} BLEU, the mean of MuST-C's eight languages ({TABLE_1})",
+            published=f"{PUBLISHED[architecture, False].eight} BLEU, the mean of MuST-C's eight languages ({TABLE_1})",
             target_language="de",
             against=NAMES[architecture],
             translate=True,
@@ -45,7 +36,7 @@ def translation(scale: Scale) -> Study:
         )
 
     def claim(text: str, better: Architecture, worse: Architecture, margin: float | None = None) -> Claim:
-        rates = f"{PUBLISHED[better][0]} and {PUBLISHED[worse][0]} BLEU, MuST-C en-de"
+        rates = f"{PUBLISHED[better, False].german} and {PUBLISHED[worse, False].german} BLEU, MuST-C en-de"
         return Claim(text=text, source=f"{TABLE_1}: {rates}", better=NAMES[better], worse=NAMES[worse], margin=margin)
 
     one = "one language, German" if several is None else f"{', '.join(scale.target_languages)}"
@@ -56,9 +47,9 @@ def translation(scale: Scale) -> Study:
         scale=scale.name,
         metric="bleu",
         entries=[
-            *map(entry, PUBLISHED),
+            *map(entry, NAMES),
             *map(from_scratch, SCRATCH),
-            *([] if several is None else map(multilingual, PUBLISHED)),
+            *([] if several is None else map(multilingual, NAMES)),
         ],
         claims=[
             claim(

@@ -127,7 +127,8 @@ def _wer(runs: Sequence[_Run], normaliser: Normaliser) -> float:
 
 
 def _bleu(runs: Sequence[_Run]) -> float:
-    scores = [score_translations(rows, ["bleu"], skipped=lost) for rows, lost in runs]
+    # One replica: no interval is asked for.
+    scores = [score_translations(rows, ["bleu"], skipped=lost, replicas=1) for rows, lost in runs]
     return pooled_translations(scores).metrics["bleu"].value
 
 
