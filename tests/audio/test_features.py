@@ -19,7 +19,8 @@ from duolect.errors import ConfigError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from lhotse.features.kaldi.layers import Wav2LogFilterBank
-    from transformers import ParakeetFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+    from tiny_encoders import parakeet_features
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 KINDS = [("log10", 512), ("whisper", 400), ("kaldi", 512), ("nemo", 512)]
 CONFIGS = [
@@ -79,7 +80,7 @@ def test_kaldi_equals_lhotse(samples: int, mels: int) -> None:
 @pytest.mark.parametrize("mels", [80, 128])
 def test_nemo_equals_transformers(samples: int, mels: int) -> None:
     sound = _noise(samples, samples)
-    peer = ParakeetFeatureExtractor(feature_size=mels)(sound.numpy(), sampling_rate=16_000, return_tensors="pt")
+    peer = parakeet_features(mels)(sound.numpy(), sampling_rate=16_000, return_tensors="pt")
     found = _alone(LogMel(FeatureConfig(kind="nemo", mels=mels, normalisation="per_feature")), sound)
     assert len(found) == int(peer.attention_mask.sum())
     error = (found - peer.input_features[0, : len(found)]).abs()

@@ -48,4 +48,6 @@ def test_a_step_of_an_llm_reads_its_cache_and_computes_only_what_is_new(kv_heads
             projections = 2 * hypotheses * width * (2 * width + 2 * kv_heads * size)
             attention = 2 * 2 * hypotheses * width * (1 + before + 1)  # BOS, which all share, and their own labels
             layer = projections + attention + 3 * 2 * hypotheses * width * inner
-            assert counter.get_total_flops() == layers * layer + 2 * hypotheses * width * vocabulary, before
+            expected = layers * layer + 2 * hypotheses * width * vocabulary
+            angles = 2 * hypotheses * (size // 2)  # older versions of transformers (5.17) find them by a matrix product
+            assert counter.get_total_flops() in (expected, expected + angles), before

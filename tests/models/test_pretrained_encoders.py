@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_encoders import ALL, POSITIONS, SAFE, UNSAFE, make_source
+from tiny_encoders import ALL, POSITIONS, SAFE, UNSAFE, Sources
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel, BertConfig, ParakeetForCTC, WhisperModel
 
@@ -26,9 +26,8 @@ FRAMES = {"whisper": 0.02, "parakeet": 0.08}  # seconds per state; 20 ms for all
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("hub")
-    return {name: make_source(name, folder / name) for name in ALL}
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return Sources(tmp_path_factory.mktemp("hub"))
 
 
 def load(source: Path, **settings: Any) -> tuple[Any, PretrainedEncoder]:
@@ -67,7 +66,7 @@ def original(name: str, source: Path, samples_N: Tensor) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ALL)
-def test_states_of_every_layer_are_those_of_transformers(name: str, sources: dict[str, Path]) -> None:
+def test_states_of_every_layer_are_those_of_transformers(name: str, sources: Sources) -> None:
     to_input, encoder = load(sources[name])
     # Whisper itself attends to all its positions, so that only an utterance that fills them has the same states.
     samples_BN, lengths_B = sound([POSITIONS * 320 if name == "whisper" else 21_345], 5)
@@ -86,7 +85,7 @@ def test_states_of_every_layer_are_those_of_transformers(name: str, sources: dic
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ALL)
-def test_lengths_are_those_of_transformers(name: str, sources: dict[str, Path]) -> None:
+def test_lengths_are_those_of_transformers(name: str, sources: Sources) -> None:
     to_input, encoder = load(sources[name])
     lengths = torch.arange(400, 20_000, 37)
     inputs = lengths if isinstance(to_input.config, WaveformConfig) else to_input.frame_count(lengths)
@@ -98,7 +97,7 @@ def test_lengths_are_those_of_transformers(name: str, sources: dict[str, Path]) 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ALL)
-def test_padding_matters_to_those_that_say_so_and_to_no_other(name: str, sources: dict[str, Path]) -> None:
+def test_padding_matters_to_those_that_say_so_and_to_no_other(name: str, sources: Sources) -> None:
     to_input, encoder = load(sources[name])
     assert encoder.padding_safe == inspect_source(str(sources[name])).padding_safe == (name in SAFE)
     for seed in range(3):
@@ -117,7 +116,7 @@ def test_padding_matters_to_those_that_say_so_and_to_no_other(name: str, sources
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_training_draws_nothing_for_a_whole_batch_and_reaches_every_weight(name: str, sources: dict[str, Path]) -> None:
+def test_training_draws_nothing_for_a_whole_batch_and_reaches_every_weight(name: str, sources: Sources) -> None:
     to_input, encoder = load(sources[name])
     inputs = to_input(*sound([16_000, 9_000], 1))
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
@@ -134,7 +133,7 @@ def test_training_draws_nothing_for_a_whole_batch_and_reaches_every_weight(name:
     assert kept[2][0].requires_grad
 
 
-def test_masks_hide_states_of_waveform_encoders_in_training(sources: dict[str, Path]) -> None:
+def test_masks_hide_states_of_waveform_encoders_in_training(sources: Sources) -> None:
     to_input, encoder = load(sources["wav2vec2"])
     inputs = to_input(*sound([16_000, 9_000], 1))
     plain = encoder(*inputs)[0]
@@ -152,7 +151,7 @@ def test_masks_hide_states_of_waveform_encoders_in_training(sources: dict[str, P
 
 
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2", "conformer", "parakeet"])
-def test_the_random_control_and_the_frozen_front_end(name: str, sources: dict[str, Path]) -> None:
+def test_the_random_control_and_the_frozen_front_end(name: str, sources: Sources) -> None:
     _, trained = load(sources[name])
     _, random = load(sources[name], pretrained=False, train_front_end=False)
     theirs = random.state_dict()
@@ -165,7 +164,7 @@ def test_the_random_control_and_the_frozen_front_end(name: str, sources: dict[st
     assert all(p.requires_grad for module in trained.front_end for p in module.parameters())
 
 
-def test_whisper_hears_no_more_than_it_has_positions(sources: dict[str, Path]) -> None:
+def test_whisper_hears_no_more_than_it_has_positions(sources: Sources) -> None:
     to_input, encoder = load(sources["whisper"])
     assert encoder.longest == 2 * POSITIONS
     assert inspect_source(str(sources["whisper"])).longest_seconds == pytest.approx(3.0)
@@ -174,7 +173,7 @@ def test_whisper_hears_no_more_than_it_has_positions(sources: dict[str, Path]) -
         encoder(*to_input(*sound([64_000], 1)))
 
 
-def test_other_features_than_those_of_the_source_are_refused(sources: dict[str, Path]) -> None:
+def test_other_features_than_those_of_the_source_are_refused(sources: Sources) -> None:
     whisper = HuggingFaceEncoderConfig(source=str(sources["whisper"]))
     with pytest.raises(ModelError, match=r"they must have kind 'whisper', fft 400\.$"):
         build_encoder(whisper, FeatureConfig())
@@ -198,7 +197,7 @@ def test_other_features_than_those_of_the_source_are_refused(sources: dict[str, 
     ],
 )
 def test_a_source_with_features_there_are_not_is_refused(
-    name: str, change: dict, says: str, sources: dict[str, Path], tmp_path: Path
+    name: str, change: dict, says: str, sources: Sources, tmp_path: Path
 ) -> None:
     folder = tmp_path / "source"
     shutil.copytree(sources[name], folder)
@@ -208,7 +207,7 @@ def test_a_source_with_features_there_are_not_is_refused(
         inspect_source(str(folder))
 
 
-def test_sources_that_cannot_be_used_are_refused(sources: dict[str, Path], tmp_path: Path) -> None:
+def test_sources_that_cannot_be_used_are_refused(sources: Sources, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="neither a folder nor a hub name"):
         inspect_source(str(tmp_path / "nothing"))
     BertConfig().save_pretrained(tmp_path / "bert")

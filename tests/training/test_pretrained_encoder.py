@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 from test_processes import assert_same_run, torchrun
-from tiny_encoders import POSITIONS, make_source
+from tiny_encoders import POSITIONS, Sources
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, pretrained_recipe, speech_llm_recipe
 
 import duolect
@@ -31,17 +31,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hub")
-    for name in ("whisper", "wav2vec2-group", "wavlm", "parakeet"):
-        make_source(name, folder / name)
-    return folder
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return Sources(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2-group", "parakeet"])
-def test_from_its_folder_to_a_transcript_without_it(name: str, corpus: Path, sources: Path, tmp_path: Path) -> None:
+def test_from_its_folder_to_a_transcript_without_it(name: str, corpus: Path, sources: Sources, tmp_path: Path) -> None:
     source = tmp_path / "source"
-    shutil.copytree(sources / name, source)
+    shutil.copytree(sources[name], source)
     folder = train_recipe(pretrained_recipe(corpus, source, **STEPS), tmp_path / "run", device="cpu")
     shutil.rmtree(source)  # what was trained needs it no more
 
@@ -68,8 +65,10 @@ def test_from_its_folder_to_a_transcript_without_it(name: str, corpus: Path, sou
         assert all(segment.end - segment.start <= 3.0 for segment in long.segments)
 
 
-def test_what_is_frozen_is_neither_trained_nor_kept_in_checkpoints(corpus: Path, sources: Path, tmp_path: Path) -> None:
-    recipe = pretrained_recipe(corpus, sources / "wav2vec2-group", **STEPS)
+def test_what_is_frozen_is_neither_trained_nor_kept_in_checkpoints(
+    corpus: Path, sources: Sources, tmp_path: Path
+) -> None:
+    recipe = pretrained_recipe(corpus, sources["wav2vec2-group"], **STEPS)
     assert isinstance(recipe.task, duolect.training.AcousticTask)
     model = dataclasses.replace(recipe.task.model, freeze_encoder=True)
     recipe = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model))
@@ -83,9 +82,9 @@ def test_what_is_frozen_is_neither_trained_nor_kept_in_checkpoints(corpus: Path,
     assert all(torch.equal(fresh[key], value) for key, value in trained.model.speech.encoder.state_dict().items())
 
 
-def test_a_speech_llm_takes_the_trained_encoder_over(corpus: Path, sources: Path, tmp_path: Path) -> None:
+def test_a_speech_llm_takes_the_trained_encoder_over(corpus: Path, sources: Sources, tmp_path: Path) -> None:
     source = tmp_path / "source"
-    shutil.copytree(sources / "whisper", source)
+    shutil.copytree(sources["whisper"], source)
     acoustic = train_recipe(pretrained_recipe(corpus, source, **STEPS), tmp_path / "am", device="cpu")
     train_recipe(language_recipe(corpus, tmp_path / "am", **STEPS), tmp_path / "lm", device="cpu")
     shutil.rmtree(source)
@@ -113,7 +112,7 @@ def test_a_speech_llm_takes_the_trained_encoder_over(corpus: Path, sources: Path
         system.speech_llm.model.initialise_encoder(conformer.model)
 
 
-def test_what_is_too_long_for_the_encoder_is_left_out(corpus: Path, sources: Path, tmp_path: Path) -> None:
+def test_what_is_too_long_for_the_encoder_is_left_out(corpus: Path, sources: Sources, tmp_path: Path) -> None:
     lines = (corpus / "train.jsonl").read_text().splitlines()
     entry = json.loads(lines[0])
     entry |= {"audio_filepath": "long.wav", "duration": 2.9, "id": "long"}
@@ -123,20 +122,20 @@ def test_what_is_too_long_for_the_encoder_is_left_out(corpus: Path, sources: Pat
         each["audio_filepath"] = str(corpus / each["audio_filepath"])
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in [*moved, entry]))
     shutil.copy(tmp_path / "train.jsonl", tmp_path / "dev.jsonl")
-    recipe = pretrained_recipe(tmp_path, sources / "whisper", **STEPS)  # slowed down to 0.9, 2.9 s are more than 3 s
+    recipe = pretrained_recipe(tmp_path, sources["whisper"], **STEPS)  # slowed down to 0.9, 2.9 s are more than 3 s
     train_recipe(recipe, tmp_path / "run", device="cpu")
     skipped = (tmp_path / "run" / "skipped.jsonl").read_text()
     assert "more than the longest allowed, 2.7 s" in skipped
     assert skipped.count('"long"') == 1  # in training; dev has it
 
 
-def test_two_processes_equal_one_that_accumulates(corpus: Path, sources: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_one_that_accumulates(corpus: Path, sources: Sources, tmp_path: Path) -> None:
     """Parakeet with its batch norms on whole copies of the model, WavLM with its weights divided."""
     settings = {"parakeet": {}, "wavlm": {"sharding": "fsdp2"}}
     loop = {"steps": 3, "precision": "fp32"}
     jobs = []
     for name, sharding in settings.items():
-        source = sources / name
+        source = sources[name]
         train_recipe(pretrained_recipe(corpus, source, accumulate=2, **loop), tmp_path / f"{name}-1", device="cpu")
         given = {"corpus": str(corpus), "source": str(source), **loop, **sharding}
         jobs.append(["pretrained_recipe", given, str(tmp_path / f"{name}-2")])
