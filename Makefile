@@ -7,14 +7,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.duolect-ready
 DEMO ?= runs/demo
 PYTEST_ARGS ?=
+OLDEST := .venv-oldest
 PEERS := .venv-peers
 PEER_STAMPS := $(patsubst bench/peers/%.txt,$(PEERS)/%/.ready,$(wildcard bench/peers/*.txt))
 
-.PHONY: help demo test check format clean bench bench-peers
+.PHONY: help demo test test-oldest check format clean bench bench-peers
 
 help:
 	@echo "make demo    set up, then train and compare all systems on a corpus made on the spot (runs/demo/report.html)"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-oldest   the same with the oldest versions that pyproject.toml allows (torch brings gigabytes of CUDA)"
 	@echo "make check   set up, then formatting, lint, types and the architecture test"
 	@echo "make bench   set up with the peers, each in an environment of its own, then the CPU benchmarks (docs/benchmarks.md)"
 	@echo "make format  let ruff format and mend the sources"
@@ -32,6 +34,17 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/.duolect-ready
+	$(OLDEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+# uv, because pip cannot be asked for the oldest versions that go together; torchcodec goes with newer torch alone.
+$(OLDEST)/.duolect-ready: pyproject.toml
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(OLDEST)/bin/uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct \
+		--editable '.[dev,corpora,fast,leaderboard,slurm]'
+	@touch $@
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -60,4 +73,4 @@ bench: $(STAMP) $(PEER_STAMPS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.speech_llm
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(PEERS) .pytest_cache .ruff_cache .hypothesis
