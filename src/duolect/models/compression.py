@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from duolect.errors import ConfigError
@@ -37,9 +38,8 @@ class Compression(Merge):
         head = heads[str(self.layer)]
 
         def merged(states_BTD: Tensor, lengths_B: Tensor) -> Frames:
-            # Not under no_grad: older versions of torch (2.9) keep what autocast made of the head's weights there, and
-            # the loss, which uses them again, would not train the head.
-            logits_BTW = head(states_BTD.detach()).detach()
+            with torch.no_grad():
+                logits_BTW = head(states_BTD)
             return self(states_BTD, lengths_B, logits_BTW)
 
         return {self.layer: merged}

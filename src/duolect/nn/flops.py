@@ -20,11 +20,16 @@ def flop_counter() -> FlopCounterMode:
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    return sdpa_flop_count(query, key, value)
+    return sdpa_flop_count(query, _for_all_heads(key, query), _for_all_heads(value, query))
 
 
 def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
+    return sdpa_backward_flop_count(gradient, query, _for_all_heads(key, query), _for_all_heads(value, query))
+
+
+def _for_all_heads(key: Any, query: Any) -> Any:
+    """A shape (…, heads, positions, size) with the query's heads: torch 2.11 refuses keys that queries share."""
+    return (*query[:-2], *key[-2:])
 
 
 def _convolution_backward(
@@ -44,8 +49,9 @@ def _convolution_backward(
     return conv_flop_count(x, weight, gradient, transposed) * (bool(wanted[0]) + bool(wanted[1]))
 
 
+_KERNELS = ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
 _COUNTED = {  # torch knows attention on GPUs only, and the backward pass of a convolution without groups
     _ATEN.convolution_backward: _convolution_backward,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    **{getattr(_ATEN, f"_scaled_dot_product_{kernel}"): _attention for kernel in _KERNELS},
+    **{getattr(_ATEN, f"_scaled_dot_product_{kernel}_backward"): _attention_backward for kernel in _KERNELS},
 }

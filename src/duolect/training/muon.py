@@ -127,8 +127,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
         """One step of parameters of one shape."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
-        torch._foreach_lerp_(buffers, gradients, 1 - self.momentum)
-        updates = torch.stack(torch._foreach_lerp(gradients, buffers, self.momentum))  # Nesterov's
+        # Not torch._foreach_lerp_: for the parts of a sharded model torch 2.11 has no list version of it.
+        for buffer, gradient in zip(buffers, gradients, strict=True):
+            buffer.lerp_(gradient, 1 - self.momentum)
+        updates = torch.stack([g.lerp(b, self.momentum) for g, b in zip(gradients, buffers, strict=True)])  # Nesterov's
         orthogonal = orthogonalise_together(updates, self.ranks, turn)
         scale = lr * UPDATE_RMS * max(parameters[0].shape) ** 0.5
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
