@@ -123,14 +123,15 @@ ALL = SAFE + UNSAFE
 
 
 class Sources(dict[str, Path]):
-    """Name → its folder in `folder`, made when it is first asked for."""
+    """Name → its folder in `folder`, made when it is first asked for; the numbers that the test draws stay the same."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
 
     def __missing__(self, name: str) -> Path:
-        self[name] = make_source(name, self._folder / name)
+        with torch.random.fork_rng(devices=[]):
+            self[name] = make_source(name, self._folder / name)
         return self[name]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from pathlib import Path
 
@@ -35,9 +37,13 @@ def test_attend_refuses_in_one_sentence(
     system: Path, runs: Path, corpus: Corpus, sound: Path, tmp_path: Path, call: Call
 ) -> None:
     out = ("--out", tmp_path / "map.png", "--device", "cpu")
+    not_heard = "is not audio that libsndfile reads"
+    with contextlib.suppress(ImportError, OSError, RuntimeError):
+        importlib.import_module("torchcodec.decoders")
+        not_heard = "is not an audio file"
     cases = [
         ((system, sound, "--out", tmp_path / "map.pdf"), "must end in .png or .html"),
-        ((system, corpus.dev, *out), f"{corpus.dev}: is not a"),  # "n audio file"; without torchcodec "udio that …"
+        ((system, corpus.dev, *out), not_heard),
         ((system, tmp_path / "nowhere.wav", *out), "nowhere.wav"),
         ((system, sound, *out, "--text", "a", "--layers", 99), "There is no layer 99"),
         ((system, sound, *out, "--text", "a", "--heads", 99), "There is no head 99"),

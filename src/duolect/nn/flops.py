@@ -50,7 +50,9 @@ def _convolution_backward(
 
 
 _KERNELS = ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
-_COUNTED = {  # torch knows attention on GPUs only, and the backward pass of a convolution without groups
+# torch knows attention on GPUs only, in 2.11 without keys that queries share, and the backward pass of a convolution
+# without groups.
+_COUNTED = {
     _ATEN.convolution_backward: _convolution_backward,
     **{getattr(_ATEN, f"_scaled_dot_product_{kernel}"): _attention for kernel in _KERNELS},
     **{getattr(_ATEN, f"_scaled_dot_product_{kernel}_backward"): _attention_backward for kernel in _KERNELS},

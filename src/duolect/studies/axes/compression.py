@@ -7,7 +7,7 @@ from duolect.studies.axes.rows import grouped
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
-COMPRESSED: tuple[Architecture, ...] = ("cross-conformer", "prepend-conformer")
+COMPRESSED = [architecture for architecture, compressed in PUBLISHED if compressed]
 
 
 def compression(scale: Scale) -> Study:
