@@ -226,6 +226,21 @@ def test_rows_that_were_timed_hours_apart_are_told(tmp_path: Path) -> None:
     assert second.endswith(": many, few | of them.")
 
 
+def test_a_row_whose_seeds_were_timed_hours_apart_is_in_no_group(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1, 2)
+    make(wanted, store)
+    for name, seeds in (("fewer", (1,)), ("many", (1, 2))):
+        for seed in seeds:
+            early = store.folder(wanted.entry(name).runs[seed]) / RECORD
+            early.write_text(re.sub(r'"date": "[^"]*"', '"date": "2026-01-02T03:04:05"', early.read_text()))
+    [line] = [line for line in page(wanted, store, tmp_path).splitlines() if "timed hours apart" in line]
+    groups, _, spread = line.partition(". From ")[2].partition(" Their seeds")
+    first, second = groups.split("; ")
+    assert first == "2026-01-02 03:04: many"
+    assert second.endswith(": few | of them.")
+    assert spread == " stand in several groups: fewer."
+
+
 def change_code(store: Store, stage: Stage) -> None:
     path = store.folder(stage) / RECORD
     path.write_text(path.read_text().replace('"code": "', '"code": "0'))

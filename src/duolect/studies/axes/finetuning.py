@@ -38,7 +38,7 @@ def finetuning(scale: Scale) -> Study:
         title="Fine-tuning strategies",
         question="What of a speech LLM has to be trained?",
         scale=scale.name,
-        entries=both_ways(scale, systems, memory=False),
+        entries=both_ways(scale, systems, memory=False, small_effect=True),
         notes=[
             UNTUNED,
             NO_TABLE,

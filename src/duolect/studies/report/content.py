@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from duolect.evaluation import Score, Timing
 from duolect.evaluation.intervals import LEVEL
@@ -134,33 +134,38 @@ def caveats(result: StudyResult) -> list[str]:
             "Made by other code than that of this report, or from inputs that were made anew since; --remake makes "
             f"them anew: {named}."
         )
-    hours = _timed(result)
+    hours, spread = _timed(result)
     if len(hours) > 1:
-        named = "; ".join(f"{moment:%Y-%m-%d %H:%M}: {', '.join(names)}" for moment, names in hours)
+        named = "; ".join(
+            f"{moment:%Y-%m-%d %H:%M}: {', '.join(names) or 'no row with all its seeds'}" for moment, names in hours
+        )
         found.append(
             "Rows were timed hours apart, and a machine is not as fast at all hours, so that speeds compare within "
             f"each of these groups; --retime measures all anew, one after another. From {named}."
+            + (f" Their seeds stand in several groups: {', '.join(spread)}." if spread else "")
         )
     return found
 
 
-def _timed(result: StudyResult) -> list[tuple[datetime, list[str]]]:
-    """When the rows were timed: those within an hour together, with the time of the first."""
+def _timed(result: StudyResult) -> tuple[list[tuple[datetime, list[str]]], list[str]]:
+    """When the rows were timed: those within an hour together, with the time of the first; and whose runs are apart."""
     made = {
-        (row.entry.name, seed): datetime.fromisoformat(run.made.date)
+        row.entry.name: [datetime.fromisoformat(run.made.date) for run in row.runs.values() if run.record.wall_seconds]
         for row in result.standing
-        for seed, run in row.runs.items()
-        if run.record.wall_seconds
     }
     starts: list[datetime] = []
-    for moment in sorted(made.values()):
+    for moment in sorted(moment for moments in made.values() for moment in moments):
         if not starts or moment - starts[-1] > _TOGETHER:
             starts.append(moment)
-    found = []
-    for start, end in pairwise([*starts, datetime.max]):
-        names = dict.fromkeys(name for (name, _), moment in made.items() if start <= moment < end)
-        found.append((start, list(names)))
-    return found
+    groups: dict[datetime, list[str]] = {start: [] for start in starts}
+    spread = []
+    for name, moments in made.items():
+        within = {starts[bisect_right(starts, moment) - 1] for moment in moments}
+        if len(within) == 1:
+            groups[within.pop()].append(name)
+        elif within:
+            spread.append(name)
+    return list(groups.items()), spread
 
 
 def speed_comparison(result: StudyResult) -> Comparison | None:
