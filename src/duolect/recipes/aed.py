@@ -48,6 +48,21 @@ class _Sizes:
     """SentencePiece labels to transcribe and to translate."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What the recipes' arguments of the same names say; `pieces`: their `units`."""
+
+    encoder: EncoderKind
+    decoder: Coupling
+    large: bool
+    causal_prefix: bool | None
+    compress: bool
+    target: Target
+    tags: tuple[str, ...]
+    start: Path | None
+    pieces: int | None
+
+
 _DEMO = _Sizes(conformer=demo.ENCODER, ctc_layer=3, decoder=2, alone=7, alone_large=12, pieces=(256, 512))
 _SMALL = _Sizes(conformer=small.ENCODER, ctc_layer=5, decoder=4, alone=12, alone_large=20, pieces=(500, 1000))
 
@@ -87,9 +102,18 @@ def demo_aed(
         units: SentencePiece labels (default: 256 to transcribe, 512 to translate).
         seed: Of weights, order and augmentation.
     """
-    task = _task(
-        _DEMO, encoder, decoder, large, causal_prefix, compress, target, tags, start, units, (train,), dev, demo.BATCHES
+    wanted = _Wanted(
+        encoder=encoder,
+        decoder=decoder,
+        large=large,
+        causal_prefix=causal_prefix,
+        compress=compress,
+        target=target,
+        tags=tags,
+        start=start,
+        pieces=units,
     )
+    task = _task(_DEMO, wanted, (train,), dev, demo.BATCHES)
     return Recipe(
         task=task,
         optimiser=OptimiserConfig(kind="muon", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01),
@@ -135,62 +159,64 @@ def small_aed(
         max_seconds: Seconds of sound in a batch, padding included; lower it where memory ends.
         seed: Of weights, order and augmentation.
     """
-    heard = batches(max_seconds)
-    parts = _SMALL, encoder, decoder, large, causal_prefix, compress, target, tags, start, units
-    task = _task(*parts, train, dev, heard, spec_augment(steps))
+    wanted = _Wanted(
+        encoder=encoder,
+        decoder=decoder,
+        large=large,
+        causal_prefix=causal_prefix,
+        compress=compress,
+        target=target,
+        tags=tags,
+        start=start,
+        pieces=units,
+    )
+    task = _task(_SMALL, wanted, train, dev, batches(max_seconds), spec_augment(steps))
     return Recipe(task=task, **run(steps, seed, lr=1.5e-3))
 
 
 def _task(
     sizes: _Sizes,
-    kind: EncoderKind,
-    coupling: Coupling,
-    large: bool,
-    causal_prefix: bool | None,
-    compress: bool,
-    target: Target,
-    tags: tuple[str, ...],
-    start: Path | None,
-    pieces: int | None,
+    wanted: _Wanted,
     train: tuple[Path, ...],
     dev: Path,
     batch: BatchConfig,
     augment: SpecAugmentConfig | None = None,
 ) -> AcousticTask:
-    alone, own, translates = kind == "none", sizes.conformer, target == "translation"
+    alone, own, translates = wanted.encoder == "none", sizes.conformer, wanted.target == "translation"
+    start, causal = wanted.start, not alone if wanted.causal_prefix is None else wanted.causal_prefix
     weights: dict[str, Any] = {}
     if start is not None:
         weights = {"initialise_from": str(start), "fresh_labels": True} if alone else {"initialise_encoder": str(start)}
     heard: UnitsConfig | UnitsFrom = UnitsConfig(kind="sentencepiece", size=sizes.pieces[0])
     if start is not None:
         heard = UnitsFrom(folder=str(start), ctc=True)
-    without = sizes.alone_large if large else sizes.alone
+    without = sizes.alone_large if wanted.large else sizes.alone
     return AcousticTask(
         model=AcousticConfig(
             **FROM_UNITS,
             vocabulary=1,
-            encoder=own if kind == "conformer" else _transformer(own, 0 if alone else own.layers),
+            encoder=own if wanted.encoder == "conformer" else _transformer(own, 0 if alone else own.layers),
             ctc_layers=() if alone else (sizes.ctc_layer,),
             ctc_weight=0.5,
-            compression=CompressionConfig(layer=sizes.ctc_layer) if compress else None,
+            compression=CompressionConfig(layer=sizes.ctc_layer) if wanted.compress else None,
             decoder=TransformerDecoderConfig(
                 width=own.width,
                 layers=without if alone else sizes.decoder,
                 heads=own.heads,
                 feed_forward=own.feed_forward,
                 dropout=own.dropout,
-                coupling=coupling,
-                causal_prefix=not alone if causal_prefix is None else causal_prefix,
+                coupling=wanted.decoder,
+                causal_prefix=causal,
             ),
             spec_augment=augment,
-            tags=tags,
+            tags=wanted.tags,
         ),
-        units=UnitsConfig(kind="sentencepiece", size=pieces or sizes.pieces[translates]),
+        units=UnitsConfig(kind="sentencepiece", size=wanted.pieces or sizes.pieces[translates]),
         ctc_units=heard if translates and not alone else None,
         train=tuple(map(str, train)),
         dev=str(dev),
         batches=batch,
-        target=target,
+        target=wanted.target,
         **weights,
     )
 

@@ -20,11 +20,11 @@ def languages(scale: Scale) -> Study:
     heard = scale.languages
     return _study(
         scale,
-        "languages",
-        "Speech of several languages",
-        "Does what holds of the architectures hold when one model transcribes several languages?",
-        "wer",
-        heard.test_transcribed,
+        name="languages",
+        title="Speech of several languages",
+        question="Does what holds of the architectures hold when one model transcribes several languages?",
+        metric="wer",
+        tested=heard.test_transcribed,
         corpus=heard.transcribed,
     )
 
@@ -34,11 +34,11 @@ def into_english(scale: Scale) -> Study:
     heard = scale.languages
     return _study(
         scale,
-        "into-english",
-        "Speech of other languages into English",
-        "Which architecture translates speech into English best, and does it have to hear every frame?",
-        "bleu",
-        heard.test_translated,
+        name="into-english",
+        title="Speech of other languages into English",
+        question="Which architecture translates speech into English best, and does it have to hear every frame?",
+        metric="bleu",
+        tested=heard.test_translated,
         corpus=heard.translated,
         transcribed=heard.transcribed,
         translate=True,
@@ -48,12 +48,12 @@ def into_english(scale: Scale) -> Study:
 
 def _study(
     scale: Scale,
+    *,
     name: str,
     title: str,
     question: str,
     metric: Metric,
     tested: Stage,
-    *,
     note: str = "",
     **trained: Any,
 ) -> Study:
