@@ -29,6 +29,7 @@ from duolect.search import (
     soft_collapse,
     softmax_prior,
 )
+from duolect.search.checks import check_log_probs, in_parts
 
 EOS = 0
 GOOD = torch.zeros(2, 5, 4).log_softmax(-1)
@@ -321,6 +322,26 @@ def test_softmax_prior_is_the_mean_without_blank_and_padding() -> None:
         softmax_prior([], eos_id=0)
     with pytest.raises(SearchError, match="no frames"):
         softmax_prior([(log_probs, torch.tensor([0, 0]))], eos_id=0)
+
+
+def test_posteriors_are_read_in_parts_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    log_probs = torch.randn(5, 6, 7, generator=generator, dtype=torch.float64).log_softmax(-1)
+    lengths = torch.tensor([6, 4, 0, 1, 5])
+    before = log_probs.clone()
+    whole = softmax_prior([(log_probs, lengths)], eos_id=0)
+    assert len(in_parts(log_probs)) == 1
+    monkeypatch.setattr("duolect.search.checks._NUMBERS", 2 * 6 * 7)
+    assert [len(part) for part in in_parts(log_probs)] == [2, 2, 1]
+    assert softmax_prior([(log_probs, lengths)], eos_id=0).tolist() == pytest.approx(whole.tolist(), abs=1e-6)
+    assert torch.equal(log_probs, before)
+    log_probs[3, 0, 2] = math.nan
+    with pytest.raises(SearchError, match="utterance d, frame 0 is NaN"):
+        check_log_probs(log_probs, lengths, ids=list("abcde"), name="ctc")
+    monkeypatch.setattr("duolect.search.checks._NUMBERS", 1)
+    assert [len(part) for part in in_parts(log_probs)] == [1] * 5
+    assert len(in_parts(log_probs[:, :0])) == 5
+    assert [part.shape for part in in_parts(log_probs[:0])] == [(0, 6, 7)]
 
 
 def test_count_prior_is_smoothed_and_has_no_special_labels() -> None:

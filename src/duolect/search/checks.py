@@ -12,6 +12,14 @@ from torch import Tensor
 from duolect.errors import SearchError
 
 NORMALISED_WITHIN = 1e-3
+_NUMBERS = 1 << 27  # of posteriors that something as large is made from at once (512 MB)
+
+
+def in_parts(log_probs_BTW: Tensor) -> tuple[Tensor, ...]:
+    """Frame posteriors as views of a few utterances each, in order: with an LLM's vocabulary a batch of minutes is
+    gigabytes, of which a copy may not fit."""
+    numbers = max(1, log_probs_BTW[:1].numel())
+    return log_probs_BTW.split(max(1, _NUMBERS // numbers))
 
 
 def utterance_names(ids: Sequence[str] | None, count: int) -> list[str]:
@@ -44,7 +52,7 @@ def check_log_probs(log_probs_BTW: Tensor, lengths_B: Tensor, *, ids: Sequence[s
                 f"{name}: utterance {utterance} has length {length}, but the tensor holds {frames} frames."
             )
     valid_BT = torch.arange(frames, device=log_probs_BTW.device) < lengths_B.to(log_probs_BTW.device)[:, None]
-    sums_BT = log_probs_BTW.float().logsumexp(-1)
+    sums_BT = torch.cat([part_BTW.float().logsumexp(-1) for part_BTW in in_parts(log_probs_BTW)])
     bad_BT = valid_BT & ~(sums_BT.abs() <= NORMALISED_WITHIN)
     if bad_BT.any():
         row, frame = (int(i) for i in bad_BT.nonzero()[0])

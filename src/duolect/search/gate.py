@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
+from duolect.search.checks import in_parts
 
 EntropyOf = Literal["mean", "max"]
 
@@ -26,7 +27,8 @@ def frame_entropies(log_probs_BTW: Tensor, lengths_B: Tensor, by: EntropyOf = "m
         return log_probs_BTW.new_zeros(len(log_probs_BTW), dtype=torch.float32)
     frames_T = torch.arange(log_probs_BTW.shape[1], device=log_probs_BTW.device)
     lengths_B = lengths_B.to(log_probs_BTW.device)
-    entropies_BT = torch.special.entr(log_probs_BTW.float().exp()).sum(-1)
+    parts = [torch.special.entr(part_BTW.float().exp()).sum(-1) for part_BTW in in_parts(log_probs_BTW)]
+    entropies_BT = torch.cat(parts)
     entropies_BT = entropies_BT.masked_fill(frames_T >= lengths_B[:, None], 0.0)
     if by == "max":
         return entropies_BT.amax(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
-from duolect.search.checks import check_labels, check_log_probs
+from duolect.search.checks import check_labels, check_log_probs, in_parts
 
 _FLOOR = 1e-10
 
@@ -28,14 +28,14 @@ def softmax_prior(
     for log_probs_BTW, lengths_B in posteriors:
         check_log_probs(log_probs_BTW, lengths_B, ids=[str(seen + i) for i in range(len(log_probs_BTW))], name="prior")
         seen += len(log_probs_BTW)
-        frames = log_probs_BTW.shape[1]
-        valid_BT1 = (
-            torch.arange(frames, device=log_probs_BTW.device)[:, None]
-            < lengths_B.to(log_probs_BTW.device)[:, None, None]
-        )
-        probs_BTV = log_probs_BTW[..., :-1].double().exp().masked_fill(~valid_BT1, 0.0)
-        batch_V = probs_BTV.sum((0, 1)).cpu()
-        sums_V = batch_V if sums_V is None else sums_V + batch_V
+        frames_T = torch.arange(log_probs_BTW.shape[1], device=log_probs_BTW.device)
+        valid_BT1 = (frames_T < lengths_B.to(log_probs_BTW.device)[:, None])[..., None]
+        begin = 0
+        for part_BTW in in_parts(log_probs_BTW):
+            end = begin + len(part_BTW)
+            batch_V = part_BTW[..., :-1].double().exp().masked_fill_(~valid_BT1[begin:end], 0.0).sum((0, 1)).cpu()
+            sums_V = batch_V if sums_V is None else sums_V + batch_V
+            begin = end
     if sums_V is None or not float(sums_V.sum()) > 0.0:
         raise SearchError("prior: no frames to average over.")
     return _normalised(sums_V, eos_id, forbidden_ids)
