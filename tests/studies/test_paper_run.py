@@ -1,0 +1,105 @@
+"""The scale paper from shards of Loquacious and an LLM to recognised test sets, its models made narrow."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip("pyarrow")
+from shard_corpus import shard_rows, write_shard
+from tiny_llm import make_llm
+
+from duolect.data import load_manifest
+from duolect.data.corpora import corpus_named, import_corpus
+from duolect.evaluation import read_run, score_file
+from duolect.studies.catalogue import build_scale, build_study, only
+from duolect.studies.scales import paper
+from duolect.studies.stages import Store, in_order, recognition, training
+from duolect.studies.study import Study
+from duolect.training import Recipe
+
+ENTRIES = {
+    "overall": (
+        "speech LLM",
+        "speech LLM + CTC",
+        "attention decoder + CTC",
+        "CTC + LM, rescoring",
+        "CTC + LM, delayed",
+        "CTC + LM, label by label",
+    ),
+    "interface": ("merged self-attention, with CTC", "cross-attention, alone"),
+    "units": ("the acoustic model's pieces, with CTC", "the LLM's own labels, CTC in the acoustic model's, with CTC"),
+    "lm": ("LM of the transcripts alone", "LLM, low-rank additions, its own labels"),
+}
+
+
+def narrow(recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """The recipe with its own structure, losses, batches and precision, but narrow models and two steps."""
+
+    def narrowed(**given: Any) -> Recipe:
+        made = recipe(**given)
+        model: Any = made.task.model
+        changes: dict[str, Any] = {}
+        if hasattr(model, "encoder"):
+            changes["encoder"] = dataclasses.replace(model.encoder, width=16, heads=2, kernel=3)
+        if getattr(model, "decoder", None) is not None:
+            changes["decoder"] = dataclasses.replace(model.decoder, width=16, heads=2)
+        if getattr(model, "llm", None) is not None and model.llm.source is None:
+            changes["llm"] = dataclasses.replace(model.llm, width=16, heads=2, layers=2, intermediate=32)
+        task: Any = dataclasses.replace(made.task, model=dataclasses.replace(model, **changes))
+        loop = dataclasses.replace(made.loop, steps=2, evaluate_every=2, checkpoint_every=2, workers=0)
+        return dataclasses.replace(made, task=task, loop=loop)
+
+    return narrowed
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture(scope="module")
+def narrowed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of Loquacious as the hub has it; every recipe of the scale narrow, its LLM small, no GPU asked for."""
+    folder = tmp_path_factory.mktemp("paper")
+    for part in ("large", "dev", "test"):
+        for number in range(2):
+            table = shard_rows(number, 8 if part == "large" else 2, longest=3.0)
+            table["text"][0] = "pack my box with five dozen jugs of liquid veneer"  # the letters that prompts need
+            write_shard(folder / "LoquaciousSet" / part / f"{number}.parquet", table, 4)
+    import_corpus(corpus_named("loquacious"), folder / "LoquaciousSet", folder / "corpora")
+    text = folder / "text.txt"
+    text.write_text("".join(f"{u.text}\n" for u in load_manifest(folder / "corpora" / "dev.jsonl")), encoding="utf-8")
+    llm = make_llm(folder / "llm", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "_hub", lambda size: str(llm))
+        for name in ("loquacious_acoustic", "qwen_language", "qwen_speech_llm", "transformer_language"):
+            patch.setattr(paper, name, narrow(getattr(paper, name)))
+        for module in (recognition, training):
+            patch.setattr(module, "load", lambda folder, device, load=module.load: load(folder, "cpu"))
+        yield folder
+
+
+def study(name: str, folder: Path) -> Study:
+    corpora = folder / "corpora"
+    data = {"train": folder / "LoquaciousSet" / "large", "dev": corpora / "dev.jsonl", "test": corpora / "test.jsonl"}
+    return only(build_study(name, build_scale("paper", seeds=(1,), data=data)), ENTRIES[name])
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_its_stages_follow_from_each_other(name: str, narrowed: Path, store: Store) -> None:
+    wanted = study(name, narrowed)
+    for stage in in_order(wanted.stages):
+        store.make(stage, Console(file=io.StringIO()))
+    assert [entry.name for entry in wanted.entries] == list(ENTRIES[name])
+    for entry in wanted.entries:
+        hypotheses = store.folder(entry.runs[1]) / "hyps.jsonl"
+        rows, record = read_run(hypotheses)
+        assert score_file(hypotheses).utterances == len(rows) == 4
+        assert record.wall_seconds
