@@ -18,12 +18,12 @@ def test_counted_priors_and_the_interval(runs: Path, corpus: Corpus, tmp_path: P
     )
     assert "no prior of the kind 'tokens'; make one with `duolect combine --prior-text`" in without.sentence()
     text = tmp_path / "text.txt"
-    text.write_text("the sailor's sale\n\u2603 snowman\n", encoding="utf-8")
+    text.write_text("The Sailor's sale!\n\u0161nowman\n", encoding="utf-8")
     made = call(
         "combine", *models, "--prior-text", text, corpus.train, "--search.prior-kind", "tokens", "--out", tmp_path / "s"
     )
     assert made.status == 0, made.err
-    assert "1 sentences cannot be spelled in the units of language" in made.err
+    assert "1 sentence cannot be spelled in the units of language" in made.err
     system = System.load(tmp_path / "s")
     assert system.search is not None
     assert (system.search.prior_kind, system.search.lm_interval) == ("tokens", 20)

@@ -35,6 +35,7 @@ ENTRIES = {
     ),
     "interface": ("merged self-attention, with CTC", "cross-attention, alone"),
     "units": ("the acoustic model's pieces, with CTC", "the LLM's own labels, CTC in the acoustic model's, with CTC"),
+    "prior": ("label by label: counts of labels", "delayed, every 20 frames: counts of the LM's labels"),
     "lm": ("LM of the transcripts alone", "LLM, low-rank additions, its own labels"),
 }
 
@@ -72,6 +73,7 @@ def narrowed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for number in range(2):
             table = shard_rows(number, 8 if part == "large" else 2, longest=3.0)
             table["text"][0] = "pack my box with five dozen jugs of liquid veneer"  # the letters that prompts need
+            table["text"] = [text.upper() for text in table["text"]]
             write_shard(folder / "LoquaciousSet" / part / f"{number}.parquet", table, 4)
     import_corpus(corpus_named("loquacious"), folder / "LoquaciousSet", folder / "corpora")
     text = folder / "text.txt"

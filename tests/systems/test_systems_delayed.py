@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from duolect.data import Utterance
 from duolect.errors import ConfigError, SystemFolderError, UnitsError
@@ -125,6 +126,22 @@ def test_a_prior_that_is_not_there(kind: str, system: System) -> None:
         ConfigError, match=f"no prior of the kind '{kind}'; make one with `duolect combine --prior-text"
     ):
         system.with_search(dataclasses.replace(DELAYED, prior_kind=kind))
+
+
+def test_labels_are_counted_in_text_as_it_is_trained_on(system: System) -> None:
+    assert system.acoustic is not None
+    text = [sentence.replace("the ", "") for sentence in TEXT]
+    counted, _ = counted_prior(system.acoustic, text)
+    written = [f"{sentence.title()}." for sentence in text] + ["\u2026", ""]
+    same, missed = counted_prior(system.acoustic, written)
+    assert missed == 0
+    assert counted.log_counts_V is not None
+    assert same.log_counts_V is not None
+    assert torch.equal(same.log_counts_V, counted.log_counts_V)
+    partly, missed = counted_prior(system.acoustic, [*written[:3], text[3]], normaliser="none")
+    assert missed == 3
+    assert partly.log_counts_V is not None
+    assert not torch.equal(partly.log_counts_V, counted.log_counts_V)
 
 
 def test_a_text_that_cannot_be_spelled(system: System) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -37,6 +37,8 @@ class Combine:
     prior_text: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
     """Text like the training text (one sentence a line, or a manifest), in which labels are counted for two more kinds
     of prior: --search.prior-kind counts (labels of CTC) and tokens (those of the language model)."""
+    prior_normaliser: Literal["plain", "none"] = "plain"
+    """What is done to that text: plain lower-cases and drops punctuation, as recipes do; none leaves it as it is."""
     out: Path
     """The system folder to write."""
 
@@ -55,11 +57,12 @@ def run(arguments: list[str]) -> int:
     language = asked.language if asked.llm is None else pretrained_language(asked.llm)
     system = combine(acoustic=asked.acoustic, language=language, speech_llm=asked.speech_llm, search=asked.method)
     if asked.prior_text:
-        parts, left_out = add_counted_priors(system.parts, asked.prior_text)
+        parts, left_out = add_counted_priors(system.parts, asked.prior_text, normaliser=asked.prior_normaliser)
         system = make_system(parts, asked.method)
         for name, count in left_out.items():
             if count:
-                say(f"{count} sentences cannot be spelled in the units of {name}; its prior does without them.")
+                many = "sentences" if count > 1 else "sentence"
+                say(f"{count} {many} cannot be spelled in the units of {name}; its prior does without.")
     system = override_search(system, settings)
     system.save(asked.out)
     able = f"method {system.method}; able to run {', '.join(system.methods())}" if system.methods() else "no search"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from duolect.data import Utterance, read_text
 from duolect.errors import UnitsError
+from duolect.evaluation import Normaliser, normaliser_function
 from duolect.search import count_prior, softmax_prior
 from duolect.systems.batches import LONGEST_SECONDS, plan, read_batch, utterance_source
 from duolect.systems.components import Component
@@ -33,18 +34,20 @@ def estimate_prior(
     return dataclasses.replace(component, log_prior_V=log_prior_V.to(device))
 
 
-def counted_prior(component: Component, sentences: Iterable[str], *, smoothing: float = 0.1) -> tuple[Component, int]:
+def counted_prior(
+    component: Component, sentences: Iterable[str], *, smoothing: float = 0.1, normaliser: Normaliser = "plain"
+) -> tuple[Component, int]:
     """The component with the smoothed counts of its labels in a text, and how many sentences it cannot spell.
 
     Of a model with CTC heads these are their labels (the prior "counts"), of a language model its own (the prior
-    "tokens"). Sentences should be those the models were trained on, or like them. Raises UnitsError where none can be
-    spelled.
+    "tokens"). Sentences should be those the models were trained on, or like them; `normaliser`: what the recipe did to
+    those ("none" where they were learnt as written). Raises UnitsError where none can be spelled.
     """
-    units, left_out, used = component.ctc_or_units, 0, 0
+    units, left_out, used, normal = component.ctc_or_units, 0, 0, normaliser_function(normaliser)
 
     def spelled() -> Iterator[list[int]]:
         nonlocal left_out, used
-        for sentence in sentences:
+        for sentence in filter(None, map(normal, sentences)):
             try:
                 labels = units.encode(sentence)
             except UnitsError:
@@ -63,14 +66,17 @@ def counted_prior(component: Component, sentences: Iterable[str], *, smoothing: 
 
 
 def add_counted_priors(
-    parts: Mapping[str, Component], files: Sequence[str | os.PathLike[str]]
+    parts: Mapping[str, Component], files: Sequence[str | os.PathLike[str]], *, normaliser: Normaliser = "plain"
 ) -> tuple[dict[str, Component], dict[str, int]]:
     """Every component that a counted prior can come from (CTC heads, the language model) with that of the text `files`
-    (see `read_text`); and for each how many sentences it cannot spell. Raises as `counted_prior` and `read_text` do."""
+    (see `read_text`); and for each how many sentences it cannot spell.
+
+    `normaliser`: as for `counted_prior`. Raises as that and `read_text` do.
+    """
     result, left_out = dict(parts), {}
     for name, component in parts.items():
         if component.has_ctc or name == "language":
-            result[name], left_out[name] = counted_prior(component, read_text(files))
+            result[name], left_out[name] = counted_prior(component, read_text(files), normaliser=normaliser)
     return result, left_out
 
 
