@@ -27,8 +27,7 @@ def frame_entropies(log_probs_BTW: Tensor, lengths_B: Tensor, by: EntropyOf = "m
         return log_probs_BTW.new_zeros(len(log_probs_BTW), dtype=torch.float32)
     frames_T = torch.arange(log_probs_BTW.shape[1], device=log_probs_BTW.device)
     lengths_B = lengths_B.to(log_probs_BTW.device)
-    parts = [torch.special.entr(part_BTW.float().exp()).sum(-1) for part_BTW in in_parts(log_probs_BTW)]
-    entropies_BT = torch.cat(parts)
+    entropies_BT = torch.cat([torch.special.entr(part.float().exp()).sum(-1) for part in in_parts(log_probs_BTW)])
     entropies_BT = entropies_BT.masked_fill(frames_T >= lengths_B[:, None], 0.0)
     if by == "max":
         return entropies_BT.amax(1)

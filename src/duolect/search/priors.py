@@ -29,13 +29,11 @@ def softmax_prior(
         check_log_probs(log_probs_BTW, lengths_B, ids=[str(seen + i) for i in range(len(log_probs_BTW))], name="prior")
         seen += len(log_probs_BTW)
         frames_T = torch.arange(log_probs_BTW.shape[1], device=log_probs_BTW.device)
-        valid_BT1 = (frames_T < lengths_B.to(log_probs_BTW.device)[:, None])[..., None]
-        begin = 0
-        for part_BTW in in_parts(log_probs_BTW):
-            end = begin + len(part_BTW)
-            batch_V = part_BTW[..., :-1].double().exp().masked_fill_(~valid_BT1[begin:end], 0.0).sum((0, 1)).cpu()
-            sums_V = batch_V if sums_V is None else sums_V + batch_V
-            begin = end
+        padding_BT1 = (frames_T >= lengths_B.to(log_probs_BTW.device)[:, None])[..., None]
+        parts = in_parts(log_probs_BTW)
+        for part_BTW, out_BT1 in zip(parts, padding_BT1.split([len(part) for part in parts]), strict=True):
+            part_V = part_BTW[..., :-1].double().exp().masked_fill_(out_BT1, 0.0).sum((0, 1)).cpu()
+            sums_V = part_V if sums_V is None else sums_V + part_V
     if sums_V is None or not float(sums_V.sum()) > 0.0:
         raise SearchError("prior: no frames to average over.")
     return _normalised(sums_V, eos_id, forbidden_ids)
