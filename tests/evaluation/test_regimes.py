@@ -21,6 +21,7 @@ from duolect.evaluation import (
     write_run,
 )
 from duolect.evaluation.intervals import interval_of_counts
+from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.words import is_same, utterance_counts
 from duolect.reports import Comparison, compare_files
@@ -76,6 +77,19 @@ def test_what_was_compared_can_be_aligned_again_without_merging() -> None:
     again_N4 = utterance_counts([r for r, _ in score.texts_N], [h for _, h in score.texts_N])
     assert np.array_equal(again_N4[:, :3].sum(1), score.counts_N4[:, :3].sum(1))
     assert score.interval == interval_of_counts(score.counts_N4, replicas=50, seed=score.seed)
+
+
+def test_systems_that_write_a_compound_in_different_ways_are_tested_on_the_same_words() -> None:
+    references = ["a white paper here", "more words now"]
+    heard = {"joined": ["a whitepaper here", "more word now"], "apart": ["a white paper her", "more words"]}
+    scores = {
+        name: score_run([row(str(n), *both) for n, both in enumerate(zip(references, texts, strict=True))], AUGUST)
+        for name, texts in heard.items()
+    }
+    for score in scores.values():
+        assert [reference for reference, _ in score.texts_N] == references
+    (pair,) = all_pairs(scores)
+    assert (pair.difference, pair.segments) == (1 / 7, 2)
 
 
 def test_a_score_says_its_regime_and_version() -> None:

@@ -33,7 +33,7 @@ from duolect.evaluation.intervals import (
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
-from duolect.evaluation.words import WordErrors, joined_compounds, utterance_counts
+from duolect.evaluation.words import WordErrors, spelled_alike, utterance_counts
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Score:
     block_N: tuple[str, ...] = field(default=(), repr=False)
     """The block of each, in the order of `ids`; empty without blocks."""
     texts_N: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Reference and hypothesis of each as they were compared, words parted by single spaces, merged compounds joined:
-    a plain alignment of the two finds the errors counted."""
+    """Reference and hypothesis of each as they were compared, words parted by single spaces, merged compounds spelled
+    as in the reference: a plain alignment of the two finds the errors counted."""
     drawn: Replicas | None = field(default=None, repr=False, compare=False)
     """The bootstrap replicas behind the interval: paired comparisons use them again."""
 
@@ -171,7 +171,7 @@ def score_run(
         also = f", {marked} marked as not to be scored" if marked else ""
         raise ScoringError(f"nothing to score: {len(pairs)} utterances, {empty} of them with an empty reference{also}.")
 
-    as_compared = joined_compounds if regime.merge_compounds else _single_spaces
+    as_compared = spelled_alike if regime.merge_compounds else _single_spaces
     counts_N4 = utterance_counts(texts, spoken, merge_compounds=regime.merge_compounds)
     block_N = () if blocks is None else tuple(blocks.of.get(key, f"utterance {key}") for key in ids)
     parts = counts_N4 if blocks is None else pooled_by_block(counts_N4, block_N)

@@ -107,21 +107,15 @@ def align(reference: Words, hypothesis: Words, *, merge_compounds: bool = False)
     return [(r or None, h or None) for r, h in pairs]
 
 
-def joined_compounds(reference: Words, hypothesis: Words) -> tuple[str, str]:
-    """Both texts with each compound that was merged written as one word, so that aligning them again, without merging,
-    finds the same errors: ("a white paper", "a whitepaper") → ("a whitepaper", "a whitepaper")."""
+def spelled_alike(reference: Words, hypothesis: Words) -> tuple[str, str]:
+    """Both texts, the hypothesis with each compound that was merged spelled as the reference does, so that aligning
+    them again, without merging, finds the same errors: ("a white paper", "a whitepaper") → ("a white paper", "a white
+    paper"). The reference stays, so that its words are the same ones beside every hypothesis."""
     spoken, said = split(reference), split(hypothesis)
-    pairs = align(spoken, said, merge_compounds=True) if spoken != said else []
-    if any((r and " " in r) or (h and " " in h) for r, h in pairs):
-        joined = [_joined(r, h) for r, h in pairs]
-        spoken, said = [r for r, _ in joined if r], [h for _, h in joined if h]
+    if spoken != said:
+        pairs = align(spoken, said, merge_compounds=True)
+        said = [r if r is not None and is_same(r, h) else h for r, h in pairs if h is not None]
     return " ".join(spoken), " ".join(said)
-
-
-def _joined(reference: str | None, hypothesis: str | None) -> tuple[str | None, str | None]:
-    if reference is None or hypothesis is None or not is_same(reference, hypothesis):
-        return reference, hypothesis
-    return reference.replace(" ", ""), hypothesis.replace(" ", "")
 
 
 def is_same(reference: str | None, hypothesis: str | None) -> bool:
