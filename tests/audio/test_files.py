@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duolect.audio import audio_info, read_audio, write_audio
+from duolect.audio.blocks import sound_blocks
 from duolect.errors import AudioError, DuolectError
 
 OPUS = {"format": "OGG", "subtype": "OPUS"}
@@ -84,6 +85,17 @@ def test_seeking_into_the_last_page_of_vorbis(tmp_path: Path) -> None:
     for offset in np.arange(10.5, 12, 0.1):
         part = read_audio(tmp_path / "a.ogg", sample_rate=22_050, offset=float(offset))
         np.testing.assert_allclose(part, whole[round(offset * 22_050) :], atol=1e-5)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32"])
+def test_parts_and_blocks_of_codecs_that_cannot_be_sought_in(subtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    soundfile.write(path, _sound(7, 8000), 8000, subtype=subtype)
+    whole = read_audio(path)
+    part = read_audio(path, offset=5.5, duration=1)
+    np.testing.assert_allclose(part, whole[88_000:104_000], atol=1e-5)
+    blocks = np.concatenate(list(sound_blocks(path, 2)))
+    np.testing.assert_allclose(blocks, whole, atol=1e-5)
 
 
 def test_a_part_of_a_long_file_takes_little_memory_and_eight_channels_no_more(tmp_path: Path) -> None:

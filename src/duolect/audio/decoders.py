@@ -103,17 +103,27 @@ class _LibsndfileSound:
         complete, before_last = _last_page(path) if file.format == "OGG" else (True, 0)
         # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
         self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
+        self.decoded = np.zeros(0, dtype=np.float32)  # of a file that cannot be sought in
         broken = not complete or _breaks_promise(file.extra_info)
         after = f"it breaks off after {self.frames / self.rate:.3f} s"
         self.damage = f"{path}: is truncated; {after}." if broken else None
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
+        stop = self.frames if stop is None else min(stop, self.frames)
+        if self.file.seekable():
+            at = min(start, self.last_seek)
+            return self._decode(at, stop)[start - at :]
+        # GSM 6.10 and other codecs of telephony can only be decoded on from where they are.
+        if stop > len(self.decoded):
+            self.decoded = np.concatenate([self.decoded, self._decode(len(self.decoded), stop)])
+        return self.decoded[start:stop]
+
+    def _decode(self, at: int, stop: int) -> np.ndarray:
         import soundfile
 
-        stop = self.frames if stop is None else min(stop, self.frames)
-        blocks, at = [], min(start, self.last_seek)
+        blocks = []
         try:
-            if at:
+            if at and self.file.seekable():
                 self.file.seek(at)
             while at < stop:
                 wanted = min(stop - at, max(1, _BLOCK_VALUES // self.channels))
@@ -127,8 +137,7 @@ class _LibsndfileSound:
                 f"{self.path}: is truncated or damaged; from {at / self.rate:.3f} s on it cannot be decoded "
                 f"({_reason(error)})."
             ) from error
-        samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-        return samples[start - min(start, self.last_seek) :]
+        return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
 
 
 class _TorchcodecSound:
