@@ -248,6 +248,45 @@ def test_blocks_and_fields_that_are_asked_for(folder: Path) -> None:
     assert markdown.index("### Accent") < markdown.index("### Speaker") < markdown.index("### Length in seconds")
 
 
+def test_recordings_in_chunks_are_compared_whole(tmp_path: Path) -> None:
+    write_audio(tmp_path / "sound.wav", np.random.default_rng(0).normal(0, 0.1, 16000))
+    chunks = [
+        Utterance(
+            audio_filepath=tmp_path / "sound.wav",
+            duration=1.0,
+            text=" ".join(WORDS),
+            speaker=f"s{n % 10}",
+            id=f"call {n}, {place}",
+            fields={"parent_id": f"call {n}", "chunk_index": place},
+        )
+        for n in range(20)
+        for place in range(3)
+    ]
+    write_manifest(tmp_path / "test.jsonl", chunks)
+    for name, loud in (("good", ""), ("bad", " what")):
+        heard = [
+            HypothesisRow(
+                id=chunk.id,
+                text=" ".join(WORDS[5 * chunk.fields["chunk_index"] :][:5]) + loud,
+                duration=1.0,
+                fields=chunk.fields,
+            )
+            for chunk in chunks
+        ]
+        write_run(tmp_path / f"{name}.jsonl", heard)
+    report = run(tmp_path, ("good", "bad"))
+    good, bad = (system.score for system in report.comparison.systems)
+    assert (good.wer, bad.errors.insertions, good.blocks, good.units) == (0, 60, "speaker", 10)
+    panel = report.raw[0]["panel"]
+    assert (panel["speech"], panel["rates"]["short"]["count"]) == (20, 0)
+    first = report.comparison.systems[0].rows[0]
+    assert (first.id, first.text) == ("call 0", " ".join(WORDS))
+    shown = next(part for part in report.parts if part.anchor == "utterances")
+    assert "not recognised" not in "".join(shown.html)
+    # Each is the only one of its block, so that nothing is drawn together.
+    assert run(tmp_path, ("good", "bad"), blocks="parent_id").comparison.systems[0].score.units == 20
+
+
 def test_sources_have_names_that_tell_them_apart(tmp_path: Path) -> None:
     for name in ("x/system", "y/system"):
         (tmp_path / name).mkdir(parents=True)

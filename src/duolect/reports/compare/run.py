@@ -18,6 +18,7 @@ from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError, ScoringError
 from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of, read_run
 from duolect.evaluation.blocks import find_blocks, utterance_fields
+from duolect.evaluation.chunks import PARENT, has_chunks, merge_chunks
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.compare.evidence import Evidence, fields_of, require_fields
@@ -116,7 +117,9 @@ def compare(
                 f"{run.source.name}: holds translations; `duolect score` compares them by BLEU and chrF."
             )
 
-    references = {key: utterance.text for key, utterance in utterances.items()}
+    runs, references = _whole_recordings(runs, {key: utterance.text for key, utterance in utterances.items()})
+    if references.keys() != utterances.keys():
+        blocks = _blocks_of_recordings(references, utterances, options.blocks)
     systems: list[SystemResult] = []
     for name, run in runs.items():
         systems.append(_scored(run, references, options, blocks, systems[0] if systems else None))
@@ -232,6 +235,36 @@ def _check(run: _Run, utterances: Mapping[str, Utterance], options: CompareOptio
     except ScoringError as error:
         raise ScoringError(f"{run.file}: {error}") from error
     require_form(run.record, options.normaliser, str(run.file))
+
+
+def _whole_recordings(
+    runs: Mapping[str, _Run], references: Mapping[str, str]
+) -> tuple[dict[str, _Run], Mapping[str, str]]:
+    """Chunks whose reference is their whole recording's joined to recordings, which are what is scored and shown.
+
+    Raises ScoringError for chunks that do not belong together.
+    """
+    whole, joined = {}, references
+    for name, run in runs.items():
+        if has_chunks(run.rows, references):
+            try:
+                rows, found, skipped = merge_chunks(run.rows, references, run.record.skipped)
+            except ScoringError as error:
+                raise ScoringError(f"{run.file}: {error}") from error
+            run = dataclasses.replace(run, rows=rows, record=dataclasses.replace(run.record, skipped=tuple(skipped)))
+            joined = found or joined
+        whole[name] = run
+    return whole, joined
+
+
+def _blocks_of_recordings(
+    references: Mapping[str, str], utterances: Mapping[str, Utterance], wanted: str
+) -> Blocks | None:
+    """The blocks of recordings, which have the fields of their first chunks, and of utterances that are no chunks."""
+    fields = utterance_fields(utterances.values())
+    for found in list(fields.values()):
+        fields.setdefault(str(found.get(PARENT)), {k: value for k, value in found.items() if k != PARENT})
+    return find_blocks({key: fields.get(key, {}) for key in references}, wanted)
 
 
 def _scored(
