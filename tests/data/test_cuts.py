@@ -53,6 +53,12 @@ def test_lhotse_reads_the_sound_we_read(recorded: list[Utterance]) -> None:
         assert np.corrcoef(theirs[500:-500], ours[::2][500:-500])[0, 1] > 0.999
 
 
+def test_custom_values_that_resemble_keys_of_a_manifest(tmp_path: Path, recorded: list[Utterance]) -> None:
+    cuts = to_cuts(dataclasses.replace(u, fields={"translations": ["a", "b"]}) for u in recorded)
+    write_manifest(tmp_path / "m.jsonl", from_cuts(cuts))
+    assert [u.fields for u in load_manifest(tmp_path / "m.jsonl")] == [{"source_translations": ["a", "b"]}] * 2
+
+
 def test_through_files_of_both_kinds(tmp_path: Path, recorded: list[Utterance]) -> None:
     from lhotse import CutSet
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolect.audio.files import audio_info
-from duolect.data.manifest import KNOWN, Utterance
+from duolect.data.manifest import KNOWN, Utterance, resembles_known
 from duolect.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -97,7 +97,11 @@ def from_cuts(cuts: Iterable[Any]) -> Iterator[Utterance]:
             lang=_common(supervision.language for supervision in supervisions),
             **translated,
             id=str(cut.id),
-            fields={key: value for key, value in custom.items() if key not in KNOWN and key not in _INTERNAL},
+            fields={
+                f"source_{key}" if resembles_known(key) else key: value
+                for key, value in custom.items()
+                if key not in KNOWN and key not in _INTERNAL
+            },
         )
 
 

@@ -155,6 +155,41 @@ def test_json_lines_with_segments(tmp_path: Path) -> None:
         assert why[name].startswith(reason), why[name]
 
 
+def test_segments_with_their_start_and_end(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "talk.wav", 3.0)
+    table = lines(
+        root / "list.csv",
+        "path,start,end,duration,text",
+        *("talk.wav,0,1.25,,one", "talk.wav,1.25,2,,two", "talk.wav,2,9,0.5,three", "talk.wav,2.5,2.5,,none"),
+        "talk.wav,2.75,,,rest",
+    )
+    imported("folder", root, tmp_path / "out", table=table)
+    found = [(row["text"], row.get("offset", 0.0), row["duration"]) for row in rows(tmp_path / "out/all.jsonl")]
+    assert found == [("one", 0.0, 1.25), ("two", 1.25, 0.75), ("three", 2.0, 0.5), ("rest", 2.75, 0.25)]
+    assert "end must be after the start" in skipped(tmp_path / "out/all.jsonl")[f"{table}:5"]
+
+
+def test_columns_in_capitals_and_columns_that_resemble_known_ones(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "x.wav", 0.5)
+    table = lines(root / "list.csv", "Path,Text,Speaker,tgt_lang", "x.wav,hello,ann,de", ".,the folder,ann,de")
+    imported("folder", root, tmp_path / "out", table=table)
+    (row,) = rows(tmp_path / "out/all.jsonl")
+    assert (row["text"], row["speaker"], row["source_tgt_lang"]) == ("hello", "ann", "de")
+    (why,) = skipped(tmp_path / "out/all.jsonl").values()
+    assert "is a folder" in why
+
+
+def test_a_suffix_is_added_where_it_lacks(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "x.wav")
+    sound(root / "y.wav")
+    table = lines(root / "list.csv", "path,text", "x,one", "y.wav,two")
+    imported("folder", root, tmp_path / "out", table=table, audio_suffix=".wav")
+    assert [row["id"] for row in rows(tmp_path / "out/all.jsonl")] == ["x", "y"]
+
+
 def test_columns_are_named_where_they_are_not_known(tmp_path: Path) -> None:
     sound(tmp_path / "files/x.wav")
     table = lines(tmp_path / "files/list.tsv", "clip\tmot", 'x.wav\t"quoted')

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, sign_files, source_folder
 from duolect.data.corpora.rows import SUFFIXES, Row, read_rows
-from duolect.data.manifest import KNOWN, Utterance
+from duolect.data.manifest import KNOWN, Utterance, resembles_known
 from duolect.data.skips import Skipped
 from duolect.errors import ConfigError, ManifestError
 
@@ -39,8 +39,9 @@ _COLUMNS = {
     "target_lang": ("target_lang",),
     "offset": ("offset", "start"),
     "duration": ("duration",),
+    "end": ("end",),
 }
-_NUMBERS = ("offset", "duration")
+_NUMBERS = ("offset", "duration", "end")
 _FIRST_LINES = 100
 
 
@@ -183,14 +184,17 @@ def _column_names(table: Path, options: FolderOptions) -> dict[str, str]:
     if not held:
         raise ManifestError(f"{table}: holds no line that can be read.")
     names = {}
+    by_name = {name.lower(): name for name in reversed(held)} | {name: name for name in held}
     given = {"audio": options.audio_column, "text": options.text_column}
     for what, usual in _COLUMNS.items():
         if (asked := given.get(what)) is not None:
             if asked not in held:
                 raise ManifestError(f"{table}: has no column {asked!r}; it has {', '.join(held)}.")
             names[what] = asked
-        elif found := [name for name in usual if name in held]:
+        elif found := [by_name[name] for name in usual if name in by_name]:
             names[what] = found[0]
+    if "offset" not in names:
+        names.pop("end", None)  # counted from who knows where
     for what in ("audio", "text"):
         if what not in names:
             raise ManifestError(
@@ -225,24 +229,29 @@ def _utterance(
             else:
                 if not math.isfinite(known[what]) or known[what] < 0:
                     fault = f"{names[what]} must be 0 or more seconds, not {known[what]}"
+    offset, duration = known.get("offset") or 0.0, known.get("duration") or UNKNOWN
+    if not fault and math.isnan(duration) and known.get("end") not in (None, ""):
+        duration = round(known["end"] - offset, 6)
+        if duration <= 0:
+            fault = f"{names['end']} must be after the start, {offset} s, not {known['end']}"
     if fault:
         return Skipped(place, str(table), f"bad line: {place} {fault}")
-    path = Path(os.path.normpath(base / (known["audio"].strip() + options.audio_suffix)))
+    name = known["audio"].strip()
+    path = Path(os.path.normpath(base / (name.removesuffix(options.audio_suffix) + options.audio_suffix)))
     texts = {key: _text(known.get(key)) for key in ("speaker", "lang", "translation", "target_lang")}
     where = path.relative_to(root) if path.is_relative_to(root) else path
-    offset = known.get("offset") or 0.0
     return Utterance(
         audio_filepath=path,
-        duration=known.get("duration") or UNKNOWN,
+        duration=duration,
         text=_text(known["text"]) or "",
         offset=offset,
         speaker=texts["speaker"],
         lang=texts["lang"] or options.lang,
         translation=texts["translation"],
         target_lang=texts["target_lang"],
-        id=_text(known.get("id")) or where.with_suffix("").as_posix() + (f"-{offset:.3f}" if offset else ""),
+        id=_text(known.get("id")) or os.path.splitext(where.as_posix())[0] + (f"-{offset:.3f}" if offset else ""),
         fields={
-            key: value
+            f"source_{key}" if resembles_known(key) else key: value
             for key, value in values.items()
             if key not in names.values() and key not in KNOWN and value not in (None, "")
         },
