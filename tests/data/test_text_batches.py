@@ -100,6 +100,16 @@ def test_files_are_read_and_faults_named(tmp_path: Path, letters: Any) -> None:
     assert list(read_text([tmp_path / "b.txt.gz"])) == ["four", "five"]
 
 
+def test_the_texts_of_manifests_whatever_their_suffix(tmp_path: Path) -> None:
+    line = '{"audio_filepath": "a.wav", "duration": 1, "text": " six seven "}\n'
+    for name in ("a.jsonl", "a.json"):
+        (tmp_path / name).write_text(line)
+        assert list(read_text([tmp_path / name])) == ["six seven"]
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(line.encode()))
+        with pytest.raises(ManifestError, match="is a compressed manifest"):
+            list(read_text([tmp_path / f"{name}.gz"]))
+
+
 def test_text_that_cannot_be_read(tmp_path: Path, letters: Any) -> None:
     (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9\n")
     (tmp_path / "half.gz").write_bytes(gzip.compress(b"words " * 1000)[:40])

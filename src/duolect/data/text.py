@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Sentences that are sorted by length together: enough for even batches, few enough that an epoch stays well shuffled.
 _WINDOW = 50_000
+_MANIFESTS = (".jsonl", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ class TextBatch:
 def read_text(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     """The sentences of text files, one a line, without the white space round them; blank lines are passed over.
 
-    Files are UTF-8, or gzip of that where the name ends in .gz. Of a manifest (.jsonl) the texts are taken.
-    Raises ManifestError naming the file that cannot be read, or file and line of what is not UTF-8.
+    Files are UTF-8, or gzip of that where the name ends in .gz. Of a manifest (.jsonl, or .json as NeMo calls it) the
+    texts are taken. Raises ManifestError naming the file that cannot be read, or file and line of what is not UTF-8.
     """
     for file in files:
         for _, sentence in numbered_text(Path(file)):
@@ -67,9 +68,11 @@ def read_text(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 
 def numbered_text(path: Path) -> Iterator[tuple[int, str]]:
     """Line (from 1) and sentence of one file; as `read_text`."""
-    if path.suffix == ".jsonl":
+    if path.suffix in _MANIFESTS:
         yield from ((u.line, text) for u in read_manifest(path) if (text := u.text.strip()))
         return
+    if path.suffix == ".gz" and Path(path.stem).suffix in _MANIFESTS:  # its lines are no sentences
+        raise ManifestError(f"{path}: is a compressed manifest; unpack it (gunzip) to take its texts.")
     line = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as handle:
