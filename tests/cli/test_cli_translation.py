@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import Call
 from tiny_recipes import ENCODER, FEATURES
 
-from duolect.data import load_manifest, write_manifest
+from duolect.audio import write_audio
+from duolect.data import Utterance, load_manifest, write_manifest
 from duolect.data.synthetic import Corpus
 from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
 from duolect.models import AcousticConfig, AcousticModel, DecoderConfig
@@ -78,6 +80,26 @@ def test_each_language_has_a_table(tmp_path: Path, call: Call) -> None:
         "### target_lang: de",
         "### target_lang: fr",
     ]
+
+
+def test_a_file_that_does_not_say_its_language_has_it_from_another_file_or_the_manifest(
+    tmp_path: Path, call: Call
+) -> None:
+    texts = ["我喜欢这本书。", "今天天气不错。", "他们在学校吃饭。"]
+    for name, fields in (("told", {"target_lang": "zh"}), ("untold", {})):
+        rows = [HypothesisRow(id=f"u{i}", text=t, reference=t, fields=fields) for i, t in enumerate(texts)]
+        write_run(tmp_path / f"{name}.jsonl", rows, RunRecord(system=name, target="translation"))
+    told, untold = tmp_path / "told.jsonl", tmp_path / "untold.jsonl"
+    result = call("score", told, untold, "--metric", "bleu", "--markdown")
+    assert result.out.splitlines()[3].startswith("| untold | **100.0** | 100.0–100.0 | 1.00 |"), result.err
+    audio = tmp_path / "sound.wav"
+    write_audio(audio, np.zeros(16_000, np.float32))
+    utterances = [
+        Utterance(audio_filepath=audio, duration=1.0, text="x", translation=t, target_lang="zh", id=f"u{i}")
+        for i, t in enumerate(texts)
+    ]
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    assert "tok:zh" in call("score", untold, "--manifest", tmp_path / "test.jsonl", "--markdown").out
 
 
 def test_transcripts_and_translations_are_not_compared(

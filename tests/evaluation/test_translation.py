@@ -150,6 +150,14 @@ def test_languages_are_scored_apart_and_split_in_their_own_way() -> None:
     assert score_translations(mixed[:1]).target_lang == "de"
 
 
+def test_texts_that_were_split_in_different_ways_are_not_compared() -> None:
+    texts = ["我喜欢这本书。", "今天天气不错。"], ["我喜欢那本书。", "今天天气不错。"]
+    told, untold = score_translations(_rows(*texts, target_lang="zh")), score_translations(_rows(*texts))
+    with pytest.raises(ScoringError, match=r"^BLEU as .*tok:zh.* and as .*tok:13a.* cannot be compared\.$"):
+        compare_translations(told, untold)
+    assert list(compare_translations(told, told)) == ["bleu", "chrf"]
+
+
 def test_what_cannot_be_scored_or_compared() -> None:
     references, written = _texts(random.Random(5), 5, 0.2)
     rows = _rows(references, written)

@@ -149,7 +149,8 @@ def compare_translations(
 ) -> dict[TranslationMetric, PairedTranslation]:
     """The paired comparison by each metric that both have; seed and replicas are `other`'s.
 
-    Raises ScoringError when they were not scored on the same utterances against the same references.
+    Raises ScoringError when they were not scored on the same utterances against the same references, or not in the
+    same way.
     """
     if baseline.references != other.references:
         apart = sorted(set(baseline.references.items()) ^ set(other.references.items()))
@@ -160,6 +161,8 @@ def compare_translations(
         if name not in baseline.metrics:
             continue
         a, b = baseline.metrics[name], other.metrics[name]
+        if a.signature != b.signature:
+            raise ScoringError(f"{TITLES[name]} as {a.signature} and as {b.signature} cannot be compared.")
         score = _scorer(_metric(name, other.target_lang))
         gains_R = np.array(
             [score(sums[1]) - score(sums[0]) for sums in _drawn((a, b), other.replicas, other.seed)], dtype=np.float64

@@ -82,6 +82,8 @@ def compare_files(
     as_translations = metric in METRICS or (translated and metric == "auto")
     references = _references(manifest, translated or as_translations)
     runs, references = _whole_recordings(runs, references)
+    if as_translations:
+        runs = _with_languages(runs, manifest)
     title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
     parts = _parts(title, runs, references, by, manifest)
     if as_translations and by == "target_lang":
@@ -178,6 +180,20 @@ def _with_durations(runs: Sequence[_Run], manifest: Path) -> list[_Run]:
         return row if row.duration is not None else dataclasses.replace(row, duration=seconds.get(row.id))
 
     return [dataclasses.replace(run, rows=[known(row) for row in run.rows]) for run in runs]
+
+
+def _with_languages(runs: Sequence[_Run], manifest: Path | None) -> list[_Run]:
+    """Rows that do not say which language they are written in take it from the manifest or another file, since BLEU
+    splits Chinese, Japanese and Korean in ways of their own."""
+    fields = _fields_by_id(runs, manifest)
+    known = {key: each["target_lang"] for key, each in fields.items() if each.get("target_lang")}
+
+    def said(row: HypothesisRow) -> HypothesisRow:
+        if row.fields.get("target_lang") or row.id not in known:
+            return row
+        return dataclasses.replace(row, fields={**row.fields, "target_lang": known[row.id]})
+
+    return [dataclasses.replace(run, rows=[said(row) for row in run.rows]) for run in runs]
 
 
 def _parts(
