@@ -228,6 +228,27 @@ def test_overlapping_segments_become_the_words_that_were_said(seed: int, timed: 
         assert "joined" in a.flags
 
 
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("text", ["天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往", "กขคฆงจฉชซฌญฎฏฐฑฒณดตถ"])
+def test_overlapping_segments_of_a_script_without_spaces_say_each_character_once(text: str, timed: bool) -> None:
+    def heard(begin: int, end: int) -> Segment:
+        part, low, high = text[begin:end], begin / 2, end / 2
+        return Segment(low, high, part, (TimedWord(part, low, high, 0.5),) if timed else ())
+
+    first, second = join([heard(0, 12), heard(8, 20)])
+    assert first.text + second.text == text
+    assert first.end <= second.start
+    for segment in (first, second):
+        assert [word.text for word in segment.words] == ([segment.text] if timed else [])
+        assert all(segment.start <= word.start <= word.end <= segment.end for word in segment.words)
+
+
+def test_a_lone_word_is_never_cut_in_two() -> None:
+    whole = Segment(0.0, 30.0, "this is all that i wanted to say to you today thanks")
+    assert [s.text for s in join([whole, Segment(26.0, 31.0, "thanks")])][-1] == "thanks"
+    assert join([Segment(0.0, 8.0, "hello"), Segment(6.0, 14.0, "and welcome to you")])[0].text == "hello"
+
+
 def test_words_that_other_units_cannot_spell_have_the_times_of_their_segment(
     make: dict[str, Callable[..., Component]], corpus: list[Utterance], units: CharacterUnits
 ) -> None:

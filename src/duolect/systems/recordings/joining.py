@@ -8,22 +8,30 @@ believed where its sound begins or ends. Where they agree on no word, the middle
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from duolect.systems.recordings.transcript import Segment
+from duolect.systems.rows import TimedWord
 from duolect.text import normalise
 
 _WITHIN = 0.5  # seconds by which the times of a word may differ in two segments
 _UNTIMED_RUN = 2  # words that must agree where their times are guessed
+# Scripts that part no words, by the beginnings of their characters' names.
+_WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
 @dataclass(frozen=True)
 class _Token:
-    """A word, or a character of a text without spaces, and the time of its middle."""
+    """A word, or a character of one in a script without spaces, and the time of its middle; `word`: the place of that
+    word in its segment, `glued`: it is not the first of it."""
 
     text: str
     time: float
+    word: int
+    glued: bool = False
 
     @property
     def key(self) -> str:
@@ -45,6 +53,7 @@ def _part(first: Segment, second: Segment) -> tuple[Segment, Segment]:
     low, high = second.start, first.end
     timed = bool(first.words and second.words)
     a, b = _tokens(first, timed), _tokens(second, timed)
+    timed = timed and not any(token.glued for token in (*a, *b))  # of a character the time is always guessed
     before, after, at = _change(a, b, low, high, timed)
     first = _kept(first, a[:before], end=at)
     at = max(at, first.end)
@@ -79,27 +88,55 @@ def _change(a: Sequence[_Token], b: Sequence[_Token], low: float, high: float, t
 
 def _tokens(segment: Segment, timed: bool) -> list[_Token]:
     if timed:
-        return [_Token(word.text, (word.start + word.end) / 2) for word in segment.words]
-    words = segment.text.split()
-    words = list(segment.text) if len(words) == 1 else words
-    step = (segment.end - segment.start) / max(len(words), 1)
-    return [_Token(word, segment.start + (i + 0.5) * step) for i, word in enumerate(words)]
+        return [
+            _Token(part, word.start + (word.end - word.start) * (i + 0.5) / len(parts), n, i > 0)
+            for n, word in enumerate(segment.words)
+            for parts in [_parts(word.text)]
+            for i, part in enumerate(parts)
+        ]
+    parts = [(part, n, i > 0) for n, word in enumerate(segment.text.split()) for i, part in enumerate(_parts(word))]
+    step = (segment.end - segment.start) / max(len(parts), 1)
+    return [_Token(text, segment.start + (k + 0.5) * step, n, glued) for k, (text, n, glued) in enumerate(parts)]
+
+
+def _parts(word: str) -> list[str]:
+    """The characters of a word where it is of a script without spaces, each with what combines with it; else itself."""
+    if word.isascii() or not any(unicodedata.name(c, "").startswith(_WITHOUT_SPACES) for c in word):
+        return [word]
+    parts: list[str] = []
+    for character in word:
+        if parts and unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return parts
 
 
 def _kept(segment: Segment, tokens: Sequence[_Token], start: float | None = None, end: float | None = None) -> Segment:
     """The part of a segment that has these tokens, its first ones or its last ones."""
-    space = "" if not segment.words and len(segment.text.split()) == 1 else " "
-    words = segment.words
-    if words:
-        words = words[: len(tokens)] if start is None else words[len(words) - len(tokens) :]
+    groups = [list(group) for _, group in itertools.groupby(tokens, key=lambda token: token.word)]
+    texts = ["".join(token.text for token in group) for group in groups]
+    words: tuple[TimedWord, ...] = ()
+    if segment.words:
+        own = [segment.words[group[0].word] for group in groups]
+        words = tuple(
+            word if word.text == text else _cut(word, text, start, end) for word, text in zip(own, texts, strict=True)
+        )
     start, end = segment.start if start is None else start, segment.end if end is None else end
     end = max([end, *(word.end for word in words[-1:])])  # a word may reach over the time between
     return dataclasses.replace(
         segment,
         start=start,
         end=end,
-        text=space.join(token.text for token in tokens),
+        text=" ".join(texts),
         words=words,
         flags=tuple(dict.fromkeys((*segment.flags, "joined"))),
         nbest=(),
     )
+
+
+def _cut(word: TimedWord, text: str, start: float | None, end: float | None) -> TimedWord:
+    """A word of which a part is kept, within the times of its segment that are given."""
+    begin = word.start if start is None else max(word.start, start)
+    finish = word.end if end is None else min(word.end, end)
+    return dataclasses.replace(word, text=text, start=min(begin, finish), end=finish)
