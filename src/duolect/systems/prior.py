@@ -27,9 +27,12 @@ def estimate_prior(
 ) -> Component:
     """The component with the prior of its CTC head: the mean softmax over all frames, without blank, renormalised.
 
-    Audio that cannot be read is passed over. Raises SearchError where nothing is left.
+    Audio that cannot be read, or is longer than the model hears, is passed over. Raises SearchError where nothing is
+    left.
     """
-    log_prior_V = ctc_prior(component.model, component.ctc_or_units, _sound(utterances, batch_seconds), layer)
+    batch_seconds = batch_seconds if component.padding_safe else 0.0  # else one at a time
+    sound = _sound(utterances, batch_seconds, min(LONGEST_SECONDS, component.longest_seconds))
+    log_prior_V = ctc_prior(component.model, component.ctc_or_units, sound, layer)
     device = next(component.model.parameters()).device
     return dataclasses.replace(component, log_prior_V=log_prior_V.to(device))
 
@@ -99,8 +102,10 @@ def _posteriors(
         yield posteriors
 
 
-def _sound(utterances: Sequence[Utterance], batch_seconds: float) -> Iterator[tuple[Tensor, Tensor]]:
+def _sound(
+    utterances: Sequence[Utterance], batch_seconds: float, max_seconds: float
+) -> Iterator[tuple[Tensor, Tensor]]:
     for sources in plan([utterance_source(i, u) for i, u in enumerate(utterances)], batch_seconds):
-        batch, _ = read_batch(sources, LONGEST_SECONDS)
+        batch, _ = read_batch(sources, max_seconds)
         if batch is not None:
             yield batch.samples_BN, batch.lengths_B
