@@ -31,6 +31,7 @@ SIZES: dict[str, Any] = {
 FAMILIES: dict[str, dict[str, Any]] = {
     "mistral": {"sliding_window": None},
     "gpt2": {},
+    "opt": {"word_embed_proj_dim": WIDTH, "ffn_dim": 48},
     "gpt_neox": {},
     "phi3": {},
     "gemma": {"head_dim": 8},

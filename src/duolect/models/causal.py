@@ -85,7 +85,7 @@ class CausalLLM(nn.Module):
         `seen_BSS`: what each position sees instead, never nothing. `to_layers`: keywords for every layer.
         """
         self.check_positions(embedded_BSE.shape[1])
-        return self.run(embedded_BSE, attention_mask=None if seen_BSS is None else seen_BSS[:, None], **to_layers)
+        return self.run(embedded_BSE, **_seeing(seen_BSS), **to_layers)
 
     def log_probs(self, states: Tensor) -> Tensor:
         """(..., V) in float32 of states (..., E)."""
@@ -113,8 +113,7 @@ class CausalLLM(nn.Module):
         `seen_BSS` and `to_layers` are as for `hidden`; whatever is consumed later sees the whole prefix.
         """
         self.check_positions(embedded_BSE.shape[1])
-        mask = None if seen_BSS is None else seen_BSS[:, None]
-        states_BSE, layers = self.run_cached(embedded_BSE, attention_mask=mask, **to_layers)
+        states_BSE, layers = self.run_cached(embedded_BSE, **_seeing(seen_BSS), **to_layers)
         index_B = torch.arange(len(lengths_B), device=lengths_B.device)
         return states_BSE[index_B, lengths_B - 1], CausalState.of(layers, lengths_B)
 
@@ -223,3 +222,13 @@ class CausalLLM(nn.Module):
                 f"A sequence of {positions} positions (prompt, audio and labels) is longer than the {limit} positions "
                 f"of the LLM; use shorter utterances or more downsampling."
             )
+
+
+def _seeing(seen_BSS: Tensor | None) -> dict[str, Tensor]:
+    """Keywords of a decoder: the mask, and the positions, which some (OPT) would take from a mask of padding alone."""
+    if seen_BSS is None:
+        return {}
+    return {
+        "attention_mask": seen_BSS[:, None],
+        "position_ids": torch.arange(seen_BSS.shape[-1], device=seen_BSS.device)[None],
+    }

@@ -167,8 +167,11 @@ def _layer_calls(llm: CausalLLM, states_BTE: Tensor) -> list[tuple[tuple[Any, ..
     layers, calls = find_layers(llm, "merged"), []
     recorders = nn.ModuleList([_Recorder(layer, calls, layer is layers[-1]) for layer in layers])
     no_mask = states_BTE.new_zeros(1, 1, 1, 1)  # four dimensions tell a decoder to leave the mask alone
+    index_1T = torch.arange(states_BTE.shape[1], device=states_BTE.device)[None]
     try:
-        _replaced(decoder, layers, recorders).forward(inputs_embeds=states_BTE, attention_mask=no_mask, use_cache=False)
+        _replaced(decoder, layers, recorders).forward(
+            inputs_embeds=states_BTE, attention_mask=no_mask, position_ids=index_1T, use_cache=False
+        )
     except _Caught:
         return calls
     raise ModelError(f"The LLM ({llm.model.config.model_type}) called {len(calls)} of its {len(layers)} layers.")
