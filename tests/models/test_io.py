@@ -179,6 +179,16 @@ def test_new_embeddings_for_other_units(pretrained: Callable, tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_the_label_that_pads_elsewhere_is_trained_like_any_other(replaced: bool, pretrained: Callable) -> None:
+    folder = pretrained("llama", tie_word_embeddings=False, pad_token_id=3)
+    config = LLMConfig(vocabulary=7 if replaced else 20, source=str(folder), replace_embeddings=replaced)
+    model = build_model(LanguageConfig(llm=config, bos_id=1, eos_id=0))
+    model.sequence_log_probs(None, torch.tensor([[2, 3, 4]]), torch.tensor([3])).square().sum().backward()
+    read = model.llm.model.get_input_embeddings().weight.grad.abs().sum(1).nonzero().flatten()
+    assert read.tolist() == [1, 2, 3, 4]
+
+
 def test_the_control_has_the_architecture_but_not_the_weights(pretrained: Callable) -> None:
     folder = str(pretrained("llama"))
     trained, control = (

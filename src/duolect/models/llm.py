@@ -71,6 +71,9 @@ def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreT
         else:
             llm = _from_source(config, config.source, dtype)
     _check(llm, config)
+    # Torch gives the row of padding no gradient; here it is a label like any other, and what pads a row is never seen.
+    table: Any = llm.get_input_embeddings()
+    table.padding_idx = None
     return llm.eval()
 
 
