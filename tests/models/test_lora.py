@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from duolect.errors import ConfigError
+from duolect.errors import ConfigError, ModelError
 from duolect.models import (
     LORA_PRESETS,
     LanguageConfig,
@@ -111,6 +111,14 @@ def test_the_tables_are_trained_with_lora_only_where_they_are_new(replaced: bool
     model = build_model(LanguageConfig(llm=network, bos_id=0, eos_id=0, finetune="lora", lora=LoraSettings(rank=2)))
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == ("lora_" in name or (replaced and any(t in name for t in TABLES))), name
+
+
+@pytest.mark.parametrize("targets", [("lm_head",), ("q_proj", "lm_head")])
+def test_the_output_layer_is_no_projection(targets: tuple[str, ...]) -> None:
+    """Its additions would be lost: a tied table is exported once, and a search multiplies with some of its rows."""
+    lora = LoraSettings(rank=2, targets=targets)
+    with pytest.raises(ModelError, match=r"'lm_head' names no projection .* it has down_proj, "):
+        build_model(LanguageConfig(llm=llm(), bos_id=0, eos_id=0, finetune="lora", lora=lora))
 
 
 def test_frozen_embeddings_leave_the_rest_to_be_trained(tmp_path: Path) -> None:

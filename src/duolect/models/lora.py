@@ -91,10 +91,13 @@ def prepare_finetuning(
             table.requires_grad_(not freeze_embeddings)
 
 
-def _add_lora(llm: nn.Module, lora: LoraSettings) -> None:
+def _add_lora(llm: Any, lora: LoraSettings) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    names = [name for name, module in llm.named_modules() if isinstance(module, nn.Linear)]
+    # The output layer is none: it may share its weights with the input table, and is applied to some labels alone.
+    projections = {module: name for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
+    projections.pop(llm.get_output_embeddings(), None)
+    names = projections.values()
     for target in lora.targets:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             known = sorted({name.rsplit(".", 1)[-1] for name in names})
