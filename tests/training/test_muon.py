@@ -18,11 +18,12 @@ class Toy(nn.Module):
         self.embedding = nn.Embedding(7, 6)
         self.wide, self.narrow = nn.Linear(6, 20), nn.Linear(20, 6)
         self.norm = nn.LayerNorm(6)
+        self.bias_u = nn.Parameter(torch.zeros(2, 3))  # as Parakeet's, a row for each head
         self.ctc_heads = nn.Linear(6, 5)
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         x = self.embedding(labels)
-        return self.ctc_heads(self.norm(x + self.narrow(torch.tanh(self.wide(x)))))
+        return self.ctc_heads(self.norm(x + self.narrow(torch.tanh(self.wide(x + self.bias_u.flatten())))))
 
 
 def _train(model: Toy, optimiser: torch.optim.Optimizer, steps: int) -> list[float]:

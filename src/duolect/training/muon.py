@@ -32,8 +32,12 @@ AT_ONCE = 1 << 26  # elements that a process orthogonalises together
 
 
 def is_hidden_matrix(name: str, parameter: nn.Parameter, embeddings: set[int]) -> bool:
-    """Whether Muon is for this parameter: a matrix that is neither an embedding (by id) nor an output layer."""
-    return parameter.ndim == 2 and id(parameter) not in embeddings and not OUTPUT_LAYERS.search(name)
+    """Whether Muon is for this parameter: a matrix that is no embedding (by id), no output layer and no bias.
+
+    Biases that are added to queries have a row for each head (Parakeet's bias_u).
+    """
+    bias = "bias" in name.rpartition(".")[2]
+    return parameter.ndim == 2 and not bias and id(parameter) not in embeddings and not OUTPUT_LAYERS.search(name)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
