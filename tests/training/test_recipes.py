@@ -245,6 +245,20 @@ def test_a_bad_utterance_is_skipped_and_listed(corpus: Path, tmp_path: Path) -> 
     assert [entry["id"] for entry in listed] == ["before", "u3"]
 
 
+def test_a_sentence_longer_than_the_llm_is_skipped_and_listed(corpus: Path, runs: Path, tmp_path: Path) -> None:
+    """In training and in dev, with BOS: the LLM has 64 positions."""
+    text = tmp_path / "text.txt"
+    text.write_text("a\n" + "a" * 63 + "\n" + "a" * 64 + "\n" + "a" * 150 + "\n")
+    recipe = language_recipe(corpus, runs / "acoustic", steps=2, evaluate_every=1)
+    llm = dataclasses.replace(recipe.task.model.llm, max_positions=64)
+    model = dataclasses.replace(recipe.task.model, llm=llm)
+    task = dataclasses.replace(recipe.task, model=model, train=(str(text),), dev=str(text), normalise=False)
+    train_recipe(dataclasses.replace(recipe, task=task), tmp_path / "run", device="cpu")
+    listed = [json.loads(line) for line in (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()]
+    assert [entry["id"] for entry in listed] == [f"{text}:3", f"{text}:4", "sentence 3", "sentence 4"]
+    assert all("positions" in entry["reason"] for entry in listed)
+
+
 def test_missing_models_to_start_from_are_one_sentence(corpus: Path, tmp_path: Path) -> None:
     recipe = acoustic_recipe(corpus)
     for change in ({"initialise_from": str(tmp_path)}, {"units": UnitsFrom(folder=str(tmp_path / "no"))}):

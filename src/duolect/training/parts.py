@@ -98,6 +98,28 @@ def spellable(sentences: Iterable[str], units: Units, file: str, skipped: SkipLo
             yield sentence
 
 
+class FittingUnits:
+    """`units` that spell no sentence which, with BOS, takes more than so many positions of an LLM (None: any number).
+
+    Raises UnitsError for one that does, as for one with other characters: who reads the text skips both alike.
+    """
+
+    def __init__(self, units: Units, positions: int | None) -> None:
+        self._units, self._positions = units, positions
+
+    def encode(self, text: str) -> list[int]:
+        """See `Units.encode`."""
+        labels = self._units.encode(text)
+        if self._positions is not None and len(labels) >= self._positions:
+            raise UnitsError(
+                f"its {len(labels)} labels and BOS take more positions than the LLM has, {self._positions}."
+            )
+        return labels
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._units, name)
+
+
 def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Path) -> None:
     """Build the units, or copy another model's, into `folder`; units that stand there already are left alone."""
     if folder.exists():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from accelerate import Accelerator
 from rich.console import Console
@@ -34,6 +34,7 @@ from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
 from duolect.training.parts import (
+    FittingUnits,
     make_model,
     make_units,
     open_shards,
@@ -83,7 +84,9 @@ def train_recipe(
     seed_everything(recipe.loop.seed)
     model = make_model(recipe.task, units, ctc_units)
     if isinstance(recipe.task, LanguageTask):
-        source, evaluate = _text_sources(recipe.task, recipe.loop, units, skipped, ranks)
+        assert isinstance(model, LanguageModel)
+        fitting: Any = FittingUnits(units, model.llm.positions)
+        source, evaluate = _text_sources(recipe.task, recipe.loop, fitting, skipped, ranks)
     else:
         assert not isinstance(model, LanguageModel)
         source, evaluate = _speech_sources(
@@ -193,7 +196,7 @@ def _text_sources(
         islice(spellable(sentences_of([task.dev], task.normalise), units, task.dev, skipped), task.dev_sentences)
     )
     if not dev:
-        raise TrainingError(f"{task.dev}: holds no sentence that the units can spell.")
+        raise TrainingError(f"{task.dev}: holds no sentence that the units can spell and the LLM has room for.")
     return train, text_evaluation(dev, units, ranks, task.max_tokens)
 
 
