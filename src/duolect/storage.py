@@ -85,10 +85,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Generator[Path]:
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as error:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
         raise DuolectError(f"{path}: could not be written ({error.strerror or error}).") from error
     finally:
+        if old.exists() and not path.exists():  # an error, or Ctrl-C, between the two renames
+            os.replace(old, path)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
