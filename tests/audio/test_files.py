@@ -196,7 +196,7 @@ def test_bad_files_get_one_sentence(kind: str, message: str, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("share", [0.5, 0.99])
-@pytest.mark.parametrize("name", [*FORMATS, "a.aiff", "a.au", "a.rf64", "a.w64"])
+@pytest.mark.parametrize("name", [*FORMATS, "a.aiff", "a.au", "a.rf64", "a.w64", "a.nist"])
 def test_truncated_files(name: str, share: float, tmp_path: Path) -> None:
     path = tmp_path / name
     soundfile.write(path, _sound(4, 16_000), 16_000, **FORMATS.get(name, {}))

@@ -26,6 +26,8 @@ _BLOCK_VALUES = 1 << 20  # read at once, all channels together, so that many cha
 _PROMISE = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFF_F000  # sizes from here on stand for "not known yet" where a header was written before the sound
 _SLACK_BYTES = 8
+_NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)\s*$", re.MULTILINE)
+_NIST_HEADER = 1024
 _LONGEST_OGG_PAGE = 65_307
 
 
@@ -105,6 +107,8 @@ class _LibsndfileSound:
         self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
         self.decoded = np.zeros(0, dtype=np.float32)  # of a file that cannot be sought in
         broken = not complete or _breaks_promise(file.extra_info)
+        if file.format == "NIST":  # of which libsndfile's log says nothing
+            broken = self.frames * self.channels + _SLACK_BYTES < _nist_samples(path)
         after = f"it breaks off after {self.frames / self.rate:.3f} s"
         self.damage = f"{path}: is truncated; {after}." if broken else None
 
@@ -195,6 +199,13 @@ def _breaks_promise(log: str) -> bool:
     """Whether the header promises more sound than the file has, going by libsndfile's log."""
     sizes = ((int(promised), int(there)) for promised, there in _PROMISE.findall(log))
     return any(there + _SLACK_BYTES < promised < _STREAMED for promised, there in sizes)
+
+
+def _nist_samples(file: Path | SoundBytes) -> int:
+    """The samples that a NIST SPHERE header promises: of each channel, or, as some have it, of all together."""
+    with _open_binary(file) as handle:
+        found = _NIST_SAMPLES.search(handle.read(_NIST_HEADER))
+    return 0 if found is None else int(found[1])
 
 
 def _last_page(file: Path | SoundBytes) -> tuple[bool, int]:
