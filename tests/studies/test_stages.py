@@ -1,5 +1,6 @@
 """Stages are kept by content, made once, in order, side by side, by real processes that may fail or be killed."""
 
+import contextlib
 import io
 import json
 import os
@@ -12,12 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from duolect.errors import DuolectError
+from duolect.errors import ConfigError, DuolectError
 from duolect.studies.stages import Store, in_order
 from duolect.studies.stages.code import _bare, code_fingerprint
-from duolect.studies.stages.launchers import Call, Local, Slurm
+from duolect.studies.stages.launchers import Call, Local
 from duolect.studies.stages.runner import run_stages
-from tests.studies.toy_stages import Sum, diamond
+from duolect.studies.stages.slurm import Slurm
+from tests.studies.toy_stages import Sum, diamond, interrupted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,6 +137,43 @@ def test_jobs_of_submitit_do_the_same(tmp_path: Path) -> None:
     found = run_stages(diamond(), call(tmp_path), Slurm(cluster="local"), quiet())
     assert {outcome.state for outcome in found.values()} == {"made"}
     assert (Store(tmp_path).folder(diamond()[0]) / "total").read_text() == "112"
+
+
+def test_a_job_whose_time_is_up_is_queued_again(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    (stage,) = interrupted()
+    job = Slurm(cluster="local").start(Call(tmp_path, "tests.studies.toy_stages:interrupted", "{}"), stage, 0)
+    calls, deadline = Store(tmp_path).folder(stage) / "calls", time.monotonic() + 120
+    while not calls.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if b"submitit.core._submit" in command and bytes(tmp_path) in command:
+                os.kill(int(process.name), signal.SIGUSR2)  # as SLURM gives notice
+    while job.failed() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert job.failed() is False, job.log.read_text()
+    assert calls.read_text() == "xx"
+    assert Store(tmp_path).made(stage) is not None
+
+
+def test_a_failed_job_shows_what_its_worker_said(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    console = quiet()
+    found = run_stages(diamond(fail=True), call(tmp_path, fail=True), Slurm(cluster="local"), console)
+    assert {o.stage.name: o.state for o in found.values()}["left"] == "failed"
+    assert "duolect: left: the sum came out wrong." in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"slurm_nosuch": 3}, "--slurm.*Unknown argument 'nosuch'"), ({"timeout_min": "long"}, "--slurm.*timeout_min")],
+)
+def test_parameters_that_no_job_has_are_named(tmp_path: Path, settings: dict[str, object], said: str) -> None:
+    pytest.importorskip("submitit")
+    with pytest.raises(ConfigError, match=said):
+        Slurm(cluster="local", settings=settings).start(call(tmp_path), diamond()[0], 0)
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

@@ -55,3 +55,24 @@ def diamond(sleep: float = 0.0, fail: bool = False, base: int = 1) -> list[Stage
     right = Sum(name="right", number=100, inputs={"base": root}, sleep=sleep)
     total = Sum(name="total", inputs={"left": left, "right": right}, timed=True)
     return [total, Sum(name="apart", number=7, timed=True, sleep=sleep)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(Stage):
+    """Takes its time in the first call, and is done in the second."""
+
+    kind: ClassVar[str] = "interrupted"
+
+    def settings(self) -> Any:
+        return {}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        with open(folder / "calls", "a") as handle:
+            handle.write("x")
+        if (folder / "calls").read_text() == "x":
+            time.sleep(600)
+
+
+def interrupted() -> list[Stage]:
+    """One that is to be interrupted."""
+    return [Interrupted(name="interrupted")]

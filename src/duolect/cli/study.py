@@ -169,7 +169,8 @@ def _report(out: Path, docs: Path | None) -> int:
 
 
 def _launcher(asked: StudyCommand, slurm: dict[str, Any]) -> Launcher:
-    from duolect.studies.stages.launchers import Local, Slurm
+    from duolect.studies.stages.launchers import Local
+    from duolect.studies.stages.slurm import Slurm
 
     if asked.slurm:
         return Slurm(places=max(asked.jobs, 1) if asked.jobs > 1 else 16, settings=slurm)

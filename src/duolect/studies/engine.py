@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from duolect.storage import write_json
 from duolect.studies.catalogue import build_scale, build_study, find_study, only
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage, Store, in_order
+from duolect.studies.stages.interrupts import terminated_as_interrupted
 from duolect.studies.stages.launchers import Call, Launcher
 from duolect.studies.stages.runner import Outcome, run_stages
 from duolect.studies.study import Study
@@ -133,7 +131,7 @@ def run_studies(
 
         for stage in store.discard(stages, unwanted, console):
             console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)
-    with _terminated_as_interrupted():
+    with terminated_as_interrupted():
         outcomes = run_stages(stages, call, launcher, console, seconds=seconds)
     for study in studies:
         folder = out / asked.scale / study.name
@@ -157,20 +155,3 @@ def _chosen(studies: Sequence[Study], entries: Sequence[str]) -> list[Study]:
             only(studies[0], [entry])  # says what there is
             raise AssertionError
     return [only(study, named[study.name]) for study in studies if named[study.name]]
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Generator[None]:
-    """SIGTERM, which batch systems send, ends the workers as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -71,9 +71,7 @@ def plan_stages(
                 plan, note = None, plan
             else:
                 plans[stage.key] = plan
-        hours = stage.needs.hours
-        if hours is None and sustained is not None:
-            hours = _hours(stage, plan, plans, sustained)
+        hours = None if sustained is None else _hours(stage, plan, plans, sustained)
         found.append(
             PlannedStage(
                 stage=stage, state=store.state(stage), plan=plan, hours=hours, disk=disk(stage, plan), note=note

@@ -24,13 +24,11 @@ class Needs:
     """What a stage occupies while it is made.
 
     `timed`: its speed is a result, so that nothing else may run on the machine. `processes`: ranks under `torchrun`.
-    `hours`: of a whole machine of that kind, where that can be told beforehand.
     """
 
     processes: int = 1
     gpus: int = 0
     timed: bool = False
-    hours: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

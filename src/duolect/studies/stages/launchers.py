@@ -1,4 +1,4 @@
-"""How a stage is made elsewhere: in a process of this machine, or as a job of SLURM through submitit."""
+"""How a stage is made elsewhere: in a process of this machine (`slurm` has the jobs of a cluster)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from duolect.errors import ConfigError
+from duolect.studies.stages import worker
 from duolect.studies.stages.base import Stage
-from duolect.studies.stages.worker import make_stage
+
+STOP_SECONDS = 60.0
+"""What a worker has to keep a checkpoint, when it is told to end."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,14 @@ class Call:
     fewer: Mapping[str, str] = field(default_factory=dict)
     """Key → arguments that give fewer stages, that one among them: sooner found."""
 
-    def arguments_of(self, stage: Stage) -> str:
-        """The arguments for the worker that makes this stage."""
-        return self.fewer.get(stage.key, self.arguments)
+    def command(self, stage: Stage) -> list[str]:
+        """Of the worker that makes this stage."""
+        arguments = self.fewer.get(stage.key, self.arguments)
+        return [sys.executable, "-m", worker.__name__, str(self.root), self.source, arguments, stage.key]
+
+    def log(self, stage: Stage) -> Path:
+        """Of that worker."""
+        return self.root / ".work" / f"{stage.kind}-{stage.key}.log"
 
 
 class Job(Protocol):
@@ -63,20 +71,39 @@ class Launcher(Protocol):
 
 
 @dataclass
-class _Process:
+class WorkerProcess:
+    """A process that makes a stage (`worker`), in a session of its own: Ctrl-C is for the process that asked, and that
+    stops the others in order."""
+
     process: subprocess.Popen[bytes]
     log: Path
 
+    @classmethod
+    def start(cls, command: Sequence[str], log: Path, **environment: str) -> WorkerProcess:
+        """Start it; what it says is added to its log."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as handle:
+            process = subprocess.Popen(
+                command,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        return cls(process, log)
+
     def failed(self) -> bool | None:
+        """See `Job`."""
         status = self.process.poll()
         return None if status is None else status != 0
 
     def stop(self) -> None:
+        """Let it keep what it has and end; what has not ended then is killed, with the processes it started."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
@@ -93,68 +120,11 @@ class Local:
         if self.places < 1:
             raise ConfigError(f"study: at least one stage must run at once, not {self.places}.")
 
-    def start(self, call: Call, stage: Stage, place: int) -> _Process:
+    def start(self, call: Call, stage: Stage, place: int) -> WorkerProcess:
         """A process that outlives Ctrl-C in the terminal; the runner stops it."""
-        log = call.root / ".work" / f"{stage.kind}-{stage.key}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // (1 if stage.needs.timed else self.places))
         settings = {"OMP_NUM_THREADS": str(threads)}
         if self.gpus and not stage.needs.timed:
             count = min(max(1, stage.needs.gpus), self.gpus)
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(str((place + n) % self.gpus) for n in range(count))
-        with open(log, "ab") as handle:
-            command = [sys.executable, "-m", "duolect.studies.stages.worker"]
-            process = subprocess.Popen(
-                [*command, str(call.root), call.source, call.arguments_of(stage), stage.key],
-                stdout=handle,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **settings},
-                start_new_session=True,  # Ctrl-C is for the process that asked; it then stops the others in order
-            )
-        return _Process(process, log)
-
-
-@dataclass(frozen=True)
-class Slurm:
-    """Jobs of SLURM, each on a node of its own. `settings`: of submitit's executor, such as slurm_partition."""
-
-    places: int = 16
-    settings: dict[str, Any] = field(default_factory=dict)
-    cluster: str = "slurm"
-    """submitit's name of the executor; "local" runs jobs here, as tests do."""
-    alone: bool = False
-
-    def start(self, call: Call, stage: Stage, place: int) -> _Submitted:
-        """A job of submitit. Raises ConfigError where that is not installed."""
-        try:
-            import submitit
-        except ImportError as error:
-            raise ConfigError("study: SLURM needs submitit; install duolect[slurm].") from error
-        folder = call.root / ".work" / "slurm"
-        executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
-        needs = stage.needs
-        hours = {} if needs.hours is None else {"timeout_min": int(60 * needs.hours) + 30}
-        executor.update_parameters(
-            name=f"duolect-{stage.kind}",
-            nodes=1,
-            tasks_per_node=1,
-            gpus_per_node=needs.gpus,
-            **hours,
-            **self.settings,
-        )
-        return _Submitted(executor.submit(make_stage, str(call.root), call.source, call.arguments_of(stage), stage.key))
-
-
-@dataclass
-class _Submitted:
-    job: Any
-
-    @property
-    def log(self) -> Path:
-        return Path(self.job.paths.stderr)
-
-    def failed(self) -> bool | None:
-        return self.job.exception() is not None if self.job.done() else None
-
-    def stop(self) -> None:
-        self.job.cancel()
+        return WorkerProcess.start(call.command(stage), call.log(stage), **settings)

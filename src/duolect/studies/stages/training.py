@@ -86,9 +86,15 @@ class Training(Stage):
             return
         count = self.needs.processes
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        done = subprocess.run([*launch, "-m", "duolect", "train", str(folder)], env={**os.environ}, check=False)
-        if done.returncode:
-            raise DuolectError(f"{self.name}: training on {count} processes ended with status {done.returncode}.")
+        with subprocess.Popen([*launch, "-m", "duolect", "train", str(folder)]) as process:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                process.terminate()  # they keep a checkpoint; left alone they would train on
+                process.wait()
+                raise
+        if status:
+            raise DuolectError(f"{self.name}: training on {count} processes ended with status {status}.")
 
 
 def outlines(stage: Training, root: Path) -> dict[str, Path]:

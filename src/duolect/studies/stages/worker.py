@@ -16,6 +16,7 @@ from rich.console import Console
 
 from duolect.errors import DuolectError
 from duolect.studies.stages.base import Stage, in_order
+from duolect.studies.stages.interrupts import terminated_as_interrupted
 from duolect.studies.stages.store import Store
 
 
@@ -32,7 +33,8 @@ def make_stage(root: str, source: str, arguments: str, key: str) -> None:
 def main() -> int:
     """Exit status 0 where the stage stands, 1 with a sentence where it does not."""
     try:
-        make_stage(*sys.argv[1:5])
+        with terminated_as_interrupted():
+            make_stage(*sys.argv[1:5])
     except DuolectError as error:
         print(f"duolect: {error}", file=sys.stderr)
         return 1
