@@ -17,7 +17,7 @@ from training_toy import make_trainer
 from duolect.errors import TrainingError
 from duolect.storage import load_tensors, read_json
 from duolect.training import TrainingInterrupted
-from duolect.training.checkpoint import Checkpoints, run_lock
+from duolect.training.checkpoint import Checkpoints, RunLog, run_lock
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -153,3 +153,15 @@ def test_half_written_checkpoints_are_not_seen_and_are_removed(tmp_path: Path) -
     assert Checkpoints(tmp_path).steps() == [10, 20]
     make_trainer(tmp_path, 20).run()
     assert not half.exists()
+
+
+def test_a_log_keeps_its_lines_whatever_stands_in_them(tmp_path: Path) -> None:
+    """U+2028 ends a line to Python's splitlines, not to JSON."""
+    path = tmp_path / "log.jsonl"
+    before = RunLog(path, 0)
+    for step in (1, 2, 3):
+        before.write({"step": step, "ids": [f"a\u2028b\u0085{step}"]})
+    before.close()
+    RunLog(path, 2)
+    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    assert [json.loads(line)["ids"] for line in lines] == [["a\u2028b\u00851"], ["a\u2028b\u00852"]]

@@ -221,7 +221,8 @@ class RunLog:
         if not self.path.exists():
             return
         text = self.path.read_text(encoding="utf-8", errors="replace")
-        kept = "".join(line + "\n" for line in text.splitlines() if _step_of(line) <= step)
+        # Not splitlines: an id may hold a line separator of Unicode, which JSON leaves as it is.
+        kept = "".join(line + "\n" for line in text.split("\n") if _step_of(line) <= step)
         if kept != text:
             with atomic_file(self.path) as handle:
                 handle.write(kept)
