@@ -1,6 +1,7 @@
 """Cuts: a manifest goes to lhotse and comes back as it was, without a look at the sound."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_lhotse_reads_the_sound_we_read(recorded: list[Utterance]) -> None:
 
 
 def test_custom_values_that_resemble_keys_of_a_manifest(tmp_path: Path, recorded: list[Utterance]) -> None:
-    cuts = to_cuts(dataclasses.replace(u, fields={"translations": ["a", "b"]}) for u in recorded)
+    cuts = to_cuts(dataclasses.replace(u, fields={"translations": ["a", "b"], "snr": math.nan}) for u in recorded)
     write_manifest(tmp_path / "m.jsonl", from_cuts(cuts))
     assert [u.fields for u in load_manifest(tmp_path / "m.jsonl")] == [{"source_translations": ["a", "b"]}] * 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,9 +125,9 @@ def _file(cut: Any) -> Path:
 def _plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(key, str) and _plain(inner) for key, inner in value.items())
-    return (
-        value is None or isinstance(value, str | int | float) or (isinstance(value, list) and all(map(_plain, value)))
-    )
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _common(values: Iterable[Any]) -> str | None:

@@ -1,6 +1,7 @@
 """A folder of sound: text beside each file, in a table, or none."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -125,7 +126,9 @@ def test_json_lines_with_segments(tmp_path: Path) -> None:
     table = lines(
         root / "list.jsonl",
         json.dumps({"audio": "talk.wav", "text": "one", "start": 0.0, "duration": 1.0, "utt_id": 7, "snr": 10.5}),
-        json.dumps({"audio": "talk.wav", "text": "two", "start": "1.0", "duration": "0.5", "speaker_id": "s"}),
+        json.dumps(
+            {"audio": "talk.wav", "text": "two", "start": "1.0", "duration": "0.5", "speaker_id": "s", "snr": math.nan}
+        ),
         "{not json}",
         '["a", "list"]',
         json.dumps({"audio": "", "text": "none"}),
@@ -139,6 +142,7 @@ def test_json_lines_with_segments(tmp_path: Path) -> None:
     first, second = rows(tmp_path / "out/all.jsonl")
     assert (first["id"], first["snr"], first["duration"]) == ("7", 10.5, 1.0)
     assert (second["id"], second["offset"], second["duration"], second["speaker"]) == ("talk-1.000", 1.0, 0.5, "s")
+    assert "snr" not in second
     why = skipped(tmp_path / "out/all.jsonl")
     expected = {
         f"{table}:3": f"bad line: {table}:3 not valid JSON",

@@ -253,9 +253,14 @@ def _utterance(
         fields={
             f"source_{key}" if resembles_known(key) else key: value
             for key, value in values.items()
-            if key not in names.values() and key not in KNOWN and value not in (None, "")
+            if key not in names.values() and key not in KNOWN and not _says_nothing(value)
         },
     )
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a cell is empty: also NaN and infinity, which Python writes into JSON and a manifest cannot hold."""
+    return value in (None, "") or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _text(value: Any) -> str | None:
