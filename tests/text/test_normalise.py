@@ -20,6 +20,8 @@ from duolect.text import normalise, words
         ("हिन्दी की", "हिन्दी की"),
         ("e\u0301tat", "état"),
         ("\u0301 a", "a"),
+        ("co\u00adoperate e\u200d\u0301 \u200fa\u200b\ufeffb", "cooperate é a b"),
+        ("\u0dc1\u0dca\u200d\u0dbb\u0dd3", "\u0dc1\u0dca\u0dbb\u0dd3"),  # a Sinhala word written with a joiner
         ("''", ""),
         ("", ""),
     ],

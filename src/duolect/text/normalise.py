@@ -15,13 +15,16 @@ def normalise(text: str) -> str:
 
     All else, punctuation and symbols, parts words as a space does ("3.50" gives "3 50", "well-known" two words).
     Typographic apostrophes become "'". An apostrophe stays only inside a word ("don't", "o'clock"): at the edge nothing
-    tells it from a quotation mark. Combining marks stay where they follow a letter (Hindi vowel signs).
+    tells it from a quotation mark. Combining marks stay where they follow a letter (Hindi vowel signs). What is not
+    seen and does not part words (soft hyphens, joiners and non-joiners, marks of direction) is left out, as Unicode's
+    rules for the ends of words have it (UAX 29); the zero-width space parts them.
     `normalise(normalise(text)) == normalise(text)`.
     """
     text = text.translate(_APOSTROPHES)
     if text.isascii():
         text = _ASCII_OTHER.sub(" ", text.lower())
     else:
+        text = "".join(c for c in text if c.isalnum() or c == "\u200b" or unicodedata.category(c) != "Cf")
         # Lower-casing can leave forms that are not composed ("İ"), hence NFKC on both sides of it.
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
         text = _keep_words(text.translate(_APOSTROPHES))
