@@ -10,7 +10,14 @@ from duolect.cli import main
 from duolect.data import Utterance, write_manifest
 from duolect.errors import ScoringError
 from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
-from duolect.reports import compare_files, panel_files, panels_markdown, print_panels, worst_utterances
+from duolect.reports import (
+    compare_files,
+    panel_files,
+    panels_markdown,
+    print_panels,
+    print_table,
+    worst_utterances,
+)
 
 SAID = {"a1": "four boats", "a2": "set sail now", "b1": "", "b2": "", "c1": "yes"}
 HEARD = {
@@ -118,6 +125,22 @@ def test_score_prints_the_panel(files: list[Path], capsys: pytest.CaptureFixture
     assert "nothing to score" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "noise.jsonl"), "--panel", "--markdown"]) == 0
     assert "| characters/min | 0.1 min | 90.0 |" in capsys.readouterr().out
+
+
+def test_names_and_values_are_not_taken_for_markup(tmp_path: Path) -> None:
+    rows = [
+        HypothesisRow(id=key, reference="a", text="b", fields={"of": of}) for key, of in (("x", "[/i]"), ("y", "all"))
+    ]
+    for name in ("am[beam=4]", "am[bold]"):
+        write_run(tmp_path / f"{name}.jsonl", rows)
+    text = printed([tmp_path / "am[beam=4].jsonl", tmp_path / "am[bold].jsonl"], by="of")
+    for name in ("am[beam=4]", "am[bold]", "[/i]"):
+        assert name in text
+    console = Console(file=io.StringIO(), width=100)
+    for table in compare_files([tmp_path / "am[bold].jsonl"], by="of"):
+        print_table(table, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "of: [/i]" in console.file.getvalue()
 
 
 def test_a_fault_names_the_file(files: list[Path], tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def _progress() -> Generator[Callable[[Progress], None]]:
         return
     tasks: dict[str, TaskID] = {}
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.completed:,.0f} utterances · {task.fields[hours]:,.2f} h · {task.fields[skipped]:,} skipped"),
         TimeElapsedColumn(),

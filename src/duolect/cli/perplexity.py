@@ -71,6 +71,7 @@ def _print(rows: tuple[TextPerplexity, ...]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     compared = any(row.ratio is not None for row in rows)
     numbers = ["Sentences", "Words", "Tokens", "log p", "PPL per token", "PPL per word", "95 % interval"]
@@ -83,7 +84,7 @@ def _print(rows: tuple[TextPerplexity, ...]) -> None:
         cells += [f"{sums.per_token:,.2f}", f"{sums.per_word:,.2f}", _interval(row.interval, 2)]
         if compared:
             cells += ["" if row.ratio is None else f"× {row.ratio:,.3f}", _interval(row.ratio_interval, 3)]
-        table.add_row(row.text, row.system, *cells)
+        table.add_row(Text(row.text), Text(row.system), *cells)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

@@ -102,8 +102,9 @@ def draw_terminal(title: str, wanted: Sequence[Column], legend: Sequence[str], w
         if any(column.title == dispensable for column in wanted):
             wanted = [column for column in wanted if column.title != dispensable]
             dropped.append(dispensable)
+    # As Text, for what stands in square brackets in a plain string is rich's markup.
     table = Table(
-        title=title,
+        title=Text(title, style="table.title"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -112,7 +113,7 @@ def draw_terminal(title: str, wanted: Sequence[Column], legend: Sequence[str], w
     )
     for number, column in enumerate(wanted):
         table.add_column(
-            _HEADS.get(column.title, column.title),
+            Text(_HEADS.get(column.title, column.title)),
             vertical="bottom",
             justify="right" if number else "left",
             no_wrap=number > 0 and all(len(cell.text) <= _UNBROKEN for cell in column.cells),

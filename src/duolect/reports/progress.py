@@ -12,7 +12,8 @@ class StageBar:
     """A progress bar for one pass over a set; plain silence where there is no terminal."""
 
     def __init__(self, console: Console, title: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        described = TextColumn("{task.description}", markup=False)
+        columns = (described, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.console, self.title = console, title
 
@@ -20,7 +21,7 @@ class StageBar:
         self.progress.start()
         task = self.progress.add_task(self.title, total=None)
         if not self.console.is_terminal:
-            self.console.print(f"{self.title} ...", highlight=False)
+            self.console.print(f"{self.title} ...", highlight=False, markup=False)
         return lambda done, total: self.progress.update(task, completed=done, total=total)
 
     def __exit__(self, *_: object) -> None:

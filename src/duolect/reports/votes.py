@@ -46,7 +46,8 @@ def _table(explanation: Explanation) -> Table:
 
     def add(number: str, word: str, votes: Votes, *, last: bool = False, style: str | None = None) -> None:
         numbers = [votes[term] for term in terms]
-        table.add_row(number, word, *map(_number, numbers), _number(math.fsum(numbers)), end_section=last, style=style)
+        said = Text(word)  # "[noise]" in a plain string is rich's markup
+        table.add_row(number, said, *map(_number, numbers), _number(math.fsum(numbers)), end_section=last, style=style)
 
     def add_pair(word: str, votes: Sequence[Votes]) -> None:
         for number, each in enumerate(votes, start=1):

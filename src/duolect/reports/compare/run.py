@@ -123,7 +123,7 @@ def compare(
     systems: list[SystemResult] = []
     for name, run in runs.items():
         systems.append(_scored(run, references, options, blocks, systems[0] if systems else None))
-        console.print(f"  {name}: WER {100 * systems[-1].score.wer:.2f} %", highlight=False)
+        console.print(f"  {name}: WER {100 * systems[-1].score.wer:.2f} %", highlight=False, markup=False)
     comparison = Comparison(
         title=options.title or f"Comparison on {manifest.name}",
         systems=systems,
@@ -170,10 +170,10 @@ def write_report(report: Report, folder: Path, console: Console | None = None) -
             handle.write(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n")
     print_table(report.comparison)
     for sentence in report.said:
-        console.print(f"  {sentence}", highlight=False)
+        console.print(f"  {sentence}", highlight=False, markup=False)
     for name, why in report.failures.items():
-        console.print(f"  Not compared: {name}: {why}", highlight=False)
-    console.print(f"Report: {folder / 'report.html'}", highlight=False)
+        console.print(f"  Not compared: {name}: {why}", highlight=False, markup=False)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False, markup=False)
 
 
 def _recognized(
