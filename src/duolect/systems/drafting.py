@@ -27,7 +27,7 @@ from duolect.search import (
 from duolect.search.drafts import Drafter
 from duolect.systems.components import spelling_units
 from duolect.systems.context import Context
-from duolect.systems.limits import forbidden, label_limits
+from duolect.systems.limits import forbidden, label_limits, search_limits
 
 TAKEN = "ctc_confident"
 """The flag of a hypothesis that is CTC's own: no model was asked, and its score is that of the term ctc alone."""
@@ -55,25 +55,26 @@ def draft_pass(context: Context) -> list[list[Hypothesis]]:
     statistics.taken += len(context.ids) - len(asked)
     if asked:
         drafter = _drafter(context, log_probs_BTW, frames_B, asked, None if shared else texts)
-        for b, hypotheses in zip(asked, _verified(context, drafter, asked, longest, statistics), strict=True):
+        for b, hypotheses in zip(asked, _verified(context, drafter, asked, statistics), strict=True):
             found[b] = hypotheses
     return found
 
 
 def _verified(
-    context: Context, drafter: Drafter, asked: Sequence[int], longest: Sequence[int], statistics: DraftStatistics
+    context: Context, drafter: Drafter, asked: Sequence[int], statistics: DraftStatistics
 ) -> list[list[Hypothesis]]:
     search, units = context.search, spelling_units(context.parts, context.search)
     (term,) = search.inside.active
     model, encoded = context.speaker(term)
     assert encoded is not None, "a draft is of what was heard"
+    limits = search_limits(context)
     if len(asked) < len(context.ids):
         encoded = encoded.select(torch.tensor(asked, device=encoded.lengths_B.device))
     return draft_and_verify(
         model,
         encoded,
         drafter,
-        limits_B=[min(frames, longest[b]) for frames, b in zip(encoded.frames_B.tolist(), asked, strict=True)],
+        limits_B=[limits[b] for b in asked],
         longest_draft=search.longest_draft,
         eos_id=units.eos_id,
         forbidden_ids=forbidden(units),

@@ -23,7 +23,7 @@ from duolect.systems.components import log_prior, spelling_units
 from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
 from duolect.systems.drafting import draft_pass
-from duolect.systems.limits import label_limits
+from duolect.systems.limits import search_limits
 from duolect.systems.space import SearchSpace, search_space
 from duolect.text import retokeniser
 
@@ -89,14 +89,12 @@ def _delayed(context: Context, space: SearchSpace) -> Delayed:
 
 def _labels(context: Context, space: SearchSpace) -> Lists:
     search = context.search
-    encoded = context.encoded(search.spelling)
-    limits = [min(a, b) for a, b in zip(encoded.frames_B.tolist(), label_limits(context), strict=True)]
     return label_synchronous(
         [_weighted(context, space, term) for term in search.inside.active],
-        encoded,
+        context.encoded(search.spelling),
         beam=search.beam,
         nbest=search.nbest,
-        limits_B=limits,
+        limits_B=search_limits(context),
         length_exponent=search.length_exponent,
         stop=search.stop,
         # Only by the distributions of a model can CTC's candidates be chosen.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from duolect.audio import SAMPLE_RATE
+from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
 from duolect.text import Units
 
@@ -20,3 +21,27 @@ def label_limits(context: Context) -> list[int]:
     if rate is None:
         return [1 << 62] * len(context.ids)
     return [math.ceil(samples / SAMPLE_RATE * rate) for samples in context.lengths_B.tolist()]
+
+
+def label_room(context: Context, term: str) -> list[float]:
+    """The most labels of each utterance that the positions of the LLM behind a term leave, beside prompt, audio, BOS
+    and EOS; infinite where there is no LLM, or it has no such limit."""
+    owner = OWNERS.get(term)
+    if owner is None:
+        return [math.inf] * len(context.ids)
+    component = context.parts[owner]
+    room = component.positions - 2
+    if term != "speech_llm" or math.isinf(room):
+        return [room] * len(context.ids)
+    model = component.model
+    audio_B = context.encoded(owner).positions_B * model.interface.audio_positions
+    return [max(room - model.prompts.longest - audio, 0) for audio in audio_B.tolist()]
+
+
+def search_limits(context: Context) -> list[int]:
+    """The most labels of each utterance in a search over labels: no more than there are frames, than its rate allows,
+    and than the models inside have positions for."""
+    search = context.search
+    frames = context.encoded(search.spelling).frames_B.tolist()
+    rooms = [label_room(context, term) for term in search.inside.active]
+    return [int(min(each)) for each in zip(frames, label_limits(context), *rooms, strict=True)]

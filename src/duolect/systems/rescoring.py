@@ -14,6 +14,7 @@ from duolect.search import ctc_full_sum, sequence_scores
 from duolect.systems.components import log_prior, spelling_units, term_units
 from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
+from duolect.systems.limits import label_room
 from duolect.systems.rows import Candidate
 
 IMPOSSIBLE = -1e6
@@ -62,10 +63,10 @@ def _spell(
     """Each hypothesis in the term's units; and for utterances where that failed, the flags of each hypothesis."""
     own, theirs = spelling_units(context.parts, context.search), term_units(context.parts, context.search, term)
     shared = own.fingerprint == theirs.fingerprint
-    positions = context.parts["language"].positions if term == "lm" else math.inf
+    rooms = label_room(context, term)
     spelled: Spelled = []
     flags: list[list[tuple[str, ...]]] = []
-    for candidates in lists:
+    for candidates, room in zip(lists, rooms, strict=True):
         row: list[tuple[int, ...]] = []
         bad: dict[int, tuple[str, ...]] = {}
         for k, candidate in enumerate(candidates):
@@ -74,7 +75,7 @@ def _spell(
             except UnitsError:
                 bad[k] = (f"{term}_cannot_spell",)
             else:
-                if len(row[-1]) + 2 > positions:
+                if len(row[-1]) > room:
                     bad[k] = (f"{term}_too_long",)
         flags.append([(*bad.get(k, ()), f"{term}_left_out") for k in range(len(candidates))] if bad else [])
         spelled.append([] if bad else row)
