@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from duolect.data import Utterance, write_manifest
 from duolect.errors import ConfigError, DuolectError, ManifestError, ScoringError
 from duolect.evaluation import HypothesisRow, read_run, score_file, score_run
 from duolect.search import sequence_scores
+from duolect.storage import file_hash
 from duolect.systems import (
     GridConfig,
     Scales,
@@ -27,6 +29,7 @@ from duolect.systems import (
     write_lists,
 )
 from duolect.systems.grid import GridResult, search_grid
+from duolect.systems.lines import HowRecognized, stands
 from duolect.systems.lists import Entry, term_table
 from duolect.text import CharacterUnits
 
@@ -85,6 +88,36 @@ def test_audio_beyond_the_positions_of_a_speech_llm_is_skipped(
     assert found.rows
     assert [s.id for s in found.skipped] == ["u2", "u4"]
     assert all("recognised in one piece" in s.reason for s in found.skipped)
+
+
+@pytest.mark.parametrize("method", ["speech-llm", "speech-llm-draft", "speech-llm+ctc"])
+def test_labels_stop_where_the_positions_of_a_speech_llm_end(
+    method: str, make: dict[str, Callable], units: CharacterUnits, corpus: list[Utterance]
+) -> None:
+    short = make["speech_llm"](units)
+    short.model.llm.model.config.max_position_embeddings = 18
+    with torch.no_grad():  # it never wants to end
+        short.model.llm.model.get_input_embeddings().weight[units.eos_id] = 0.0
+    system = System(speech_llm=short).with_method(method)
+    assert system.search is not None
+    for row in system.recognize(corpus).rows:
+        seconds = row.duration
+        assert seconds is not None
+        left = 18 - short.model.prompts.longest - 2 - int(seconds * 100 / 6 / 2)  # two frames of 60 ms a position
+        assert len(units.encode(row.text)) <= left, row.id
+        assert method == "speech-llm+ctc" or "truncated" in row.flags
+
+
+def test_a_text_longer_than_a_speech_llm_has_room_for_is_flagged(
+    system: System, make: dict[str, Callable], units: CharacterUnits, corpus: list[Utterance]
+) -> None:
+    short = make["speech_llm"](units)
+    short.model.llm.model.config.max_position_embeddings = 18
+    search = SearchConfig(first_pass="frames", after=Scales(speech_llm=0.5), beam=8, nbest=8)
+    rows = combine(acoustic=system, speech_llm=short, search=search).recognize(corpus, nbest=True).rows
+    long = [any("speech_llm_too_long" in e["flags"] for e in row.fields["nbest"]) for row in rows]
+    assert any(long)
+    assert [("speech_llm" not in row.terms) for row in rows] == long
 
 
 def test_terms_that_share_units_are_the_same_inside_and_after(system: System, corpus: list[Utterance]) -> None:
@@ -155,6 +188,16 @@ def test_a_term_can_be_left_out(system: System, corpus: list[Utterance]) -> None
     assert all("prior" not in e.terms for each in tuned.lists.values() for e in each)
     with pytest.raises(ConfigError, match="no scales to tune"):
         tune(system, corpus, "ctc+lm-labelwise", without=["lm", "prior"])
+
+
+def test_a_term_that_the_method_does_not_tune_keeps_its_scale(system: System, corpus: list[Utterance]) -> None:
+    search = dataclasses.replace(
+        system.search_of("ctc+lm-rescoring", tuned=False), after=Scales(lm=0.5, speech_llm=0.7), beam=4, nbest=4
+    )
+    tuned = tune(system, corpus, "ctc+lm-rescoring", search=search, without=["prior"], nbest=4, rounds=1)
+    assert [each.scales.speech_llm for each in tuned.record.rounds] == [0.7, 0.7]
+    assert tuned.record.search.after.speech_llm == 0.7
+    assert {point["speech_llm"] for point in tuned.table} == {0.7}
 
 
 def test_lists_are_believed_only_as_far_as_the_search_confirms(
@@ -269,6 +312,18 @@ def test_the_hypothesis_file_says_what_made_it(system: System, corpus: list[Utte
     assert [s.id for s in record.skipped] == ["gone"]
     assert score_file(tmp_path / "out" / "hyps.jsonl").skipped == 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["hyps.jsonl", "hyps.run.json"]
+
+
+def test_hypotheses_of_another_longest_utterance_do_not_stand(
+    system: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    chosen, manifest, out = system.with_method("ctc-greedy"), tmp_path / "test.jsonl", tmp_path / "hyps.jsonl"
+    write_manifest(manifest, corpus)
+    for made, skipped in ((1.0, 2), (120.0, 0), (math.inf, 0)):
+        assert len(recognize_manifest(chosen, manifest, out, max_seconds=made).skipped) == skipped
+        for asked in (1.0, 120.0, math.inf):
+            how = HowRecognized(max_seconds=asked)
+            assert stands(out, chosen, file_hash(manifest), how) == (asked == made)
 
 
 def test_a_bad_manifest_or_output_stops_before_anything_is_written(

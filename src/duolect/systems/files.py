@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import platform
 import sys
@@ -65,6 +66,7 @@ def recognize_manifest(
         name=name,
         manifest=Path(manifest),
         batch_seconds=batch_seconds,
+        max_seconds=max_seconds,
         warm_up=warm_up or measure is not None,
         command=command,
         date=date,
@@ -83,6 +85,7 @@ def run_record(
     name: str | None = None,
     manifest: Path | None = None,
     batch_seconds: float = BATCH_SECONDS,
+    max_seconds: float = LONGEST_SECONDS,
     warm_up: bool = False,
     command: str | None = None,
     date: str | None = None,
@@ -96,6 +99,8 @@ def run_record(
         "tuning": to_json(system.tuning),
         "tuned_on_this_set": recognition.tuned_on_this_set,
     }
+    if max_seconds != LONGEST_SECONDS:
+        settings["max_seconds"] = limit_name(max_seconds)
     if "speech_llm" in search.scales.active and system.speech_llm is not None:
         settings["prompts"] = to_json(system.speech_llm.model.prompts.first)
     timing = recognition.timing
@@ -153,6 +158,11 @@ def _pruning(search: SearchConfig) -> str:
 def batch_name(batch_seconds: float) -> str:
     """What a record calls batches of that size."""
     return f"{batch_seconds:g} s of padded audio"
+
+
+def limit_name(max_seconds: float) -> float | str:
+    """What a record calls the longest utterance that is recognised; JSON has no infinity."""
+    return max_seconds if math.isfinite(max_seconds) else "inf"
 
 
 def device_name(device: torch.device) -> str:

@@ -25,7 +25,7 @@ from duolect.evaluation import read_run
 from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.config import SearchConfig
-from duolect.systems.files import batch_name, device_name, recognize_manifest
+from duolect.systems.files import batch_name, device_name, limit_name, recognize_manifest
 from duolect.systems.measurement import Measure
 from duolect.systems.provenance import TuningRecord
 from duolect.systems.recognition import Progress
@@ -146,11 +146,13 @@ def stands(out: Path, system: System, manifest_hash: str, how: HowRecognized) ->
         return False
     if record is None or (how.measure is not None and record.latency is None):
         return False
-    return (record.config_hash, record.manifest_hash, record.device, record.batch) == (
+    longest = record.search.get("max_seconds", LONGEST_SECONDS)  # what is longer was skipped
+    return (record.config_hash, record.manifest_hash, record.device, record.batch, longest) == (
         system.fingerprint(),
         manifest_hash,
         device_name(torch.device(how.device)),
         batch_name(how.batch_seconds),
+        limit_name(how.max_seconds),
     )
 
 

@@ -91,7 +91,9 @@ class _Plan:
     def choose(self, table: TermTable) -> GridResult:
         """The best scales for these lists."""
         anchor, exponent = find_method(self.name).anchor, self.search.length_exponent
-        return search_grid(table, anchor=anchor, axes=self.axes, grid=self.grid, length_exponent=exponent)
+        scales, moving = self.search.scales, {anchor, *self.axes}
+        fixed = {term: getattr(scales, term) for term in scales.active if term not in moving}
+        return search_grid(table, anchor=anchor, axes=self.axes, grid=self.grid, length_exponent=exponent, fixed=fixed)
 
     def scored(self, ids: Iterable[str]) -> list[str]:
         """Those of the utterances that have words to compare. Raises ConfigError where there is none."""
@@ -204,7 +206,8 @@ def tune(
 
     The lists begin with the `nbest` of CTC alone and those of the search with its untuned scales; each of at most
     `rounds` rounds chooses scales on them and decodes the set. `search`: other settings than the method's, and the
-    scales to begin with; `without`: terms of the method that are left out.
+    scales to begin with (a term that the method does not tune keeps its own); `without`: terms of the method that are
+    left out.
     `progress` starts anew with each round.
 
     The system is not changed: `system.with_tuning(tuned.record)` uses and remembers the result. Raises ConfigError for
