@@ -171,6 +171,33 @@ def test_translations_have_no_word_errors_and_know_what_is_silent(tmp_path: Path
         assert panel.frequent == (("danke", 1),)
 
 
+def test_files_scored_as_translations_are_judged_as_translations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "other.jsonl", [HypothesisRow(id="a", text="vier Boote")])  # of another tool, without a record
+    utterance = Utterance(
+        audio_filepath=tmp_path / "a", duration=6.0, text="four", translation="vier Boote im See", id="a"
+    )
+    write_manifest(tmp_path / "m.jsonl", [utterance])
+    (comparison,) = panel_files([tmp_path / "other.jsonl"], manifest=tmp_path / "m.jsonl", metric="bleu")
+    panel = comparison.systems[0].panel
+    assert panel.rate("wer") is None
+    assert not panel.signs
+    arguments = ["score", str(tmp_path / "other.jsonl"), "--manifest", str(tmp_path / "m.jsonl"), "--metric", "chrf"]
+    assert main([*arguments, "--panel-list", "1"]) == 0
+    assert "0 of 0 utterances with a sign" in capsys.readouterr().out
+    assert main([*arguments, "--panel-list", "-1"]) == 2
+    assert "--panel-list: must be 0 or more, not -1." in capsys.readouterr().err
+
+
+def test_a_field_that_is_null_is_not_given(tmp_path: Path) -> None:
+    values = {"a": "us", "b": None}
+    rows = [HypothesisRow(id=key, reference="x", text="x", fields={"accent": v}) for key, v in values.items()]
+    write_run(tmp_path / "h.jsonl", rows)
+    titles = [table.title for table in compare_files([tmp_path / "h.jsonl"], by="accent")]
+    assert titles == ["All utterances", "accent: not given", "accent: us"]
+
+
 def test_chunks_are_judged_as_the_recording_whose_reference_they_share(tmp_path: Path) -> None:
     chunks = [
         HypothesisRow(

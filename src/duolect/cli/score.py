@@ -110,6 +110,8 @@ def _check(asked: Score) -> None:
         }
         for option in (name for name, there in given.items() if there):
             raise ConfigError(f"{option}: does not go with {other}.")
+    if asked.panel_list < 0:
+        raise ConfigError(f"--panel-list: must be 0 or more, not {asked.panel_list}.")
     if asked.submit is None and asked.leaderboard is None and asked.model_id is not None:
         raise ConfigError("--model-id: belongs to --submit and --leaderboard.")
 
@@ -172,6 +174,7 @@ def _print_panel(asked: Score) -> None:
         manifest=asked.manifest,
         by=asked.by,
         normaliser="plain" if asked.normaliser == "auto" else asked.normaliser,
+        metric=asked.metric,
         blocks=asked.blocks,
     )
     if asked.markdown:

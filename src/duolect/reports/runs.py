@@ -109,16 +109,18 @@ def panel_files(
     manifest: Path | None = None,
     by: str | None = None,
     normaliser: Normaliser = "plain",
+    metric: Metric = "auto",
     thresholds: PanelConfig | None = None,
     blocks: str = "auto",
 ) -> list[PanelComparison]:
     """The hallucination panels of hypothesis files, the first file the baseline; then, where `by` names a field, those
     of each of its values, titled by the value. Utterances without reference words are in it, as non-speech.
 
-    Arguments and errors are those of `compare_files`; the durations that rows lack are taken from the manifest.
+    Arguments and errors are those of `compare_files`, a `metric` of translations saying that the files hold some; the
+    durations that rows lack are taken from the manifest.
     """
     runs = _read(files)
-    translated = _translated(runs)
+    translated = _translated(runs) or metric in METRICS
     references: Mapping[str, str | None] | None
     if manifest is not None:
         runs = _with_durations(runs, manifest)
@@ -313,7 +315,7 @@ def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str
 
 def _values(option: str, field: str, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """id → the field's value, of the utterances that have the field. Raises ConfigError where none has."""
-    found = {key: str(each[field]) for key, each in fields.items() if field in each}
+    found = {key: str(each[field]) for key, each in fields.items() if each.get(field) is not None}
     if not found:
         known = sorted({name for each in fields.values() for name in each})
         what = f"known are {', '.join(known)}" if known else "they have none"
