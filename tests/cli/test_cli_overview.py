@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import Call, process
@@ -45,6 +46,15 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     running.stdout.close()
     assert running.wait(30) in (0, 141)
     assert "Traceback" not in (running.stderr.read() if running.stderr else "")
+
+
+def test_letters_that_the_output_cannot_hold_do_not_end_a_command(tmp_path: Path) -> None:
+    (tmp_path / "h.jsonl").write_text('{"id": "a", "text": "Ω", "reference": "Ω"}\n', encoding="utf-8")
+    done = process("score", tmp_path / "h.jsonl", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    assert "0.00" in out
+    assert "\\u2013" in out  # the dash of an interval that there is not
 
 
 def test_wrong_arguments_exit_with_two_and_no_traceback(call: Call) -> None:

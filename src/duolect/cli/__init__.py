@@ -8,6 +8,7 @@ and a line in `COMMANDS`.
 from __future__ import annotations
 
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -56,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     the output any more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # results must not be lost for a letter that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)
         sys.stdout.flush()
