@@ -2,7 +2,8 @@
 
 Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest orthogonal matrix, so that every
 direction of it learns at the same speed; with updates scaled to AdamW's (Liu et al., arXiv 2502.16982) both share one
-learning rate. Embeddings, output layers, convolutions, biases and norms stay with AdamW, as both papers advise.
+learning rate. Embeddings, output layers, convolutions, biases and norms stay with AdamW, as both papers advise; but for
+the output layer of an attention decoder, which all our small recipes have trained with Muon.
 
 `torch.optim.Muon` makes the same steps one matrix at a time in bfloat16. Here all matrices of one shape are
 orthogonalised together, in float32 on a CPU, which is about three times as fast there. Several processes divide that
@@ -23,7 +24,7 @@ from torch.distributed.tensor import DTensor, Shard
 from duolect.training.distributed import Ranks
 
 OUTPUT_LAYERS = re.compile(r"ctc_heads|lm_head|embed_out|auxiliary_output")
-"""Names of output layers: their rows stand for labels."""
+"""Names of output layers that are left to AdamW: their rows stand for labels."""
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
