@@ -128,8 +128,8 @@ def search_grid(
     scales (their sum, then axis by axis). Deterministic. Raises ConfigError for an axis that the table lacks.
     """
     grid = grid or GridConfig()
-    fixed = fixed or {}
-    for name in (anchor, *axes, *fixed):
+    kept = dict(fixed or {})
+    for name in (anchor, *axes, *kept):
         if name not in table.names:
             raise ConfigError(f"tuning: the n-best table has no term {name!r}; it has {', '.join(table.names)}.")
     steps = grid.steps
@@ -139,7 +139,7 @@ def search_grid(
 
     def evaluate(values: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
         points_GA = np.array(list(itertools.product(*values)), dtype=float)
-        scales = [{**fixed, **_scales(anchor, axes, point)} for point in points_GA]
+        scales = [{**kept, **_scales(anchor, axes, point)} for point in points_GA]
         signed_GQ = np.array([[-s.get(n, 0.0) if n == "prior" else s.get(n, 0.0) for n in table.names] for s in scales])
         errors_G = table.word_errors(signed_GQ, length_exponent)
         tried.extend(zip(scales, errors_G.tolist(), strict=True))
@@ -157,7 +157,7 @@ def search_grid(
             break
         point, errors, refined, width = finer, fewer, refined + 1, width * 2 / (steps - 1)
     at_edge = bool(len(point)) and bool(np.any(point >= grid.upper - 1e-9))
-    return GridResult({**fixed, **_scales(anchor, axes, point)}, errors, at_edge, refined, tried)
+    return GridResult({**kept, **_scales(anchor, axes, point)}, errors, at_edge, refined, tried)
 
 
 def _scales(anchor: str, axes: Sequence[str], point: np.ndarray) -> dict[str, float]:
