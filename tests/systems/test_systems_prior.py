@@ -8,11 +8,12 @@ import torch
 from tiny_encoders import make_source
 
 from duolect.audio import write_audio
-from duolect.data import Utterance
+from duolect.data import BatchConfig, Utterance
 from duolect.models import AcousticConfig, AcousticModel
 from duolect.models.encoders import HuggingFaceEncoderConfig, inspect_source
 from duolect.systems import Component, estimate_prior
 from duolect.text import CharacterUnits
+from duolect.training.export import training_prior
 
 
 @pytest.mark.parametrize("name", ["wav2vec2-group", "whisper"])
@@ -36,6 +37,9 @@ def test_it_depends_on_no_batch_and_on_nothing_too_long_to_be_heard(
     assert alone is not None
     assert together is not None
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    batches = BatchConfig(max_seconds=60.0, shortest=0.1)
+    at_training = training_prior(component.model, corpus, units, number=len(corpus), batches=batches, seed=0)
+    torch.testing.assert_close(at_training, alone, atol=1e-5, rtol=0)
     write_audio(tmp_path / "long.wav", np.sin(np.arange(4 * 16_000) / 9).astype(np.float32))
     long = Utterance(audio_filepath=tmp_path / "long.wav", duration=4.0, text="a", id="long")
     longer = estimate_prior(component, [*corpus, long]).log_prior_V

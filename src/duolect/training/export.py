@@ -52,7 +52,13 @@ def training_prior(
     workers: int = 0,
 ) -> Tensor:
     """The `ctc_prior` of the last head over `number` training utterances drawn by `seed`; those that cannot be read are
-    passed over. The model must be in evaluation mode."""
+    passed over. The model must be in evaluation mode.
+
+    As in recognition, nothing is padded where the encoder hears it.
+    """
+    speech = getattr(model, "speech", None)
+    if speech is not None and not speech.encoder.padding_safe:
+        batches = dataclasses.replace(batches, max_utterances=1)
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)
     sample = SpeechBatches([utterances[i] for i in sorted(drawn.tolist())], config, seed, epochs=1)
