@@ -259,6 +259,8 @@ class Done:
 
     def stop(self) -> None: ...
 
+    def join(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class Here:
@@ -267,7 +269,7 @@ class Here:
     places: int = 1
     alone: bool = True
 
-    def start(self, call: Call, stage: Stage, place: int) -> Done:
+    def start(self, call: Call, stage: Stage) -> Done:
         Store(call.root).make(stage, Console(file=io.StringIO()))
         return Done(call.root)
 

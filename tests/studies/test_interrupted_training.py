@@ -101,13 +101,14 @@ def test_a_training_of_several_processes_ends_with_its_stage_and_keeps_what_it_h
         store.make(used, Console(file=io.StringIO()))
     folder = store.folder(stage)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    job = Local().start(Call(tmp_path, "tests.studies.test_interrupted_training:of_two_processes", "{}"), stage, 0)
+    job = Local().start(Call(tmp_path, "tests.studies.test_interrupted_training:of_two_processes", "{}"), stage)
     try:
         deadline = time.monotonic() + 240
         while len(steps_of(folder)) < 3 and job.failed() is None and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:
         job.stop()
+        job.join()
     assert job.failed(), job.log.read_text()
     assert not processes_that_name(folder)
     assert read_json(folder / "last.json")["step"] == steps_of(folder)[-1]

@@ -19,7 +19,7 @@ from duolect.studies.stages.code import _bare, code_fingerprint
 from duolect.studies.stages.launchers import Call, Local
 from duolect.studies.stages.runner import run_stages
 from duolect.studies.stages.slurm import Slurm
-from tests.studies.toy_stages import Sum, diamond, interrupted
+from tests.studies.toy_stages import Sum, diamond, interrupted, on_gpus
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +72,14 @@ def test_what_is_missing_is_made_once_and_in_order(tmp_path: Path) -> None:
     again = run_stages(stages, call(tmp_path, sleep=0.5), Local(places=2), quiet())
     assert {outcome.state for outcome in again.values()} == {"stood"}
     assert (store.folder(stages[0]) / "calls").read_text() == "x"
+
+
+def test_stages_at_once_share_no_gpu_while_there_are_enough(tmp_path: Path) -> None:
+    stages = on_gpus()
+    call = Call(tmp_path, "tests.studies.toy_stages:on_gpus", "{}")
+    run_stages(stages, call, Local(places=3, gpus=8), quiet())
+    seen = [(Store(tmp_path).folder(stage) / "gpus").read_text() for stage in stages]
+    assert seen == ["0,1,2,3", "4,5", "6"]
 
 
 def test_a_failure_holds_up_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
@@ -142,7 +150,7 @@ def test_jobs_of_submitit_do_the_same(tmp_path: Path) -> None:
 def test_a_job_whose_time_is_up_is_queued_again(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     (stage,) = interrupted()
-    job = Slurm(cluster="local").start(Call(tmp_path, "tests.studies.toy_stages:interrupted", "{}"), stage, 0)
+    job = Slurm(cluster="local").start(Call(tmp_path, "tests.studies.toy_stages:interrupted", "{}"), stage)
     calls, deadline = Store(tmp_path).folder(stage) / "calls", time.monotonic() + 120
     while not calls.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -173,7 +181,7 @@ def test_a_failed_job_shows_what_its_worker_said(tmp_path: Path) -> None:
 def test_parameters_that_no_job_has_are_named(tmp_path: Path, settings: dict[str, object], said: str) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(ConfigError, match=said):
-        Slurm(cluster="local", settings=settings).start(call(tmp_path), diamond()[0], 0)
+        Slurm(cluster="local", settings=settings).start(call(tmp_path), diamond()[0])
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

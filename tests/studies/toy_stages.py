@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,10 +26,11 @@ class Sum(Stage):
     sleep: float = 0.0
     fail: bool = False
     timed: bool = False
+    gpus: int = 0
 
     @property
     def needs(self) -> Needs:
-        return Needs(timed=self.timed)
+        return Needs(timed=self.timed, gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
         return self.inputs
@@ -40,6 +42,7 @@ class Sum(Stage):
         began = time.time()
         with open(folder / "calls", "a") as handle:
             handle.write("x")
+        (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
         time.sleep(self.sleep)
         if self.fail:
             raise TrainingError(f"{self.name}: the sum came out wrong.")
@@ -71,6 +74,11 @@ class Interrupted(Stage):
             handle.write("x")
         if (folder / "calls").read_text() == "x":
             time.sleep(600)
+
+
+def on_gpus() -> list[Stage]:
+    """Three at once: on four GPUs, on two, and on one."""
+    return [Sum(name=f"on {gpus}", number=gpus, gpus=gpus, sleep=3.0) for gpus in (4, 2, 1)]
 
 
 def interrupted() -> list[Stage]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,11 @@ class Job(Protocol):
         ...
 
     def stop(self) -> None:
-        """Ask it to keep what it has and end; waits for it."""
+        """Ask it to keep what it has and end."""
+        ...
+
+    def join(self) -> None:
+        """Wait until it has ended, once it has been asked to."""
         ...
 
 
@@ -65,8 +70,8 @@ class Launcher(Protocol):
     @property
     def alone(self) -> bool: ...
 
-    def start(self, call: Call, stage: Stage, place: int) -> Job:
-        """Start making `stage`, in the place of that number."""
+    def start(self, call: Call, stage: Stage) -> Job:
+        """Start making `stage`."""
         ...
 
 
@@ -98,8 +103,11 @@ class WorkerProcess:
         return None if status is None else status != 0
 
     def stop(self) -> None:
-        """Let it keep what it has and end; what has not ended then is killed, with the processes it started."""
+        """See `Job`."""
         self.process.send_signal(signal.SIGTERM)
+
+    def join(self) -> None:
+        """See `Job`; what has not ended after STOP_SECONDS is killed, with the processes it started."""
         try:
             self.process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -107,24 +115,32 @@ class WorkerProcess:
             self.process.wait()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Local:
-    """Processes of this machine: `places` at once, each with its share of the cores, and of the GPUs one or
-    as many as it needs."""
+    """Processes of this machine: `places` at once, each with its share of the cores, and with as many of the `gpus` as
+    it needs, those with the least to do."""
 
     places: int = 1
     gpus: int = 0
     alone: bool = True
+    _on_gpus: list[tuple[WorkerProcess, tuple[int, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.places < 1:
             raise ConfigError(f"study: at least one stage must run at once, not {self.places}.")
 
-    def start(self, call: Call, stage: Stage, place: int) -> WorkerProcess:
+    def start(self, call: Call, stage: Stage) -> WorkerProcess:
         """A process that outlives Ctrl-C in the terminal; the runner stops it."""
         threads = max(1, (os.cpu_count() or 1) // (1 if stage.needs.timed else self.places))
         settings = {"OMP_NUM_THREADS": str(threads)}
-        if self.gpus and not stage.needs.timed:
-            count = min(max(1, stage.needs.gpus), self.gpus)
-            settings["CUDA_VISIBLE_DEVICES"] = ",".join(str((place + n) % self.gpus) for n in range(count))
-        return WorkerProcess.start(call.command(stage), call.log(stage), **settings)
+        mine = self._least_busy(stage.needs.gpus) if self.gpus and not stage.needs.timed else ()
+        if mine:
+            settings["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
+        started = WorkerProcess.start(call.command(stage), call.log(stage), **settings)
+        self._on_gpus.append((started, mine))
+        return started
+
+    def _least_busy(self, count: int) -> tuple[int, ...]:
+        self._on_gpus = [(process, held) for process, held in self._on_gpus if process.failed() is None]
+        busy = Counter(gpu for _, held in self._on_gpus for gpu in held)
+        return tuple(sorted(sorted(range(self.gpus), key=lambda gpu: busy[gpu])[: max(1, count)]))

@@ -53,7 +53,7 @@ def run_stages(
     store, ordered = Store(call.root), in_order(stages)
     found = {s.key: Outcome(s, "stood") for s in ordered if store.made(s) is not None}
     console.print(f"  {len(ordered)} stages, {len(found)} of which stand", highlight=False)
-    running: dict[str, tuple[Stage, Job, int, float]] = {}
+    running: dict[str, tuple[Stage, Job, float]] = {}
     start = clock()
     try:
         while len(found) < len(ordered):
@@ -62,16 +62,15 @@ def run_stages(
             if seconds is not None and clock() - start > seconds:
                 break
             for stage in _ready(ordered, found, running, launcher):
-                place = next(
-                    n for n in range(launcher.places) if all(n != taken for _, _, taken, _ in running.values())
-                )
                 console.print(f"  begins: {stage.kind} · {stage.name}", highlight=False)
-                running[stage.key] = (stage, launcher.start(call, stage, place), place, clock())
+                running[stage.key] = (stage, launcher.start(call, stage), clock())
             if running:
                 time.sleep(POLL_SECONDS)
     finally:
-        for _, job, _, _ in running.values():
-            job.stop()
+        for _, job, _ in running.values():
+            job.stop()  # all, before any is waited for
+        for _, job, _ in running.values():
+            job.join()
     _collect(running, found, console, clock, stopped=True)
     return {stage.key: found.get(stage.key, Outcome(stage, "not begun")) for stage in ordered}
 
@@ -79,7 +78,7 @@ def run_stages(
 def _ready(
     ordered: list[Stage],
     found: dict[str, Outcome],
-    running: dict[str, tuple[Stage, Job, int, float]],
+    running: dict[str, tuple[Stage, Job, float]],
     launcher: Launcher,
 ) -> list[Stage]:
     """Those that can begin now."""
@@ -101,13 +100,13 @@ def _ready(
 
 
 def _collect(
-    running: dict[str, tuple[Stage, Job, int, float]],
+    running: dict[str, tuple[Stage, Job, float]],
     found: dict[str, Outcome],
     console: Console,
     clock: Callable[[], float],
     stopped: bool = False,
 ) -> None:
-    for key, (stage, job, _, began) in list(running.items()):
+    for key, (stage, job, began) in list(running.items()):
         failed = job.failed()
         if failed is None or (failed and stopped):
             continue
@@ -125,7 +124,7 @@ def _collect(
 def _hold_up(
     ordered: list[Stage],
     found: dict[str, Outcome],
-    running: dict[str, tuple[Stage, Job, int, float]],
+    running: dict[str, tuple[Stage, Job, float]],
     console: Console,
 ) -> None:
     for stage in ordered:

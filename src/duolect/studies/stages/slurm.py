@@ -35,7 +35,7 @@ class Slurm:
     """submitit's name of the executor; "local" runs jobs here, as tests do."""
     alone: bool = False
 
-    def start(self, call: Call, stage: Stage, place: int) -> _Submitted:
+    def start(self, call: Call, stage: Stage) -> _Submitted:
         """A job of submitit. Raises ConfigError where that is not installed, or SLURM does not take the job."""
         try:
             import submitit
@@ -93,6 +93,7 @@ class StageJob:
 
         if self._worker is not None:
             self._worker.stop()
+            self._worker.join()
         return DelayedSubmission(StageJob(self.command, self.log))
 
 
@@ -112,3 +113,6 @@ class _Submitted:
 
     def stop(self) -> None:
         self.job.cancel()
+
+    def join(self) -> None:
+        """SLURM sees to it."""
