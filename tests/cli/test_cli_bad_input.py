@@ -190,6 +190,25 @@ def test_folders_and_methods_that_do_not_fit(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_read_is_not_written_over(runs: Path, system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    manifest, sound = tmp_path / "dev.jsonl", tmp_path / "sound.wav"
+    manifest.write_bytes(corpus.dev.read_bytes())
+    soundfile.write(sound, noise(1.0), RATE)
+    (tmp_path / "again.jsonl").symlink_to(manifest)
+    before = manifest.read_bytes(), sound.read_bytes()
+    commands = [
+        ("recognize", runs / "am", manifest, "--out", manifest),
+        ("recognize", runs / "am", manifest, "--out", tmp_path / "again.jsonl"),
+        ("tune", system, manifest, "--out", tmp_path / "tuned", "--write-lists", manifest),
+        ("perplexity", runs / "lm", manifest, "--out", manifest),
+        ("transcribe", sound, "--system", runs / "am", "--out", sound),
+    ]
+    for command in commands:
+        assert "is what is read; another name was expected" in call(*command).sentence()
+    assert (manifest.read_bytes(), sound.read_bytes()) == before
+    assert not (tmp_path / "tuned").exists()
+
+
 def _commands(system: Path, corpus: Corpus, out: Path) -> dict[str, tuple[object, ...]]:
     data = ("--train", corpus.train, "--dev", corpus.dev)
     return {

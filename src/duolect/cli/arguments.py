@@ -71,8 +71,9 @@ def torch_device(device: Device) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def require_writable(path: Path, *, folder: bool = False) -> None:
-    """Raise DuolectError now rather than after hours where `path`, a file or a `folder` to be, could not be written.
+def require_writable(path: Path, *, folder: bool = False, reads: Sequence[Path] = ()) -> None:
+    """Raise DuolectError now rather than after hours where `path`, a file or a `folder` to be, could not be written, or
+    is one of the files that the command `reads`, which would be lost.
 
     A probe of 64 KiB is written beside it and removed; so are the folders that had to be made for that.
     """
@@ -82,6 +83,8 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
         raise DuolectError(f"{path}: is a device or a pipe; the name of an ordinary file was expected.")
     if folder and path.exists() and not path.is_dir():
         raise DuolectError(f"{path}: is a file; a folder was expected.")
+    if path.exists() and any(other.exists() and path.samefile(other) for other in reads):
+        raise DuolectError(f"{path}: is what is read; another name was expected for what is written.")
     made = [parent for parent in path.parents if not parent.exists()]
     probe = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.probe"
     try:

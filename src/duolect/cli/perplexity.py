@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
     if not files:
         raise ConfigError("no text is given; name a text file or a manifest.")
     if asked.out is not None:
-        require_writable(asked.out)
+        require_writable(asked.out, reads=files)
     from duolect.storage import write_json
     from duolect.systems.perplexity import CONVENTION, measure_perplexity
 

@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> int:
     """Run the command; see `Recognize`."""
     rest, settings = search_options(arguments)
     asked = parse("recognize", Recognize, rest)
-    require_writable(asked.out)
+    require_writable(asked.out, reads=[asked.manifest])
     from duolect.data import load_manifest
     from duolect.systems import Measure, recognize_manifest
 

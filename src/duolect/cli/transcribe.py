@@ -89,7 +89,7 @@ class Transcribe:
         if self.out is None:
             return None
         folder = len(self.files) > 1 or self.out.is_dir() or not self.out.suffix
-        require_writable(self.out, folder=folder)
+        require_writable(self.out, folder=folder, reads=self.files)
         if not folder:
             return [self.out]
         names, times = [file.stem for file in self.files], Counter(file.stem for file in self.files)

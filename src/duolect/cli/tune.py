@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
     out = asked.out or system_folder(asked.system)
     require_writable(out, folder=True)
     if asked.write_lists is not None:
-        require_writable(asked.write_lists)
+        require_writable(asked.write_lists, reads=[asked.manifest])
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
     search = None
