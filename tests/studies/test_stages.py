@@ -18,7 +18,7 @@ from duolect.studies.stages import Store, in_order
 from duolect.studies.stages.code import _bare, code_fingerprint
 from duolect.studies.stages.launchers import Call, Local
 from duolect.studies.stages.runner import run_stages
-from duolect.studies.stages.slurm import Slurm
+from duolect.studies.stages.slurm import Queue, Slurm
 from tests.studies.toy_stages import Sum, diamond, interrupted, on_gpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,6 +172,26 @@ def test_a_failed_job_shows_what_its_worker_said(tmp_path: Path) -> None:
     found = run_stages(diamond(fail=True), call(tmp_path, fail=True), Slurm(cluster="local"), console)
     assert {o.stage.name: o.state for o in found.values()}["left"] == "failed"
     assert "duolect: left: the sum came out wrong." in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_job_that_is_no_longer_listed_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, squeue = tmp_path / "listed", tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\n. {listed}\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def seen(queue: Queue, *answers: str) -> list[bool]:
+        found = []
+        for answer in answers:
+            listed.write_text(answer)
+            found.append(queue.has_lost("7"))
+        return found
+
+    unreachable, purged = "echo no controller >&2; exit 1", "echo Invalid job id specified >&2; exit 1"
+    assert seen(Queue(seconds=0.0), "echo RUNNING", "true", "true") == [False, False, True]
+    assert seen(Queue(seconds=0.0), "true", "echo PENDING", purged, purged) == [False, False, False, True]
+    assert seen(Queue(seconds=0.0), unreachable, unreachable, unreachable) == [False, False, False]
+    assert seen(Queue(seconds=3600.0), "true", "true", "true") == [False, False, False]
 
 
 @pytest.mark.parametrize(

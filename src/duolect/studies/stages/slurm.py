@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Slurm:
         except RuntimeError as error:
             said = " ".join(str(error).split())
             raise ConfigError(f"SLURM does not take the job of {stage.name}: {said}") from error
-        return _Submitted(job, call.log(stage))
+        return _Submitted(job, call.log(stage), Queue() if self.cluster == "slurm" else None)
 
 
 @dataclass
@@ -101,6 +102,7 @@ class StageJob:
 class _Submitted:
     job: Any
     worker_log: Path
+    queue: Queue | None = None
 
     @property
     def log(self) -> Path:
@@ -109,10 +111,33 @@ class _Submitted:
         return self.worker_log if ended else Path(self.job.paths.stderr)
 
     def failed(self) -> bool | None:
-        return self.job.exception() is not None if self.job.done() else None
+        if self.job.done():
+            return self.job.exception() is not None
+        return True if self.queue is not None and self.queue.has_lost(self.job.job_id) else None
 
     def stop(self) -> None:
         self.job.cancel()
 
     def join(self) -> None:
         """SLURM sees to it."""
+
+
+@dataclass
+class Queue:
+    """SLURM's list of jobs, looked at every `seconds`. submitit asks the accounting alone, which not every cluster has:
+    there it would wait for ever for a job that was killed."""
+
+    seconds: float = 60.0
+    _looked: float = field(default_factory=time.monotonic)
+    _missed: int = 0
+
+    def has_lost(self, job: str) -> bool:
+        """Whether a job is no longer listed: twice, as its result may have to travel."""
+        if time.monotonic() - self._looked < self.seconds:
+            return False
+        self._looked = time.monotonic()
+        asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False)
+        gone = not said.stdout.strip() and (said.returncode == 0 or "Invalid job id" in said.stderr)
+        self._missed = self._missed + 1 if gone else 0
+        return self._missed > 1
