@@ -140,6 +140,15 @@ def test_a_killed_stage_is_taken_up_again_and_its_time_counted(tmp_path: Path) -
     assert Store(tmp_path).made(stage) is not None
 
 
+def test_a_worker_that_was_killed_is_told_of(tmp_path: Path) -> None:
+    (stage,) = interrupted()
+    job = Local().start(Call(tmp_path, "tests.studies.toy_stages:interrupted", "{}"), stage)
+    job.process.kill()
+    job.join()
+    assert [job.failed(), job.failed()] == [True, True]
+    assert job.log.read_text() == "duolect: ended by SIGKILL; was there enough memory?\n"
+
+
 def test_jobs_of_submitit_do_the_same(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     found = run_stages(diamond(), call(tmp_path), Slurm(cluster="local"), quiet())

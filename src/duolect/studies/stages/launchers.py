@@ -82,6 +82,7 @@ class WorkerProcess:
 
     process: subprocess.Popen[bytes]
     log: Path
+    _told: bool = False
 
     @classmethod
     def start(cls, command: Sequence[str], log: Path, **environment: str) -> WorkerProcess:
@@ -98,8 +99,12 @@ class WorkerProcess:
         return cls(process, log)
 
     def failed(self) -> bool | None:
-        """See `Job`."""
+        """See `Job`; of a worker that was killed the log says so."""
         status = self.process.poll()
+        if status is not None and status < 0 and not self._told:
+            self._told = True
+            with open(self.log, "a", encoding="utf-8") as handle:
+                handle.write(f"duolect: ended by {signal.Signals(-status).name}; was there enough memory?\n")
         return None if status is None else status != 0
 
     def stop(self) -> None:
