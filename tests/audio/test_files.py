@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
@@ -218,6 +219,14 @@ def test_wav_streamed_through_a_pipe_is_whole(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert len(read_audio(path)) == 16_000
         assert audio_info(path).duration == 1
+
+
+def test_a_name_that_is_no_utf_8_is_read_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    write_audio(tmp_path / "plain.wav", _sound(0.1, 16_000)[:, 0])
+    os.rename(tmp_path / "plain.wav", path)
+    assert audio_info(path).duration == 0.1
+    assert len(read_audio(path)) == 1600
 
 
 def test_impossible_parts(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path, call: Call) -> None:
     assert "did you mean 'acoustic_steps'" in sentence("toy", "--set", "acustic_steps=3")
     assert "belongs to --slurm" in sentence("toy", "--slurm.partition", "gpu")
     assert "at least one stage must run at once" in sentence("toy", "--jobs", "0")
+    assert "gpus must be 0 or more, not -1" in sentence("toy", "--gpus", "-1")
     assert "no study has been run" in call("study", "--report", tmp_path).sentence()
     lacking = call("study", "toy-lacking", "--out", tmp_path / "out")
     assert lacking.status == 2

@@ -3,6 +3,7 @@
 import pytest
 
 from duolect.data import Utterance
+from duolect.errors import SearchError
 from duolect.systems import METHODS, Recognition, Scales, SearchConfig, System
 
 PRIOR = SearchConfig(first_pass="frames", inside=Scales(ctc=1.0, lm=0.6, prior=0.3), beam=8, nbest=8)
@@ -121,3 +122,18 @@ def test_warming_up_and_progress_change_nothing(system: System, corpus: list[Utt
     assert warm.statistics == plain.statistics
     assert seen[-1] == (6, 6)
     assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"batch_seconds": -3.0}, r"batch_seconds must be 0 .* not -3"),
+        ({"batch_seconds": float("nan")}, r"batch_seconds .* not nan"),
+        ({"max_seconds": float("nan")}, r"max_seconds must be above 0, not nan"),
+    ],
+)
+def test_limits_that_are_none_are_refused(
+    limits: dict[str, float], said: str, system: System, corpus: list[Utterance]
+) -> None:
+    with pytest.raises(SearchError, match=said):
+        system.with_method("ctc-greedy").recognize(corpus, **limits)

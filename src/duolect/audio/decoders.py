@@ -75,7 +75,7 @@ def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
     with contextlib.ExitStack() as stack:
         try:
             # By its path where there is one: then libsndfile reads by itself, and knows the suffix.
-            opened = soundfile.SoundFile(str(file) if isinstance(file, Path) else io.BytesIO(file.data))
+            opened = soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) else io.BytesIO(file.data))
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
             sound: Sound = _TorchcodecSound(file, error)
         else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from duolect.data import Target
+from duolect.errors import SearchError
 from duolect.evaluation import HypothesisRow, Latency, Skipped, Timing, peak_memory_bytes, reset_peak_memory
 from duolect.evaluation.speed import FEATURES_TO_TEXT, FILES_TO_TEXT
 from duolect.nn.ledger import GpuClock, Ledger
@@ -162,10 +163,15 @@ def _recognize(
 def batch_limits(
     parts: Mapping[str, Component], search: SearchConfig, batch_seconds: float, max_seconds: float
 ) -> tuple[float, float]:
-    """Seconds of padded audio in a batch, and of an utterance, that the models of a search allow."""
+    """Seconds of padded audio in a batch (0: one utterance at a time), and of an utterance, that the models of a search
+    allow. Raises SearchError for what are no such limits."""
+    if not batch_seconds >= 0:
+        raise SearchError(f"batch_seconds must be 0 (one utterance at a time) or more, not {batch_seconds:g}.")
+    if not max_seconds > 0:
+        raise SearchError(f"max_seconds must be above 0, not {max_seconds:g}.")
     used = [parts[name] for name in search.parts()]
     max_seconds = min([max_seconds, *(part.longest_seconds for part in used)])
-    return (batch_seconds if all(part.padding_safe for part in used) else 0.0), max_seconds  # 0: one at a time
+    return (batch_seconds if all(part.padding_safe for part in used) else 0.0), max_seconds
 
 
 def batch_context(

@@ -133,6 +133,8 @@ class Local:
     def __post_init__(self) -> None:
         if self.places < 1:
             raise ConfigError(f"study: at least one stage must run at once, not {self.places}.")
+        if self.gpus < 0:
+            raise ConfigError(f"study: gpus must be 0 or more, not {self.gpus}.")
 
     def start(self, call: Call, stage: Stage) -> WorkerProcess:
         """A process that outlives Ctrl-C in the terminal; the runner stops it."""
