@@ -74,8 +74,10 @@ def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
     _check_file(file)
     with contextlib.ExitStack() as stack:
         try:
-            # By its path where there is one: then libsndfile reads by itself, and knows the suffix.
-            opened = soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) else io.BytesIO(file.data))
+            # By its path where there is one: then libsndfile reads by itself, and knows the suffix. As bytes, since
+            # soundfile finds no name that is not UTF-8.
+            place: Any = os.fsencode(file) if isinstance(file, Path) else io.BytesIO(file.data)
+            opened = soundfile.SoundFile(place)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
             sound: Sound = _TorchcodecSound(file, error)
         else:
