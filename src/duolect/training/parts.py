@@ -117,6 +117,8 @@ class FittingUnits:
         return labels
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # also asked for while a process that reads data unpickles this
+            raise AttributeError(name)
         return getattr(self._units, name)
 
 
