@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,9 +18,9 @@ from duolect.data.corpora import corpus_named, import_corpus
 from duolect.evaluation import read_run, score_file
 from duolect.studies.catalogue import build_scale, build_study, only
 from duolect.studies.scales import paper
-from duolect.studies.stages import Store, in_order, recognition, training
+from duolect.studies.stages import Store, in_order
 from duolect.studies.study import Study
-from duolect.training import Recipe
+from tests.studies.paper_narrow import narrow_paper
 
 ENTRIES = {
     "overall": (
@@ -38,26 +36,6 @@ ENTRIES = {
     "prior": ("label by label: counts of labels", "delayed, every 20 frames: counts of the LM's labels"),
     "lm": ("LM of the transcripts alone", "LLM, low-rank additions, its own labels"),
 }
-
-
-def narrow(recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
-    """The recipe with its own structure, losses, batches and precision, but narrow models and two steps."""
-
-    def narrowed(**given: Any) -> Recipe:
-        made = recipe(**given)
-        model: Any = made.task.model
-        changes: dict[str, Any] = {}
-        if hasattr(model, "encoder"):
-            changes["encoder"] = dataclasses.replace(model.encoder, width=16, heads=2, kernel=3)
-        if getattr(model, "decoder", None) is not None:
-            changes["decoder"] = dataclasses.replace(model.decoder, width=16, heads=2)
-        if getattr(model, "llm", None) is not None and model.llm.source is None:
-            changes["llm"] = dataclasses.replace(model.llm, width=16, heads=2, layers=2, intermediate=32)
-        task: Any = dataclasses.replace(made.task, model=dataclasses.replace(model, **changes))
-        loop = dataclasses.replace(made.loop, steps=2, evaluate_every=2, checkpoint_every=2, workers=0)
-        return dataclasses.replace(made, task=task, loop=loop)
-
-    return narrowed
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +59,7 @@ def narrowed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     llm = make_llm(folder / "llm", text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "_hub", lambda size: str(llm))
-        for name in ("loquacious_acoustic", "qwen_language", "qwen_speech_llm", "transformer_language"):
-            patch.setattr(paper, name, narrow(getattr(paper, name)))
-        for module in (recognition, training):
-            patch.setattr(module, "load", lambda folder, device, load=module.load: load(folder, "cpu"))
+        narrow_paper(patch)
         yield folder
 
 

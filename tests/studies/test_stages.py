@@ -16,6 +16,7 @@ from rich.console import Console
 from duolect.errors import ConfigError, DuolectError
 from duolect.studies.stages import Store, in_order
 from duolect.studies.stages.code import _bare, code_fingerprint
+from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.launchers import Call, Local
 from duolect.studies.stages.runner import run_stages
 from duolect.studies.stages.slurm import Queue, Slurm
@@ -233,3 +234,9 @@ def test_code_is_what_runs() -> None:
     assert _bare('"""Text."""\nx = 1  # why\n') == _bare("x   =   1\n")
     assert _bare("x = 1\n") != _bare("x = 2\n")
     assert code_fingerprint(("text",)) == code_fingerprint(("text",)) != code_fingerprint(("audio",))
+
+
+def test_a_stage_that_finds_too_few_gpus_says_so() -> None:
+    assert device_of(Sum(name="sum")) == "cpu"
+    with pytest.raises(DuolectError, match=r"^sum: needs 100 GPUs, and torch finds \w+ here; --set gpus=N asks for"):
+        device_of(Sum(name="sum", gpus=100))

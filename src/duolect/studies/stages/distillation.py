@@ -17,6 +17,7 @@ from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import file_hash, write_json
 from duolect.studies.stages.base import Needs, Stage
+from duolect.studies.stages.devices import device_of
 from duolect.training.distillation import distill
 from duolect.training.teacher import TeacherConfig, train_teacher
 from duolect.training.translator import TranslatorConfig
@@ -136,6 +137,6 @@ class Distilled(Stage):
                 folder / "train.jsonl",
                 config,
                 only_distilled=self.only,
-                device="cuda" if self.gpus else "cpu",
+                device=device_of(self),
                 progress=advance,
             )

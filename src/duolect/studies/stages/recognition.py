@@ -14,6 +14,7 @@ from rich.console import Console
 from duolect.configs import from_json, to_json
 from duolect.reports.progress import StageBar
 from duolect.studies.stages.base import Needs, Stage
+from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.training import SYSTEM
 from duolect.systems import SearchConfig, System, load
 from duolect.systems.files import recognize_manifest
@@ -70,7 +71,7 @@ class Recognition(Stage):
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Recognise; a timed run begins with an untimed batch."""
-        system = load(inputs["system"] / SYSTEM, "cuda" if self.gpus else "cpu").with_method(self.method)
+        system = load(inputs["system"] / SYSTEM, device_of(self)).with_method(self.method)
         system = self._changed(system)
         if self.prompt is not None:
             system = system.with_prompt(self.prompt)

@@ -21,6 +21,7 @@ from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import write_json
 from duolect.studies.stages.base import Needs, Stage
+from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.systems import (
     NBEST,
@@ -81,8 +82,9 @@ class Training(Stage):
         """Train, or go on with the training."""
         recipe = self.recipe(inputs)
         write_recipe(folder, to_json(recipe))  # over that of a store that lay elsewhere: same inputs, new places
+        device = device_of(self)
         if self.needs.processes == 1:
-            train_recipe(recipe, folder, device="auto" if self.needs.gpus else "cpu", console=console)
+            train_recipe(recipe, folder, device="cpu" if device == "cpu" else "auto", console=console)
             return
         count = self.needs.processes
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
@@ -208,7 +210,7 @@ class Tuned(Stage):
     def make(self, folder: Path, inputs: Inputs, console: Console) -> None:
         """Tune, and keep the system with its scales."""
         dev = inputs["corpus"] / "dev.jsonl"
-        system = load(inputs["system"] / SYSTEM, "cuda" if self.gpus else "cpu")
+        system = load(inputs["system"] / SYSTEM, device_of(self))
         with StageBar(console, f"tuning {self.method}") as advance:
             found = tune(
                 system,
