@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from duolect.evaluation import processor_name
 from duolect.storage import atomic_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +141,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     """What ran the benchmark: processor or GPU, threads, versions, date."""
     facts = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": processor(),
+        "device": processor_name(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -148,15 +149,6 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     if device.startswith("cuda"):
         facts["device"] = torch.cuda.get_device_name(device)
     return facts
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found.group(1) if found else platform.processor() or platform.machine()
 
 
 def write_results(name: str, results: Mapping[str, Any]) -> Path:

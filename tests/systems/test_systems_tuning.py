@@ -326,6 +326,23 @@ def test_hypotheses_of_another_longest_utterance_do_not_stand(
             assert stands(out, chosen, file_hash(manifest), how) == (asked == made)
 
 
+def test_hypotheses_of_scales_from_another_set_do_not_stand(
+    system: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    """Though the scales are the same: whether they were chosen on this very set is to be said."""
+    manifest, out, how = tmp_path / "test.jsonl", tmp_path / "hyps.jsonl", HowRecognized()
+    write_manifest(manifest, corpus)
+    tuned = tune(system, corpus, "ctc+lm-labelwise", nbest=8).record
+    here = system.with_tuning(tuned)
+    elsewhere = system.with_tuning(dataclasses.replace(tuned, set_name="dev", set_hash="0" * 16))
+    assert not recognize_manifest(elsewhere, manifest, out).tuned_on_this_set
+    hashed = file_hash(manifest)
+    assert stands(out, elsewhere, hashed, how)
+    assert not stands(out, here, hashed, how)
+    assert recognize_manifest(here, manifest, out).tuned_on_this_set
+    assert stands(out, here, hashed, how)
+
+
 def test_a_bad_manifest_or_output_stops_before_anything_is_written(
     system: System, corpus: list[Utterance], tmp_path: Path
 ) -> None:

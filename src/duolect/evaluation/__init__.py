@@ -28,7 +28,7 @@ from duolect.evaluation.score import (
     score_file,
     score_run,
 )
-from duolect.evaluation.speed import Latency, Timing, peak_memory_bytes, reset_peak_memory
+from duolect.evaluation.speed import Latency, Timing, peak_memory_bytes, processor_name, reset_peak_memory
 from duolect.evaluation.translation import (
     PairedTranslation,
     TranslationMetric,
@@ -76,6 +76,7 @@ __all__ = [
     "paired",
     "panel_of",
     "peak_memory_bytes",
+    "processor_name",
     "read_rows",
     "read_run",
     "reset_peak_memory",

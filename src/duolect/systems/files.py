@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from duolect import __version__
 from duolect.configs import to_json
 from duolect.data import load_manifest
 from duolect.errors import SystemFolderError
-from duolect.evaluation import RunRecord, write_run
+from duolect.evaluation import RunRecord, processor_name, write_run
 from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.components import spelling_units
@@ -167,4 +166,4 @@ def limit_name(max_seconds: float) -> float | str:
 
 def device_name(device: torch.device) -> str:
     """What a record calls the device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({processor_name()})"

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from duolect.configs import to_json
 from duolect.errors import DuolectError
 from duolect.evaluation import read_run
 from duolect.storage import file_hash
@@ -147,8 +148,10 @@ def stands(out: Path, system: System, manifest_hash: str, how: HowRecognized) ->
     if record is None or (how.measure is not None and record.latency is None):
         return False
     longest = record.search.get("max_seconds", LONGEST_SECONDS)  # what is longer was skipped
-    return (record.config_hash, record.manifest_hash, record.device, record.batch, longest) == (
+    tuning = record.search.get("tuning")  # the same scales may have been chosen on another set, even on this one
+    return (record.config_hash, tuning, record.manifest_hash, record.device, record.batch, longest) == (
         system.fingerprint(),
+        to_json(system.tuning),
         manifest_hash,
         device_name(torch.device(how.device)),
         batch_name(how.batch_seconds),

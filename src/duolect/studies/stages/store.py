@@ -21,6 +21,7 @@ from rich.console import Console
 
 from duolect import __version__
 from duolect.errors import DuolectError
+from duolect.evaluation import processor_name
 from duolect.storage import read_json, write_json
 from duolect.studies.stages.base import Stage
 from duolect.studies.stages.code import code_fingerprint
@@ -129,7 +130,7 @@ class Store:
                 uses={name: used.place for name, used in stage.uses().items()},
                 seconds=round(before + time.monotonic() - start, 1),
                 date=datetime.now().isoformat(timespec="seconds"),
-                host=f"{platform.system()} {platform.machine()}",
+                host=f"{platform.system()} {platform.machine()}, {processor_name()}",
                 code=code_fingerprint(stage.rooms),
                 duolect=__version__,
             )
