@@ -97,12 +97,13 @@ def test_two_processes_equal_one_that_accumulates_with_the_real_models(runs: Pat
         "lora": True,
         "interface": "cross",
     }
-    _train(acoustic_recipe(corpus, accumulate=2, **acoustic), tmp_path / "one")
+    eps = 1e-4
+    _train(acoustic_recipe(corpus, accumulate=2, eps=eps, **acoustic), tmp_path / "one")
     _train(speech_llm_recipe(corpus, **both, accumulate=2, **acoustic), tmp_path / "llm")
     sharded = {"corpus": corpus, "sharding": "fsdp2", **acoustic}
     two = [
-        ("acoustic_recipe", {"corpus": corpus, **acoustic}, tmp_path / "two"),
-        ("acoustic_recipe", sharded, tmp_path / "two-sharded"),
+        ("acoustic_recipe", {"corpus": corpus, "eps": eps, **acoustic}, tmp_path / "two"),
+        ("acoustic_recipe", {**sharded, "eps": eps}, tmp_path / "two-sharded"),
         ("speech_llm_recipe", {**both, **sharded}, tmp_path / "llm-sharded"),
     ]
     done = torchrun(json.dumps(two, default=str), script="training_corpus.py")

@@ -69,8 +69,12 @@ def encoder(dropout: float) -> ConformerConfig:
     )
 
 
-def acoustic_recipe(corpus: Path, *, dropout: float = 0.1, augment: bool = True, **loop) -> Recipe:
-    """CTC at both layers and a decoder over characters, batch norm in every layer, SpecAugment from the second step."""
+def acoustic_recipe(corpus: Path, *, dropout: float = 0.1, augment: bool = True, eps: float = 1e-8, **loop) -> Recipe:
+    """CTC at both layers and a decoder over characters, batch norm in every layer, SpecAugment from the second step.
+
+    eps: Adam's. A bias before a batch norm, or of keys, has a gradient of rounding alone; much smaller than `eps` it
+    moves nothing, else as much as any other, and in other directions where sums are rounded otherwise.
+    """
     return Recipe(
         task=AcousticTask(
             model=AcousticConfig(
@@ -88,7 +92,7 @@ def acoustic_recipe(corpus: Path, *, dropout: float = 0.1, augment: bool = True,
             batches=BatchConfig(max_seconds=4, buckets=2),
             wave_augment=WaveAugmentConfig(noise_snr=(10, 20)) if augment else None,
         ),
-        optimiser=OptimiserConfig(lr=0.003),
+        optimiser=OptimiserConfig(lr=0.003, eps=eps),
         loop=_loop(**loop),
     )
 
