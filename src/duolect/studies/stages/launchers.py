@@ -144,7 +144,8 @@ class Local:
         if mine:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
         started = WorkerProcess.start(call.command(stage), call.log(stage), **settings)
-        self._on_gpus.append((started, mine))
+        if mine:
+            self._on_gpus.append((started, mine))
         return started
 
     def _least_busy(self, count: int) -> tuple[int, ...]:
