@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolect.audio.files import audio_info
-from duolect.data.manifest import KNOWN, Utterance, resembles_known
+from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def from_cuts(cuts: Iterable[Any]) -> Iterator[Utterance]:
             **translated,
             id=str(cut.id),
             fields={
-                f"source_{key}" if resembles_known(key) else key: value
-                for key, value in custom.items()
-                if key not in KNOWN and key not in _INTERNAL
+                field_name(key): value for key, value in custom.items() if key not in KNOWN and key not in _INTERNAL
             },
         )
 

@@ -128,6 +128,11 @@ def resembles_known(key: str) -> bool:
     return key not in KNOWN and _nearest(key, _RESEMBLANCE) is not None
 
 
+def field_name(key: str) -> str:
+    """What a further key is called in a manifest: as it is, or with "source_" where that name means something."""
+    return f"source_{key}" if key in KNOWN or resembles_known(key) else key
+
+
 class _Fault(Exception):
     """What is wrong with a line, without its place."""
 

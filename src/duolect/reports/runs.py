@@ -26,11 +26,11 @@ from duolect.evaluation import (
     score_translations,
 )
 from duolect.evaluation.blocks import find_blocks, utterance_fields
-from duolect.evaluation.chunks import has_chunks, merge_chunks
-from duolect.evaluation.score import require_form, texts_of
+from duolect.evaluation.score import require_form
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.panel import PanelComparison, PanelResult
+from duolect.reports.recordings import whole_recordings
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
 Text = TypeVar("Text", str, str | None)
@@ -81,7 +81,7 @@ def compare_files(
     metrics: tuple[TranslationMetric, ...] = METRICS if metric == "auto" else (metric,) if metric != "wer" else ()
     as_translations = metric in METRICS or (translated and metric == "auto")
     references = _references(manifest, translated or as_translations)
-    runs, references = _whole_recordings(runs, references)
+    runs, references = whole_recordings(runs, references, lambda run: run.name)
     if as_translations:
         runs = _with_languages(runs, manifest)
     title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
@@ -128,7 +128,7 @@ def panel_files(
         runs = [dataclasses.replace(run, rows=[_with_silence(row) for row in run.rows]) for run in runs]
         references = None if manifest is None else _known_translations(manifest)
     else:
-        runs, spoken = _whole_recordings(runs, _references(manifest, translated))
+        runs, spoken = whole_recordings(runs, _references(manifest, translated), lambda run: run.name)
         references = None if spoken is None else dict(spoken)
     config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
     fields = _fields_by_id(runs, manifest)
@@ -238,26 +238,6 @@ def _read(files: Sequence[Path]) -> list[_Run]:
         name = stem if stems.count(stem) == 1 else str(file)
         runs.append(_Run(name, rows, record or RunRecord(system=name)))
     return runs
-
-
-def _whole_recordings(
-    runs: Sequence[_Run], references: Mapping[str, str] | None
-) -> tuple[list[_Run], Mapping[str, str] | None]:
-    """Chunks whose reference is their whole recording's joined to recordings, which are what is scored and shown.
-
-    Raises ScoringError where chunks and references do not belong together.
-    """
-    whole, joined = [], references
-    for run in runs:
-        if has_chunks(run.rows, references):
-            try:
-                texts_of(run.rows, references, run.record.skipped)
-                rows, joined, skipped = merge_chunks(run.rows, references, run.record.skipped)
-            except ScoringError as error:
-                raise ScoringError(f"{run.name}: {error}") from error
-            run = _Run(run.name, rows, dataclasses.replace(run.record, skipped=tuple(skipped)))
-        whole.append(run)
-    return whole, joined
 
 
 def _comparison(

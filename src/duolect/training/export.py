@@ -13,7 +13,7 @@ from torch import Tensor
 from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
 from duolect.models import Model, save_model
 from duolect.storage import atomic_folder, save_tensors
-from duolect.systems import ctc_prior, write_single
+from duolect.systems import Component, ctc_prior, write_single
 from duolect.systems.folder import write_trained_seconds
 from duolect.text import Units
 
@@ -56,8 +56,7 @@ def training_prior(
 
     As in recognition, nothing is padded where the encoder hears it.
     """
-    speech = getattr(model, "speech", None)
-    if speech is not None and not speech.encoder.padding_safe:
+    if not Component(model, units).padding_safe:
         batches = dataclasses.replace(batches, max_utterances=1)
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)

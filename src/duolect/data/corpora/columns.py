@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolect.data.column_names import COLUMN_NAMES, seconds_in
-from duolect.data.manifest import KNOWN, Utterance, resembles_known
+from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Columns:
             found["duration"] = seconds
         for column in self.kinds:
             if (value := self._plain(row.get(column), column)) is not None:
-                found[field_name(column)] = value
+                found[_column_name(column)] = value
         return found
 
     def _string(self, row: Mapping[str, Any], column: str | None) -> str | None:
@@ -136,12 +136,12 @@ class Columns:
 
         known = {key: pa.string() for key in ("text", "id", "speaker", "lang", "translation", "target_lang")}
         present = {key: kind for key, kind in known.items() if key in ("text", "id") or getattr(self, key)}
-        return {**present, "duration": pa.float64(), **{field_name(c): _arrow(k) for c, k in self.kinds.items()}}
+        return {**present, "duration": pa.float64(), **{_column_name(c): _arrow(k) for c, k in self.kinds.items()}}
 
 
-def field_name(column: str) -> str:
-    """What a further column is called in a manifest: as it is, or with "source_" where that name means something."""
-    return f"source_{column}" if column == "audio" or column in KNOWN or resembles_known(column) else column
+def _column_name(column: str) -> str:
+    """What a further column is called in a manifest; "audio" is that of the sound in a shard."""
+    return "source_audio" if column == "audio" else field_name(column)
 
 
 def utterance_of(record: Mapping[str, Any], audio: Path, duration: float) -> Utterance:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, sign_files, source_folder
 from duolect.data.corpora.rows import SUFFIXES, Row, read_rows
-from duolect.data.manifest import KNOWN, Utterance, resembles_known
+from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.data.skips import Skipped
 from duolect.errors import ConfigError, ManifestError
 
@@ -251,7 +251,7 @@ def _utterance(
         target_lang=texts["target_lang"],
         id=_text(known.get("id")) or os.path.splitext(where.as_posix())[0] + (f"-{offset:.3f}" if offset else ""),
         fields={
-            f"source_{key}" if resembles_known(key) else key: value
+            field_name(key): value
             for key, value in values.items()
             if key not in names.values() and key not in KNOWN and not _says_nothing(value)
         },

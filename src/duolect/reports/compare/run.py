@@ -18,7 +18,7 @@ from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError, ScoringError
 from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of, read_run
 from duolect.evaluation.blocks import find_blocks, utterance_fields
-from duolect.evaluation.chunks import PARENT, has_chunks, merge_chunks
+from duolect.evaluation.chunks import PARENT
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.compare.evidence import Evidence, fields_of, require_fields
@@ -35,6 +35,7 @@ from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.page import write_page
 from duolect.reports.parts import ReportPart
 from duolect.reports.progress import stage_bar
+from duolect.reports.recordings import whole_recordings
 from duolect.reports.table import markdown_table, print_table
 from duolect.storage import atomic_file, file_hash
 from duolect.systems.lines import HowRecognized, Line, recognize_lines
@@ -117,7 +118,9 @@ def compare(
                 f"{run.source.name}: holds translations; `duolect score` compares them by BLEU and chrF."
             )
 
-    runs, references = _whole_recordings(runs, {key: utterance.text for key, utterance in utterances.items()})
+    texts = {key: utterance.text for key, utterance in utterances.items()}
+    whole, joined = whole_recordings(runs.values(), texts, lambda run: str(run.file))
+    runs, references = dict(zip(runs, whole, strict=True)), joined or texts
     if references.keys() != utterances.keys():
         blocks = _blocks_of_recordings(references, utterances, options.blocks)
     systems: list[SystemResult] = []
@@ -235,26 +238,6 @@ def _check(run: _Run, utterances: Mapping[str, Utterance], options: CompareOptio
     except ScoringError as error:
         raise ScoringError(f"{run.file}: {error}") from error
     require_form(run.record, options.normaliser, str(run.file))
-
-
-def _whole_recordings(
-    runs: Mapping[str, _Run], references: Mapping[str, str]
-) -> tuple[dict[str, _Run], Mapping[str, str]]:
-    """Chunks whose reference is their whole recording's joined to recordings, which are what is scored and shown.
-
-    Raises ScoringError for chunks that do not belong together.
-    """
-    whole, joined = {}, references
-    for name, run in runs.items():
-        if has_chunks(run.rows, references):
-            try:
-                rows, found, skipped = merge_chunks(run.rows, references, run.record.skipped)
-            except ScoringError as error:
-                raise ScoringError(f"{run.file}: {error}") from error
-            run = dataclasses.replace(run, rows=rows, record=dataclasses.replace(run.record, skipped=tuple(skipped)))
-            joined = found or joined
-        whole[name] = run
-    return whole, joined
 
 
 def _blocks_of_recordings(
