@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
-from duolect.models import Model, save_model
+from duolect.models import AcousticModel, Model, SpeechLLM, save_model
 from duolect.storage import atomic_folder, save_tensors
-from duolect.systems import Component, ctc_prior, write_single
+from duolect.systems import ctc_prior, write_single
 from duolect.systems.folder import write_trained_seconds
 from duolect.text import Units
 
@@ -42,7 +42,7 @@ def export_system(
 
 
 def training_prior(
-    model: Model,
+    model: AcousticModel | SpeechLLM,
     utterances: Sequence[Utterance],
     units: Units,
     *,
@@ -56,7 +56,7 @@ def training_prior(
 
     As in recognition, nothing is padded where the encoder hears it.
     """
-    if not Component(model, units).padding_safe:
+    if not model.speech.encoder.padding_safe:
         batches = dataclasses.replace(batches, max_utterances=1)
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)
