@@ -177,6 +177,36 @@ def test_chunks_of_a_recording_are_scored_as_one() -> None:
         score_run([row("c", "a", "a", parent_id="p", chunk_index="0")], AUGUST)
 
 
+def gone(parent: str, index: int, reference: str = "we went to the old house") -> Skipped:
+    return Skipped(id=f"{parent}-{index}", reason="damaged", reference=reference, parent_id=parent)
+
+
+def test_a_recording_of_which_all_chunks_were_skipped_counts_once() -> None:
+    heard = [chunk("call", 0, "we went to"), row("x", "then", "then")]
+    # The chunk of "call" gives no words; "other", which has the same words, and "x2" have no other chunk.
+    lost = [gone("call", 1), gone("other", 0), gone("other", 1), Skipped(id="x2", reason="damaged", reference="then")]
+    score = score_run(heard, AUGUST, skipped=lost, replicas=50)
+    assert dict(zip(score.ids, score.counts_N4.tolist(), strict=True)) == {
+        "call": [0, 3, 0, 6],
+        "other": [0, 6, 0, 6],
+        "x": [0, 0, 0, 1],
+        "x2": [0, 1, 0, 1],
+    }
+    references = {entry.id: entry.reference or "" for entry in (*heard, *lost)}
+    bare = [dataclasses.replace(entry, reference=None) for entry in heard]
+    named = [dataclasses.replace(entry, reference=None) for entry in lost]
+    again = score_run(bare, AUGUST, references=references, skipped=named, replicas=50)
+    assert again.ids == score.ids
+    assert np.array_equal(again.counts_N4, score.counts_N4)
+    only = score_run(heard[1:], AUGUST, skipped=lost[1:], replicas=50)
+    assert only.ids == ("other", "x", "x2")
+
+
+def test_chunks_of_chinese_are_joined_without_spaces() -> None:
+    rows = [chunk("call", 0, "我们去了", "我们去了老房子"), chunk("call", 1, "老房子", "我们去了老房子")]
+    assert score_run(rows, "plain", replicas=50).counts_N4.tolist() == [[0, 0, 0, 1]]
+
+
 def test_segments_with_references_of_their_own_are_utterances_like_any_other() -> None:
     rows = [chunk("talk", 0, "one", "one"), chunk("talk", 1, "two", "two")]
     assert score_run(rows, "none", replicas=50).ids == ("talk-0", "talk-1")

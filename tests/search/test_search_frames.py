@@ -31,7 +31,13 @@ def add(a: float, b: float, merge: str) -> float:
 
 
 def dictionary_search(
-    posteriors: Tensor, beam: int, per_frame: int | None, merge: str, gain, skip_blank: float = math.inf
+    posteriors: Tensor,
+    beam: int,
+    per_frame: int | None,
+    merge: str,
+    gain,
+    skip_blank: float = math.inf,
+    limit: int = 1 << 62,
 ) -> dict:
     """Prefix beam search as it is usually written; `gain(labels)` is what the last of them adds to the score."""
     width = posteriors.shape[1]
@@ -51,7 +57,7 @@ def dictionary_search(
                 slot[1] = add(slot[1], label + y[labels[-1]], merge)
             for c in range(1, width - 1):
                 longer = (*labels, c)
-                if c not in allowed and longer not in entries:
+                if (c not in allowed and longer not in entries) or len(longer) > limit:
                     continue
                 mass = (blank if labels and labels[-1] == c else total) + y[c]
                 slot = grown.setdefault(longer, [-math.inf, -math.inf])
@@ -95,6 +101,34 @@ def test_equals_a_dictionary_search(merge, per_frame, with_lm) -> None:
                 expected = {a: s + 0.6 * float(lm.distribution(0, a)[EOS]) for a, s in expected.items()}
             got = {h.labels: h.score for h in found[b]}
             assert got == pytest.approx(expected, abs=2e-4), f"seed {seed}, utterance {b}"
+
+
+@pytest.mark.parametrize("merge", ["sum", "max"])
+def test_no_hypothesis_has_more_labels_than_its_limit(merge) -> None:
+    cut = 0
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        parts = [random_posteriors(generator, frames, 6, 1.5) for frames in (9, 40, 25, 31)]
+        limits = [4, 0, 7, 12]
+        log_probs, lengths = pad(parts, 1)
+        lm = TabularModel(5, seed, listens=False)
+        settings = {"beam": 4, "nbest": 4, "eos_id": EOS, "merge": merge}
+        told = Weighted("lm", AutoregressiveScorer(lm), 0.6)
+        found = frame_synchronous(log_probs, lengths, lm=told, limits_B=limits, **settings)
+        for b, limit in enumerate(limits):
+            expected = dictionary_search(
+                parts[b], 4, None, merge, lambda a, lm=lm: 0.6 * float(lm.distribution(0, a[:-1])[a[-1]]), limit=limit
+            )
+            expected = {a: s + 0.6 * float(lm.distribution(0, a)[EOS]) for a, s in expected.items()}
+            assert {h.labels: h.score for h in found[b]} == pytest.approx(expected, abs=2e-4), f"seed {seed}, {b}"
+            assert all(h.truncated == (len(h.labels) == limit) for h in found[b])
+            cut += sum(h.truncated for h in found[b])
+        assert max(len(place) - 1 for rows in lm.stepped for place in rows) <= 12
+        alone = frame_synchronous(log_probs, lengths, limits_B=limits, **settings)
+        for b, limit in enumerate(limits):
+            expected = dictionary_search(parts[b], 4, None, merge, lambda a: 0.0, limit=limit)
+            assert {h.labels: h.score for h in alone[b]} == pytest.approx(expected, abs=2e-4), f"seed {seed}, {b}"
+    assert cut > 20
 
 
 @pytest.mark.parametrize("merge", ["sum", "max"])

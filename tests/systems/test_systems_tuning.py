@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPT2Config
 
 from duolect.data import Utterance, write_manifest
 from duolect.errors import ConfigError, DuolectError, ManifestError, ScoringError
 from duolect.evaluation import HypothesisRow, read_run, score_file, score_run
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig
 from duolect.search import sequence_scores
 from duolect.storage import file_hash
 from duolect.systems import (
+    Component,
     GridConfig,
     Scales,
     SearchConfig,
@@ -106,6 +109,24 @@ def test_labels_stop_where_the_positions_of_a_speech_llm_end(
         left = 18 - short.model.prompts.longest - 2 - int(seconds * 100 / 6 / 2)  # two frames of 60 ms a position
         assert len(units.encode(row.text)) <= left, row.id
         assert method == "speech-llm+ctc" or "truncated" in row.flags
+
+
+def test_labels_stop_where_the_learned_positions_of_an_lm_end(
+    system: System, units: CharacterUnits, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    """GPT-2 has a table of positions, and fails where a hypothesis goes beyond it."""
+    sizes = {"vocab_size": units.size, "n_positions": 8, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    GPT2Config(**sizes, bos_token_id=units.bos_id, eos_token_id=units.eos_id).save_pretrained(tmp_path)
+    config = LLMConfig(vocabulary=units.size, source=str(tmp_path), pretrained=False)
+    torch.manual_seed(1)
+    model = LanguageModel(LanguageConfig(llm=config, bos_id=units.bos_id, eos_id=units.eos_id))
+    search = SearchConfig(first_pass="frames", inside=Scales(ctc=1.0, lm=0.1), beam=4, nbest=4)
+    mixed = combine(acoustic=system, language=Component(model, units), search=search)
+    long = {row.id for row in system.with_method("ctc-beam").recognize(corpus).rows if len(row.text) > 6}
+    assert long
+    for row in mixed.recognize(corpus).rows:
+        assert len(units.encode(row.text)) <= 6  # and BOS and EOS
+        assert row.id not in long or "truncated" in row.flags
 
 
 def test_a_text_longer_than_a_speech_llm_has_room_for_is_flagged(

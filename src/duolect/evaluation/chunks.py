@@ -8,21 +8,32 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from duolect.errors import ScoringError
 from duolect.evaluation.results import HypothesisRow, Skipped
+from duolect.text.spacing import join_parts
 
 PARENT, INDEX = "parent_id", "chunk_index"
 
 
-def has_chunks(rows: Sequence[HypothesisRow], references: Mapping[str, str] | None = None) -> bool:
+def parent_of(fields: Mapping[str, Any]) -> str | None:
+    """The recording of which something with these fields is a chunk; None: it is no chunk."""
+    parent = fields.get(PARENT)
+    return None if parent is None or INDEX not in fields else str(parent)
+
+
+def has_chunks(
+    rows: Sequence[HypothesisRow], references: Mapping[str, str] | None = None, skipped: Sequence[Skipped] = ()
+) -> bool:
     """Whether there are chunks of recordings, each with its whole recording's reference. Chunks with references of
     their own are utterances like any other."""
     texts: dict[str, str | None] = {}
-    for row in rows:
-        if _is_chunk(row):
-            text = _reference(row, references)
-            if texts.setdefault(str(row.fields[PARENT]), text) != text:
+    parents = [parent_of(row.fields) for row in rows] + [entry.parent_id for entry in skipped]
+    for entry, parent in zip([*rows, *skipped], parents, strict=True):
+        if parent is not None:
+            text = _reference(entry, references)
+            if texts.setdefault(parent, text) != text:
                 return False
     return bool(texts)
 
@@ -31,8 +42,8 @@ def missing_chunks(rows: Sequence[HypothesisRow]) -> dict[str, int]:
     """Recording → how many chunks between 0 and its last are not there; their words are deleted ones in the score."""
     found: dict[str, list[int]] = {}
     for row in rows:
-        if _is_chunk(row):
-            found.setdefault(str(row.fields[PARENT]), []).append(_index(row))
+        if (parent := parent_of(row.fields)) is not None:
+            found.setdefault(parent, []).append(_index(row))
     return {parent: gone for parent, seen in found.items() if (gone := max(seen) + 1 - len(set(seen)))}
 
 
@@ -41,31 +52,42 @@ def merge_chunks(
     references: Mapping[str, str] | None = None,
     skipped: Sequence[Skipped] = (),
 ) -> tuple[list[HypothesisRow], dict[str, str] | None, list[Skipped]]:
-    """One row for each recording, its id `parent_id`: texts joined by spaces in the order of the chunks, durations and
-    `time`s summed, the rest from the first chunk. Rows that are no chunks stay. `references` and `skipped` come back
-    with the same ids: a chunk that was skipped gives no words to its recording.
+    """One row for each recording, its id `parent_id`: texts joined in the order of the chunks, by spaces where the
+    script has some, durations and `time`s summed, the rest from the first chunk. Rows that are no chunks stay.
+    `references` and `skipped` come back with the same ids: a chunk that was skipped gives no words to its recording,
+    and a recording of which all chunks were is skipped, once.
 
     Raises ScoringError for an index that is given twice or is no index, and for chunks that disagree on the reference.
     """
     chunks: dict[str, list[HypothesisRow]] = {}
     merged = []
     for row in rows:
-        if _is_chunk(row):
-            chunks.setdefault(str(row.fields[PARENT]), []).append(row)
+        if (parent := parent_of(row.fields)) is not None:
+            chunks.setdefault(parent, []).append(row)
         else:
             merged.append(row)
-    merged += [_whole(parent, sorted(chunks[parent], key=_index), references) for parent in sorted(chunks)]
-    if not chunks:
-        return merged, None if references is None else dict(references), list(skipped)
-    whole = {row.reference for row in merged if row.id in chunks}
-    lost = [entry for entry in skipped if _reference(entry, references) not in whole]
+    whole = [_whole(parent, sorted(chunks[parent], key=_index), references) for parent in sorted(chunks)]
+    lost = _lost(skipped, whole, references)
     if references is not None:
-        gone = {row.id for each in chunks.values() for row in each} | (
-            {entry.id for entry in skipped} - {entry.id for entry in lost}
-        )
-        references = {key: text for key, text in references.items() if key not in gone}
-        references |= {row.id: row.reference or "" for row in merged if row.id in chunks}
-    return merged, references, lost
+        old = {entry.id for entry in (*rows, *skipped)} - {entry.id for entry in (*merged, *lost)}
+        new = {entry.id: entry.reference or "" for entry in (*whole, *lost)}
+        references = {key: text for key, text in references.items() if key not in old} | new
+    return merged + whole, references, lost
+
+
+def _lost(
+    skipped: Sequence[Skipped], whole: Sequence[HypothesisRow], references: Mapping[str, str] | None
+) -> list[Skipped]:
+    """What stays skipped when chunks are joined: utterances that are no chunks, and recordings without any other."""
+    heard, texts = {row.id for row in whole}, {row.reference for row in whole}
+    lost: dict[str, Skipped] = {}
+    for entry in skipped:
+        text, parent = _reference(entry, references), entry.parent_id
+        if parent is not None and parent not in heard:
+            lost.setdefault(parent, dataclasses.replace(entry, id=parent, reference=text, parent_id=None))
+        elif parent is None and text not in texts:  # lists of before do not say whose chunks they name
+            lost[entry.id] = dataclasses.replace(entry, reference=text)
+    return list(lost.values())
 
 
 def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, str] | None) -> HypothesisRow:
@@ -83,7 +105,7 @@ def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, st
     return dataclasses.replace(
         chunks[0],
         id=parent,
-        text=" ".join(chunk.text.strip() for chunk in chunks if chunk.text.strip()),
+        text=join_parts(chunk.text for chunk in chunks),
         reference=texts.pop(),
         duration=sum(d for d in durations if d is not None) if None not in durations else None,
         score=None,
@@ -91,10 +113,6 @@ def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, st
         flags=tuple(dict.fromkeys(flag for chunk in chunks for flag in chunk.flags)),
         fields=fields,
     )
-
-
-def _is_chunk(row: HypothesisRow) -> bool:
-    return row.fields.get(PARENT) is not None and INDEX in row.fields
 
 
 def _index(row: HypothesisRow) -> int:

@@ -47,12 +47,14 @@ class HypothesisRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """An utterance that was not recognised, and why. Its reference, where known, lets it be scored as deleted."""
+    """An utterance that was not recognised, and why. Its reference, where known, lets it be scored as deleted, a
+    chunk's as the `parent_id` of its recording says."""
 
     id: str
     reason: str
     file: str | None = None
     reference: str | None = None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

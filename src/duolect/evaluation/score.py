@@ -211,7 +211,7 @@ def _pairs(
 ) -> dict[str, tuple[str, str]]:
     """As `texts_of`, of whole recordings where the rows are chunks of them."""
     pairs = texts_of(rows, references, skipped, skipped_as_deletions)
-    if not has_chunks(rows, references):
+    if not has_chunks(rows, references, skipped):
         return pairs
     rows, references, skipped = merge_chunks(rows, references, skipped)
     return texts_of(rows, references, skipped, skipped_as_deletions)

@@ -25,7 +25,7 @@ def whole_recordings(
     whole, joined = [], references
     for run in runs:
         rows: list[HypothesisRow] = run.rows
-        if has_chunks(rows, references):
+        if has_chunks(rows, references, run.record.skipped):
             try:
                 texts_of(rows, references, run.record.skipped)
                 rows, joined, skipped = merge_chunks(rows, references, run.record.skipped)

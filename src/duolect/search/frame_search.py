@@ -39,12 +39,15 @@ class FrameSearch:
         names: Sequence[str],
         delayed: Delayed | None = None,
         skip_blank: float | None = None,
+        limits: Sequence[int] | None = None,
     ) -> None:
         device = log_probs_BTW.device
         order_B = lengths_B.to(device).argsort(descending=True, stable=True)
         self.order = order_B.tolist()
         self.lengths = lengths_B.to(device)[order_B].tolist()
         self.names = [names[i] for i in self.order]
+        self.limits = None if limits is None else [limits[i] for i in self.order]
+        self.limits_B = None if limits is None else torch.tensor(self.limits, device=device)
         self.beam, self.weight, self.weighted = beam, ctc_weight, weighted
         self.join: Callable[[Tensor, Tensor], Tensor] = torch.logaddexp if merge == "sum" else torch.maximum
         longest = self.lengths[0]
@@ -143,6 +146,9 @@ class FrameSearch:
             scores_nKC[..., :width] += gains[0]
         if skip_n is not None:
             scores_nKC[..., :width].masked_fill_(skip_n[:, None, None], -torch.inf)
+        if self.limits_B is not None:
+            full_nK = old.known_FnK[COUNT] >= self.limits_B[:n, None]
+            scores_nKC[..., :width].masked_fill_(full_nK[..., None], -torch.inf)
         hidden_nK = torch.where(parent_nK < beam, parent_nK * (width + 2) + place_nK, width + 1)
         scores_nKC.view(n, -1).scatter_(1, hidden_nK, -torch.inf)
         scores_nKC[..., width] = self.weight * self.join(stay_blank_nK, stay_label_nK) + old.extra_nK
@@ -213,6 +219,7 @@ class FrameSearch:
                     flags=flags
                     if spelling is None
                     else (*flags, *spelling.get(slots[b][k], ()), f"{name_of_lm}_left_out"),
+                    truncated=self.limits is not None and counts[b][k] >= self.limits[b],
                 )
                 for k, score in enumerate(scores)
                 if score > -torch.inf

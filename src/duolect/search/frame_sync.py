@@ -18,7 +18,14 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.search import kernels
-from duolect.search.checks import check_count, check_log_probs, check_weight, special_labels, utterance_names
+from duolect.search.checks import (
+    check_count,
+    check_limits,
+    check_log_probs,
+    check_weight,
+    special_labels,
+    utterance_names,
+)
 from duolect.search.ctc_prefix import ctc_full_sum
 from duolect.search.delayed import Delayed
 from duolect.search.frame_search import FrameSearch, Merge
@@ -42,6 +49,7 @@ def frame_synchronous(
     encoded: Any = None,
     delayed: Delayed | None = None,
     skip_blank: float | None = None,
+    limits_B: Sequence[int] | None = None,
     forbidden_ids: Iterable[int] = (),
     exact_ctc: bool = False,
     ids: Sequence[str] | None = None,
@@ -62,6 +70,7 @@ def frame_synchronous(
     delayed: an LM, and with it the prior, that has its say on finished words: every so many frames, and at the end.
     skip_blank: no hypothesis is extended in frames with p(blank) ≥ this; entries of the beam keep their own mass, as
         with `labels_per_frame`. None: off (1.0 is not: a float32 softmax reaches it).
+    limits_B: most labels of each utterance, as the positions of a scorer's model allow; None: no limit.
     exact_ctc: the term "ctc" becomes the full sum over all alignments (the search knows only those whose prefixes
         stayed in the beam), and the lists are ranked with it.
     Raises SearchError for impossible input (see `checks`), and for NaN or +inf from a scorer during the search.
@@ -71,11 +80,13 @@ def frame_synchronous(
     weighted = [w for w in (lm, *scorers, prior) if w is not None]
     every = [*weighted, *(delayed.weighted if delayed is not None else ())]
     special = special_labels(eos_id, forbidden_ids, log_probs_BTW.shape[-1] - 1)
+    if limits_B is not None:
+        check_limits(limits_B, names)
     _check_settings(beam, nbest, labels_per_frame, merge, ctc_weight, skip_blank, [name, *(w.name for w in every)])
     if not names:
         return []
     with torch.no_grad():
-        if not every and log_probs_BTW.device.type == "cpu" and kernels.available():
+        if not every and limits_B is None and log_probs_BTW.device.type == "cpu" and kernels.available():
             results = kernels.ctc_beams(
                 log_probs_BTW,
                 lengths_B,
@@ -101,6 +112,7 @@ def frame_synchronous(
                 names,
                 delayed,
                 skip_blank,
+                limits_B,
             )
             results = search.results(search.run(encoded, eos_id), nbest, name)
         if exact_ctc:

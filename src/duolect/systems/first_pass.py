@@ -23,7 +23,7 @@ from duolect.systems.components import log_prior, spelling_units
 from duolect.systems.config import OWNERS
 from duolect.systems.context import Context
 from duolect.systems.drafting import draft_pass
-from duolect.systems.limits import search_limits
+from duolect.systems.limits import frame_limits, search_limits
 from duolect.systems.space import SearchSpace, search_space
 from duolect.text import retokeniser
 
@@ -57,6 +57,7 @@ def _frames(context: Context, space: SearchSpace) -> Lists:
         scorers=others,
         delayed=_delayed(context, space) if search.delays_lm else None,
         skip_blank=search.skip_blank,
+        limits_B=frame_limits(context, [term for term in search.inside.active if term != "lm" or not search.delays_lm]),
         exact_ctc=search.exact_ctc,
         eos_id=space.eos_id,
         forbidden_ids=space.forbidden_ids,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from duolect.audio import SAMPLE_RATE
 from duolect.systems.config import OWNERS
@@ -36,6 +37,14 @@ def label_room(context: Context, term: str) -> list[float]:
     model = component.model
     audio_B = context.encoded(owner).positions_B * model.interface.audio_positions
     return [max(room - model.prompts.longest - audio, 0) for audio in audio_B.tolist()]
+
+
+def frame_limits(context: Context, terms: Iterable[str]) -> list[int] | None:
+    """The most labels of each utterance in a search over frames, that the models of these terms have positions for;
+    None where they have no such limit."""
+    rooms = [label_room(context, term) for term in terms]
+    least = [min(each) for each in zip(*rooms, strict=True)]
+    return None if math.inf in least or not least else [int(room) for room in least]
 
 
 def search_limits(context: Context) -> list[int]:

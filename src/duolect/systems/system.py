@@ -20,6 +20,7 @@ from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
+from duolect.evaluation.chunks import parent_of
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
@@ -223,7 +224,13 @@ class System:
             flops = count_flops(self.parts, search, sources, batches=count, batch_seconds=batch_seconds, **at)
             latency = measure_latency(self.parts, search, sources, utterances=measure.utterances, **at)
         skipped = [
-            Skipped(id=utterances[i].id, reason=reason, file=source.file, reference=reference(utterances[i], target))
+            Skipped(
+                id=utterances[i].id,
+                reason=reason,
+                file=source.file,
+                reference=reference(utterances[i], target),
+                parent_id=parent_of(utterances[i].fields),
+            )
             for i, (source, reason) in sorted({**run.bad, **speechless}.items())
         ]
         return Recognition(

@@ -50,6 +50,8 @@ class SpeakingConfig:
     sound: SoundConfig = field(default_factory=SoundConfig)
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"synthetic corpus: seed must be 0 or more, not {self.seed}.")
         if self.babble_tracks < 1:
             raise ConfigError(f"synthetic corpus: babble_tracks must be at least 1, not {self.babble_tracks}.")
         if self.babble_seconds <= 0:

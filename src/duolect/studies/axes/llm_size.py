@@ -24,6 +24,7 @@ def llm_size(scale: Scale) -> Study:
                     f"{size}, {how}",
                     partial(scale.speech_llm, size=size),
                     method,
+                    small_effect=True,
                     memory=True,
                     value=millions,
                     line=how,

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from duolect.systems.recordings.transcript import Segment
 from duolect.systems.rows import TimedWord
 from duolect.text import normalise
+from duolect.text.spacing import without_spaces
 
 _WITHIN = 0.5  # seconds by which the times of a word may differ in two segments
 _UNTIMED_RUN = 2  # words that must agree where their times are guessed
-# Scripts that part no words, by the beginnings of their characters' names.
-_WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _tokens(segment: Segment, timed: bool) -> list[_Token]:
 
 def _parts(word: str) -> list[str]:
     """The characters of a word where it is of a script without spaces, each with what combines with it; else itself."""
-    if word.isascii() or not any(unicodedata.name(c, "").startswith(_WITHOUT_SPACES) for c in word):
+    if not any(map(without_spaces, word)):
         return [word]
     parts: list[str] = []
     for character in word:

@@ -28,6 +28,7 @@ from duolect.systems.recordings.joining import join
 from duolect.systems.recordings.transcript import Segment, Transcript
 from duolect.systems.recordings.words import find_listener, recognize_with_words
 from duolect.systems.rows import Candidate, TimedWord
+from duolect.text.spacing import join_parts
 
 SEGMENT_SECONDS = 30.0
 """The longest that a recording is cut into, unless another length is asked for, the models were trained on less or have
@@ -189,7 +190,7 @@ class Transcriber:
             flags = ("no_speech",)
         return Transcript(
             name,
-            " ".join(segment.text for segment in segments),
+            join_parts(segment.text for segment in segments),
             flags=flags,
             duration=seconds if seconds else None,
             error="; ".join(errors).replace(".; ", "; ") or None,

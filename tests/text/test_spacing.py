@@ -1,0 +1,22 @@
+import pytest
+
+from duolect.text.spacing import join_parts
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        (["we went", " to", "", "the house "], "we went to the house"),
+        (["我们去了", "老房子。", "很好"], "我们去了老房子。很好"),
+        (["我们去了", "IBM", "大楼"], "我们去了 IBM 大楼"),
+        (["我们 去了", "老 房子"], "我们 去了 老 房子"),
+        (["これは", "ペンです"], "これはペンです"),
+        (["ฉันไป", "ตลาด"], "ฉันไปตลาด"),
+        (["우리는", "갔다"], "우리는 갔다"),
+        (["schön", "ärgerlich"], "schön ärgerlich"),
+        ([], ""),
+        (["", " "], ""),
+    ],
+)
+def test_a_space_parts_words_where_the_script_has_some(parts: list[str], whole: str) -> None:
+    assert join_parts(parts) == whole
