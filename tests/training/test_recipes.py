@@ -6,7 +6,6 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import pickle
 import random
 import shutil
 import signal
@@ -25,10 +24,8 @@ from duolect.errors import DuolectError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json, save_tensors
 from duolect.systems import System
-from duolect.text import CharacterUnits
 from duolect.training import Recipe, SpeechLLMTask, UnitsFrom, read_recipe, train_recipe
 from duolect.training.export import training_prior
-from duolect.training.parts import FittingUnits
 
 
 @pytest.fixture(scope="module")
@@ -247,14 +244,6 @@ def test_a_bad_utterance_is_skipped_and_listed(corpus: Path, tmp_path: Path) -> 
     train_recipe(read_recipe(run), run, device="cpu")
     listed = [json.loads(line) for line in (run / "skipped.jsonl").read_text().splitlines()]
     assert [entry["id"] for entry in listed] == ["before", "u3"]
-
-
-def test_units_of_a_limited_llm_travel_to_processes_that_read() -> None:
-    units: Any = pickle.loads(pickle.dumps(FittingUnits(CharacterUnits("ab"), positions=3)))
-    assert units.eos_id == CharacterUnits("ab").eos_id
-    assert units.encode("ab") == CharacterUnits("ab").encode("ab")
-    with pytest.raises(UnitsError, match="its 3 labels and BOS take more positions than the LLM has, 3"):
-        units.encode("aba")
 
 
 def test_a_sentence_longer_than_the_llm_is_skipped_and_listed(corpus: Path, runs: Path, tmp_path: Path) -> None:

@@ -87,13 +87,23 @@ def numbered_text(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
 
 
+def fitting_labels(sentence: str, units: Units, positions: int | None) -> list[int]:
+    """The labels of a sentence. Raises UnitsError for one that the units cannot spell, and for one that, with BOS,
+    takes more than so many positions of an LLM (None: any number)."""
+    labels = units.encode(sentence)
+    if positions is not None and len(labels) >= positions:
+        raise UnitsError(f"its {len(labels)} labels and BOS take more positions than the LLM has, {positions}.")
+    return labels
+
+
 class TextBatches(BatchStream[TextBatch]):
     """Batches of sentences of similar length for a language model: endless, or `epochs` passes; reshuffled each epoch.
 
     `source`: paths (`pathlib.Path`) of text files and sentences (`str`), in any mixture. All is encoded here, once, and
     kept with 4 bytes a label and 28 a sentence. A batch holds at most `max_tokens` positions, padding and one EOS a
-    sentence included. Sentences that the units cannot spell, or that are longer than that, are noted in `skipped` by
-    file and line. Sequence and places are as `BatchStream` says: they depend on neither `rank` nor `world_size`.
+    sentence included. Sentences that the units cannot spell, or that are longer than that or than the `positions` of an
+    LLM, are noted in `skipped` by file and line. Sequence and places are as `BatchStream` says: they depend on neither
+    `rank` nor `world_size`.
     With `shuffle=False` (perplexities) each pass has the same order and, on several ranks, loses no sentence.
     Raises ManifestError when a file cannot be read or no sentence is left.
     """
@@ -109,6 +119,7 @@ class TextBatches(BatchStream[TextBatch]):
         epochs: int | None = None,
         shuffle: bool = True,
         skipped: SkipLog | None = None,
+        positions: int | None = None,
     ) -> None:
         super().__init__(rank=rank, world_size=world_size, epochs=epochs, even=shuffle)
         if max_tokens < 2:
@@ -121,7 +132,7 @@ class TextBatches(BatchStream[TextBatch]):
         labels, ends, files, lines = array("i"), array("q", [0]), array("i"), array("q")
         for file, line, sentence in self._sentences(source):
             try:
-                ids = units.encode(sentence)
+                ids = fitting_labels(sentence, units, positions)
                 if len(ids) >= max_tokens:
                     raise UnitsError(f"its {len(ids)} labels and the end are more than max_tokens, {max_tokens}.")
             except UnitsError as error:

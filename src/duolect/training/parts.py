@@ -13,6 +13,7 @@ from duolect.audio.parquet import file_of
 from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest, read_text, target_text, with_targets
 from duolect.data.shards import Shards, is_shards, list_shards
 from duolect.data.targets import utterance_tag
+from duolect.data.text import fitting_labels
 from duolect.errors import SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
@@ -87,39 +88,17 @@ def sentences_of(files: Iterable[str], normalised: bool) -> Iterator[str]:
             yield sentence
 
 
-def spellable(sentences: Iterable[str], units: Units, file: str, skipped: SkipLog) -> Iterator[str]:
-    """The sentences that `units` can spell; the others are noted in `skipped`."""
+def fitting_sentences(
+    sentences: Iterable[str], units: Units, positions: int | None, file: str, skipped: SkipLog
+) -> Iterator[str]:
+    """The sentences that `units` can spell and an LLM has `positions` for; the others are noted in `skipped`."""
     for number, sentence in enumerate(sentences, start=1):
         try:
-            units.encode(sentence)
+            fitting_labels(sentence, units, positions)
         except UnitsError as error:
             skipped.extend([Skipped(f"sentence {number}", file, str(error))])
         else:
             yield sentence
-
-
-class FittingUnits:
-    """`units` that spell no sentence which, with BOS, takes more than so many positions of an LLM (None: any number).
-
-    Raises UnitsError for one that does, as for one with other characters: who reads the text skips both alike.
-    """
-
-    def __init__(self, units: Units, positions: int | None) -> None:
-        self._units, self._positions = units, positions
-
-    def encode(self, text: str) -> list[int]:
-        """See `Units.encode`."""
-        labels = self._units.encode(text)
-        if self._positions is not None and len(labels) >= self._positions:
-            raise UnitsError(
-                f"its {len(labels)} labels and BOS take more positions than the LLM has, {self._positions}."
-            )
-        return labels
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # also asked for while a process that reads data unpickles this
-            raise AttributeError(name)
-        return getattr(self._units, name)
 
 
 def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from accelerate import Accelerator
 from rich.console import Console
@@ -34,12 +34,11 @@ from duolect.training.dev import speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
 from duolect.training.parts import (
-    FittingUnits,
+    fitting_sentences,
     make_model,
     make_units,
     open_shards,
     sentences_of,
-    spellable,
     trainable_utterances,
     within_hearing,
 )
@@ -85,8 +84,7 @@ def train_recipe(
     model = make_model(recipe.task, units, ctc_units)
     if isinstance(recipe.task, LanguageTask):
         assert isinstance(model, LanguageModel)
-        fitting: Any = FittingUnits(units, model.llm.positions)
-        source, evaluate = _text_sources(recipe.task, recipe.loop, fitting, skipped, ranks)
+        source, evaluate = _text_sources(recipe.task, recipe.loop, units, model.llm.positions, skipped, ranks)
     else:
         assert not isinstance(model, LanguageModel)
         source, evaluate = _speech_sources(
@@ -187,14 +185,15 @@ def _read_units(folder: Path) -> tuple[Units, Units | None]:
 
 
 def _text_sources(
-    task: LanguageTask, loop: LoopConfig, units: Units, skipped: SkipLog, ranks: Ranks
+    task: LanguageTask, loop: LoopConfig, units: Units, positions: int | None, skipped: SkipLog, ranks: Ranks
 ) -> tuple[Batches, Evaluate]:
     # Without normalisation the files themselves are given, so that what is skipped is named by file and line.
     source = sentences_of(task.train, True) if task.normalise else map(Path, task.train)
-    train = TextBatches(source, units, task.max_tokens, loop.seed, ranks.rank, ranks.size, skipped=skipped)
-    dev = list(
-        islice(spellable(sentences_of([task.dev], task.normalise), units, task.dev, skipped), task.dev_sentences)
+    train = TextBatches(
+        source, units, task.max_tokens, loop.seed, ranks.rank, ranks.size, skipped=skipped, positions=positions
     )
+    sentences = sentences_of([task.dev], task.normalise)
+    dev = list(islice(fitting_sentences(sentences, units, positions, task.dev, skipped), task.dev_sentences))
     if not dev:
         raise TrainingError(f"{task.dev}: holds no sentence that the units can spell and the LLM has room for.")
     return train, text_evaluation(dev, units, ranks, task.max_tokens)
