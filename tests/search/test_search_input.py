@@ -10,6 +10,7 @@ import torch
 from tiny_models import Audio, TabularModel
 
 from duolect.errors import SearchError
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig
 from duolect.search import (
     AutoregressiveScorer,
     CTCDrafter,
@@ -292,10 +293,33 @@ def test_sequence_scores_do_not_depend_on_packing() -> None:
                 assert scores.tolist() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("max_tokens", [1, 7, 30, 4096])
+def test_a_language_model_computes_once_what_texts_share(max_tokens: int) -> None:
+    """However they are packed: the numbers of a forward over each whole text."""
+    torch.manual_seed(2)
+    llm = LLMConfig(vocabulary=6, width=16, layers=2, heads=2, max_positions=32)
+    model = LanguageModel(LanguageConfig(llm=llm, bos_id=1, eos_id=EOS)).eval()
+    generator = torch.Generator().manual_seed(3)
+    lists = [
+        [tuple(torch.randint(2, 4, (int(n),), generator=generator).tolist()) for n in torch.randint(0, 9, (12,))]
+        for _ in range(3)
+    ]
+    statistics = SearchStatistics()
+    found = sequence_scores(model, None, lists, eos_id=EOS, max_tokens=max_tokens, statistics=statistics)
+    for texts, scores in zip(lists, found, strict=True):
+        for text, score in zip(texts, scores.tolist(), strict=True):
+            ended = torch.tensor([[*text, EOS]])
+            with torch.no_grad():
+                log_probs_MV = model.sequence_log_probs(None, ended[:, :-1], torch.tensor([len(text)]))[0]
+            assert score == pytest.approx(float(log_probs_MV.gather(1, ended.mT).sum()), abs=1e-4)
+    beginnings = {text[:n] for texts in lists for text in texts for n in range(1, len(text) + 1)}
+    assert statistics.labels == len(beginnings) or (max_tokens < 4096 and statistics.labels > len(beginnings))
+
+
 def test_a_language_model_scores_equal_sequences_once() -> None:
     statistics = SearchStatistics()
     sequence_scores(TabularModel(5, 1), None, [[(1, 2), (3,)], [(1, 2)]], eos_id=EOS, statistics=statistics)
-    assert (statistics.forwards, statistics.rows, statistics.labels) == (1, 2, 3)
+    assert (statistics.forwards, statistics.rows, statistics.labels) == (2, 3, 3)  # BOS is a forward of one row
     with pytest.raises(SearchError, match="label 5 is outside"):
         sequence_scores(TabularModel(5, 1), None, [[(5,)]], eos_id=EOS)
     with pytest.raises(SearchError, match="2 n-best lists for 1 utterances"):

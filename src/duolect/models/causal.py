@@ -1,6 +1,6 @@
 """Any Hugging Face causal LLM over embedded sequences, with or without a cache, rows of different length together.
 
-B utterances · S positions · R rows · P rows that grow · N labels · G labels consumed over all rows · E LLM width ·
+B utterances · S positions · R rows · P rows of a forward · N labels · G labels consumed over all rows · E LLM width ·
 V labels · C labels of a head.
 """
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 from duolect.errors import ModelError
 from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.rows import RowLayout
 from duolect.nn.shared_prefix import SharedPrefix
 from duolect.nn.slots import Growth, KeysValues, KeyValuePool, LabelSlots
@@ -151,29 +152,66 @@ class CausalLLM(nn.Module):
         states_GE, growth, after = consumed
         place_G = growth.place_G
         last_G = place_G % growth.labels + 1 == counts_R[place_G // growth.labels]
-        inner = ~last_G
-        flat_X, next_X = scores_RN.view(-1), labels_RN.flatten()
-        parts = max(_NUMBERS // self.vocabulary, 1)
-        for states_XE, place_X in zip(states_GE[inner].split(parts), (place_G[inner] + 1).split(parts), strict=True):
-            flat_X[place_X] = self.log_probs(states_XE).gather(1, next_X[place_X, None])[:, 0]
+        next_X = place_G[~last_G] + 1
+        source_X = torch.arange(len(next_X), device=next_X.device)
+        scores_RN.view(-1)[next_X] = self._chosen(states_GE[~last_G], source_X, labels_RN.flatten()[next_X])
         return scores_RN, self.log_probs(states_GE[last_G]), after
+
+    def branch(self, state: CausalState, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, CausalState]:
+        """Behind the rows of `state` one for each piece of the tree, all in one forward, no label of it twice.
+
+        Returns (log p of each label that follows another of the tree, (P, N), 0 elsewhere; log p (W, V) after the
+        pieces ends_W; state of R + P rows).
+        """
+        growth, slots = state.labels.branch(tree)
+        layout = state.layout.rows(tree.rows_P)
+        states_GE, prefix = self._grown(state, growth, layout, tree.labels_PN)
+        last_P = tree.counts_P.cumsum(0) - 1
+        source_G = torch.arange(-1, len(states_GE) - 1, device=last_P.device)
+        source_G[last_P - tree.counts_P + 1] = torch.where(tree.parents_P < 0, -1, last_P[tree.parents_P.clamp(min=0)])
+        follows_G = source_G >= 0
+        sources_S, source_X = source_G[follows_G].unique(return_inverse=True)
+        place_X = growth.place_G[follows_G]
+        scores_PN = torch.zeros(tree.labels_PN.shape, dtype=torch.float32, device=last_P.device)
+        labels_X = tree.labels_PN.flatten()[place_X]
+        scores_PN.view(-1)[place_X] = self._chosen(states_GE[sources_S], source_X, labels_X)
+        utterance_R = torch.cat((state.layout.utterance_R, layout.utterance_R))
+        rows = RowLayout.of(utterance_R, state.layout.utterances)
+        return scores_PN, self.log_probs(states_GE[last_P[ends_W]]), CausalState(prefix, rows, slots)
+
+    def _chosen(self, states_SE: Tensor, source_X: Tensor, labels_X: Tensor) -> Tensor:
+        """log p (X,) of the label labels_X[x] after the state source_X[x]."""
+        chosen_X = torch.zeros(len(labels_X), dtype=torch.float32, device=labels_X.device)
+        parts = max(_NUMBERS // self.vocabulary, 1)
+        for first in range(0, len(states_SE), parts):
+            here_Y = ((source_X >= first) & (source_X < first + parts)).nonzero()[:, 0]
+            log_probs_SV = self.log_probs(states_SE[first : first + parts])
+            chosen_X[here_Y] = log_probs_SV[source_X[here_Y] - first, labels_X[here_Y]]
+        return chosen_X
 
     def _consume(
         self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, **to_layers: Any
     ) -> tuple[Tensor, Growth, CausalState] | None:
         """States (G, E) of the labels that count, row by row; None where there is none."""
-        from duolect.models.cache import StepCache, check_attention
-
         grown = state.labels.grow(labels_RN.shape[1], counts_R)
         if grown is None:
             return None
         growth, slots = grown
-        prefix = state.prefix.differentiable()
         layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
+        states_GE, prefix = self._grown(state, growth, layout, growth.pick(labels_RN), **to_layers)
+        return states_GE, growth, CausalState(prefix, state.layout, slots)
+
+    def _grown(
+        self, state: CausalState, growth: Growth, layout: RowLayout, labels_PN: Tensor, **to_layers: Any
+    ) -> tuple[Tensor, SharedPrefix]:
+        """States (G, E) of the labels that count in the rows of a forward, and the prefix that they saw."""
+        from duolect.models.cache import StepCache, check_attention
+
+        prefix = state.prefix.differentiable()
         check_attention(self.model)
         cache = StepCache(prefix, layout, growth, self.dtype)
         states_PNE = self.run(
-            self.embed(growth.pick(labels_RN)),
+            self.embed(labels_PN),
             past_key_values=cache,
             use_cache=True,
             position_ids=prefix.lengths_B[layout.utterance_R, None] + growth.before_PN,
@@ -182,7 +220,7 @@ class CausalLLM(nn.Module):
             **to_layers,
         )
         cache.check(self.model)
-        return growth.counted(states_PNE), growth, CausalState(prefix, state.layout, slots)
+        return growth.counted(states_PNE), prefix
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """The rows `rows_R`, and the prefixes of their utterances; copies keys and values only where one leaves."""

@@ -19,6 +19,7 @@ from duolect.models.heads import LabelHead
 from duolect.models.llm import LLMConfig, build_llm
 from duolect.models.lora import Finetune, LoraSettings, check_finetune, prepare_finetuning
 from duolect.models.targets import LabelBatch, label_count, next_label_targets
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class LanguageModel(nn.Module):
     def extend(self, state: CausalState, labels_RN: Tensor, counts_R: Tensor) -> tuple[Tensor, Tensor, CausalState]:
         """Several labels a row at once, with a distribution after the last only; see `CausalLLM.extend`."""
         return self.llm.extend(state, labels_RN, counts_R)
+
+    def branch(self, state: CausalState, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, CausalState]:
+        """Rows that begin alike, what they share computed once; see `CausalLLM.branch`."""
+        return self.llm.branch(state, tree, ends_W)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:
         """See `Autoregressive.select`."""

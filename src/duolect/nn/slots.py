@@ -17,7 +17,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.masks import length_mask
 
 KeysValues = tuple[Tensor, Tensor]
@@ -207,6 +209,38 @@ class LabelSlots:
             pool, rows, labels, rows_P, index_G, target_G, new, slots_RX[rows_P, :width], before_PN, seen_PNX
         )
         return growth, LabelSlots(pool, slots_RX, lengths_R, even=False)
+
+    def branch(self, tree: LabelTree) -> tuple[Growth, LabelSlots]:
+        """The forward over the pieces of a tree of labels, and behind these rows one for each piece, with all labels of
+        its hypothesis up to its end."""
+        device, (pieces, labels) = self.slots_RL.device, tree.labels_PN.shape
+        new_PN = length_mask(tree.counts_P, labels)
+        piece_G, label_G = new_PN.nonzero(as_tuple=True)
+        pool, slots_RL = self.pool.with_room(len(piece_G), self.slots_RL)
+        new = pool.reserve(len(piece_G))
+        first_P = self.lengths_R[tree.rows_P] + tree.before_P
+        lengths_P = first_P + tree.counts_P
+        width = int(lengths_P.max())
+        slots_PX = functional.pad(slots_RL[tree.rows_P], (0, max(width - slots_RL.shape[1], 0)))
+        own_PN = torch.zeros_like(tree.labels_PN)
+        own_PN[piece_G, label_G] = torch.arange(new.start, new.stop, device=device)
+        place_PN = first_P[:, None] + torch.arange(labels, device=device)
+        start = 0
+        for count in tree.levels:
+            level = slice(start, start + count)
+            if start:
+                slots_PX[level] = slots_PX[tree.parents_P[level]]
+            here_pN = new_PN[level]
+            row_G = here_pN.nonzero()[:, 0] + start
+            slots_PX[row_G, place_PN[level][here_pN]] = own_PN[level][here_pN]
+            start += count
+        before_PN = torch.minimum(place_PN, lengths_P[:, None] - 1)
+        seen_PNX = torch.arange(width, device=device) <= before_PN[..., None]
+        counted_G = piece_G * labels + label_G
+        growth = Growth(pool, pieces, labels, None, counted_G, counted_G, new, slots_PX[:, :width], before_PN, seen_PNX)
+        slots_RX = functional.pad(slots_RL, (0, slots_PX.shape[1] - slots_RL.shape[1]))
+        rows = LabelSlots(pool, torch.cat((slots_RX, slots_PX)), torch.cat((self.lengths_R, lengths_P)), even=False)
+        return growth, rows
 
 
 def _zero_slot(x: Tensor) -> Tensor:

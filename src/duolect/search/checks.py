@@ -98,9 +98,10 @@ def check_limits(limits: Sequence[int], ids: Sequence[str]) -> None:
 
 def check_labels(name: str, labels: Iterable[int], vocabulary: int) -> None:
     """Label ids must lie in 0 … vocabulary − 1."""
-    for label in labels:
-        if not 0 <= label < vocabulary:
-            raise SearchError(f"{name}: label {label} is outside the vocabulary of {vocabulary}.")
+    known = list(labels)
+    if known and (min(known) < 0 or max(known) >= vocabulary):
+        wrong = next(label for label in known if not 0 <= label < vocabulary)
+        raise SearchError(f"{name}: label {wrong} is outside the vocabulary of {vocabulary}.")
 
 
 def special_labels(eos_id: int, forbidden_ids: Iterable[int], vocabulary: int) -> list[int]:

@@ -7,14 +7,14 @@ Legend: R rows (distinct beginnings) · N tokens.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from duolect.errors import SearchError
 from duolect.search.checks import check_labels, check_scores
-from duolect.search.padding import padded_labels
-from duolect.search.scorer import Weighted
+from duolect.search.scorer import AutoregressiveScorer, Weighted
 
 Tokens = tuple[int, ...]
 
@@ -22,17 +22,20 @@ Tokens = tuple[int, ...]
 class PrefixScores:
     """A scorer's states by the tokens that they have consumed; the empty beginning is always among them.
 
-    `names`: utterances as errors name them.
+    `names`: utterances as errors name them. Raises SearchError for a term that is no autoregressive model.
     """
 
     def __init__(self, weighted: Weighted, names: Sequence[str]) -> None:
-        self.scorer, self.name, self.names = weighted.scorer, weighted.name, names
+        scorer = weighted.scorer
+        if not isinstance(scorer, AutoregressiveScorer):
+            raise SearchError(f"scorer {weighted.name!r}: texts are scored by an AutoregressiveScorer alone.")
+        self.scorer, self.name, self.names = scorer, weighted.name, names
         self.state: Any = self.scorer.start(None, 1)
         self.rows: dict[Tokens, int] = {(): 0}
         self.logs: dict[Tokens, float] = {(): 0.0}
 
     def extend(self, wanted: Mapping[Tokens, int], kept: Iterable[Tokens]) -> None:
-        """States and log-probabilities for `wanted` (→ the utterance it comes from), all in one packed forward.
+        """States and log-probabilities for `wanted` (→ the utterance it comes from), all in one forward.
 
         Each continues from the longest beginning of it that is known. What is known stays so only where it is wanted or
         `kept`. Raises SearchError for a token outside the vocabulary, or NaN or +inf from the model.
@@ -40,14 +43,14 @@ class PrefixScores:
         new = [tokens for tokens in wanted if tokens not in self.rows]
         if not new:
             return
+        deepest = max(map(len, self.rows))
         old = list({(): 0} | {tokens: 0 for tokens in (*kept, *wanted) if tokens in self.rows})
-        origins = [self._longest_known(tokens) for tokens in new]
+        origins = [self._longest_known(tokens, deepest) for tokens in new]
         device = self.scorer.device
-        parent_R = torch.tensor([self.rows[tokens] for tokens in (*old, *origins)], device=device)
-        pending = [()] * len(old) + [t[len(o) :] for t, o in zip(new, origins, strict=True)]
-        check_labels(self.name, (token for part in pending for token in part), self.scorer.vocabulary)
-        self.state = self.scorer.advance(self.state, None, parent_R, torch.full_like(parent_R, -1))
-        added = self._append(pending)[len(old) :]
+        pending = [t[len(o) :] for t, o in zip(new, origins, strict=True)]
+        check_labels(self.name, chain.from_iterable(pending), self.scorer.vocabulary)
+        kept_K = torch.tensor([self.rows[tokens] for tokens in old], device=device)
+        added, self.state = self.scorer.branch(self.state, kept_K, [self.rows[tokens] for tokens in origins], pending)
         utterance_R = torch.tensor([wanted[tokens] for tokens in new])
         check_scores(added[:, None], utterance_R, ids=self.names, name=self.name)
         self.logs = {tokens: self.logs[tokens] for tokens in old} | {
@@ -66,11 +69,6 @@ class PrefixScores:
             tokens: self.logs[tokens] + value for tokens, value in zip(wanted, scores_R1[:, 0].tolist(), strict=True)
         }
 
-    def _longest_known(self, tokens: Tokens) -> Tokens:
-        return next(tokens[:n] for n in range(len(tokens) - 1, -1, -1) if tokens[:n] in self.rows)
-
-    def _append(self, pending: Sequence[Tokens]) -> Tensor:
-        """Every row is followed by its tokens; their log-probabilities (R,) in float64, on the host."""
-        tokens_RN, counts_R = padded_labels(pending, self.scorer.device)
-        scores_R, self.state = self.scorer.append(self.state, tokens_RN, counts_R)
-        return scores_R.double().cpu()
+    def _longest_known(self, tokens: Tokens, deepest: int) -> Tokens:
+        lengths = range(min(len(tokens) - 1, deepest), -1, -1)
+        return next(tokens[:n] for n in lengths if tokens[:n] in self.rows)

@@ -3,7 +3,8 @@
 Legend: B utterances · R rows (sequences) · N labels · M = N + 1 · V labels (EOS included).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.models.targets import next_label_scores
+from duolect.nn.label_tree import common_beginning
 from duolect.search.checks import check_count, check_labels, check_scores, utterance_names
 from duolect.search.padding import padded_labels
+from duolect.search.prefix_scores import PrefixScores, Tokens
 from duolect.search.result import SearchStatistics
+from duolect.search.scorer import AutoregressiveScorer, Weighted
 
 
 def sequence_scores(
@@ -30,10 +34,10 @@ def sequence_scores(
     """log p(a·EOS) of every label sequence of every utterance: one float32 tensor (len(labels[b]),) per utterance.
 
     model: speaks the autoregressive protocol; labels are in its own units, EOS not among them.
-    encoded: what the model attends to, one entry per utterance; None for a language model, which then scores equal
-        sequences of different utterances once.
-    max_tokens: most positions (rows · longest, EOS counted) of one teacher-forced forward; sequences of like length
-        share one. How they are packed changes no score.
+    encoded: what the model attends to, one entry per utterance; None for a language model, which then computes once
+        what sequences have in common, of one utterance or of several.
+    max_tokens: most positions of one forward: of texts the different labels; with audio rows · longest, EOS counted,
+        where sequences of like length share one. How they are packed changes no score.
     Raises SearchError for labels outside the vocabulary, before anything is computed, and for NaN or +inf from the
     model; both name the utterance.
     """
@@ -43,23 +47,69 @@ def sequence_scores(
     check_count("max_tokens", max_tokens)
     check_labels(f"{name}: eos_id", [eos_id], model.vocabulary)
     for utterance, each in zip(names, labels, strict=True):
-        check_labels(f"{name}: utterance {utterance}", (c for a in each for c in a), model.vocabulary)
-    jobs: dict[tuple[int, tuple[int, ...]], int] = {}  # (utterance attended to, sequence) → its place among the scores
-    places = [
-        [jobs.setdefault((b if encoded is not None else 0, tuple(a)), len(jobs)) for a in each]
-        for b, each in enumerate(labels)
-    ]
-    owner = {place: b for b, each in reversed(list(enumerate(places))) for place in each}
+        check_labels(f"{name}: utterance {utterance}", chain.from_iterable(each), model.vocabulary)
+    count = SearchStatistics() if statistics is None else statistics
+    with torch.no_grad():
+        if encoded is None:
+            return _text_scores(model, labels, eos_id, max_tokens, names, name, count)
+        return _heard_scores(model, encoded, labels, eos_id, max_tokens, names, name, count)
+
+
+def _text_scores(
+    model: Any,
+    labels: Sequence[Sequence[Sequence[int]]],
+    eos_id: int,
+    max_tokens: int,
+    names: Sequence[str],
+    name: str,
+    statistics: SearchStatistics,
+) -> list[Tensor]:
+    """Of a model that hears nothing: what texts have in common is computed once."""
+    prefixes = PrefixScores(Weighted(name, AutoregressiveScorer(model, None, statistics)), names)
+    owner = {tuple(a): b for b, each in reversed(list(enumerate(labels))) for a in each}
+    scores: dict[Tokens, float] = {}
+    for group in _alike(sorted(owner), max_tokens):
+        wanted = {tokens: owner[tokens] for tokens in group}
+        prefixes.extend(wanted, ())
+        scores |= prefixes.ended(wanted, eos_id)
+    return [torch.tensor([scores[tuple(a)] for a in each], dtype=torch.float32) for each in labels]
+
+
+def _alike(texts: Sequence[Tokens], max_tokens: int) -> Iterator[list[Tokens]]:
+    """Sorted texts in groups of at most `max_tokens` tokens (or of one text), those that begin alike counted once."""
+    group: list[Tokens] = []
+    total = 0
+    for text in texts:
+        shared = common_beginning(group[-1], text) if group else 0
+        if group and total + len(text) - shared > max_tokens:
+            yield group
+            group, total, shared = [], 0, 0
+        group.append(text)
+        total += len(text) - shared
+    if group:
+        yield group
+
+
+def _heard_scores(
+    model: Any,
+    encoded: Any,
+    labels: Sequence[Sequence[Sequence[int]]],
+    eos_id: int,
+    max_tokens: int,
+    names: Sequence[str],
+    name: str,
+    statistics: SearchStatistics,
+) -> list[Tensor]:
+    jobs: dict[tuple[int, Tokens], int] = {}  # (utterance, sequence) → its place among the scores
+    places = [[jobs.setdefault((b, tuple(a)), len(jobs)) for a in each] for b, each in enumerate(labels)]
     sequences = list(jobs)
     scores = [0.0] * len(sequences)
-    with torch.no_grad():
-        for group in _packed([len(a) + 1 for _, a in sequences], max_tokens):
-            rows = [sequences[i] for i in group]
-            part_R = _forward(model, encoded, rows, eos_id, name, [names[owner[i]] for i in group])
-            if statistics is not None:
-                statistics.add(len(rows), sum(len(a) for _, a in rows))
-            for i, score in zip(group, part_R.tolist(), strict=True):
-                scores[i] = score
+    for group in _packed([len(a) + 1 for _, a in sequences], max_tokens):
+        rows = [sequences[i] for i in group]
+        part_R = _forward(model, encoded, rows, eos_id, name, names)
+        statistics.add(len(rows), sum(len(a) for _, a in rows))
+        for i, score in zip(group, part_R.tolist(), strict=True):
+            scores[i] = score
     return [torch.tensor([scores[i] for i in each], dtype=torch.float32) for each in places]
 
 
@@ -77,16 +127,15 @@ def _packed(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 def _forward(
     model: Any,
     encoded: Any,
-    rows: Sequence[tuple[int, Sequence[int]]],
+    rows: Sequence[tuple[int, Tokens]],
     eos_id: int,
     name: str,
     names: Sequence[str],
 ) -> Tensor:
-    device = encoded.lengths_B.device if encoded is not None else next(model.parameters()).device
+    device = encoded.lengths_B.device
     labels_RN, counts_R = padded_labels([a for _, a in rows], device)
-    if encoded is not None:
-        encoded = encoded.select(torch.tensor([b for b, _ in rows], device=device))
-    log_probs_RMV = model.sequence_log_probs(encoded, labels_RN, counts_R)
+    utterance_R = torch.tensor([b for b, _ in rows], device=device)
+    log_probs_RMV = model.sequence_log_probs(encoded.select(utterance_R), labels_RN, counts_R)
     scores_R = next_label_scores(log_probs_RMV, labels_RN, counts_R, eos_id)[0].sum(1)
-    check_scores(scores_R[:, None], torch.arange(len(rows)), ids=names, name=name)
+    check_scores(scores_R[:, None], utterance_R, ids=names, name=name)
     return scores_R

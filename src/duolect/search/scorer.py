@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
+from duolect.nn.label_tree import LabelTree
 from duolect.search.checks import check_weight
+from duolect.search.padding import padded_labels
 from duolect.search.result import SUBTRACTED, SearchStatistics, signed
 
 
@@ -172,6 +174,33 @@ class AutoregressiveScorer:
         after_RV = log_probs_RNV[row_R, (counts_R - 1).clamp(min=0)]
         after_RV = torch.where((counts_R > 0)[:, None], after_RV, state.log_probs_RV)
         return scores_RN.sum(1), AutoregressiveState(after_RV, model)
+
+    def branch(
+        self, state: AutoregressiveState, kept_K: Tensor, origins: Sequence[int], labels: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, AutoregressiveState]:
+        """The rows kept_K, and behind them the row origins[i] with each of labels[i] (never none) appended, in one
+        forward; the log p of these labels in float64, on the host. Where the model can, what several share is computed
+        once."""
+        origin_R = torch.tensor(origins, device=self.device)
+        model: Any = getattr(self.model, "branch", None)
+        if model is None:
+            pending = [()] * len(kept_K) + list(labels)
+            before = self._select(state, torch.cat((kept_K, origin_R)))
+            scores_R, state = self.append(before, *padded_labels(pending, self.device))
+            return scores_R[len(kept_K) :].double().cpu(), state
+        tree = LabelTree.of(origins, labels, self.device)
+        ends_W = torch.tensor(tree.ends, device=self.device)
+        self.statistics.add(len(labels), int(tree.counts_P.sum()))
+        scores_PN, after_WV, rows = model(state.model, tree, ends_W)
+        first_P = state.log_probs_RV[tree.rows_P, tree.labels_PN[:, 0]].where(tree.parents_P < 0, 0.0)
+        scores = (scores_PN.sum(1) + first_P).double().tolist()
+        for place, parent in enumerate(tree.parents):
+            if parent >= 0:
+                scores[place] += scores[parent]
+        chosen_R = torch.cat((kept_K, len(state.log_probs_RV) + ends_W))
+        after_RV = torch.cat((state.log_probs_RV[kept_K], after_WV))
+        total_W = torch.tensor([scores[end] for end in tree.ends], dtype=torch.float64)
+        return total_W, AutoregressiveState(after_RV, self.model.select(rows, chosen_R))
 
     def _append_all(self, state: AutoregressiveState, labels_RN: Tensor) -> tuple[Tensor, AutoregressiveState]:
         """`append` where every label counts; moves no distribution."""

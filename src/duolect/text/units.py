@@ -82,9 +82,9 @@ class SoundUnits(Units, Protocol):
 
 def spellings(units: Units, ids: Sequence[int], limit: int) -> list[str]:
     """At most `limit` (≥ 1) texts that labels stand for, that of `decode` first; of most units it is the only one."""
-    if limit > 1 and isinstance(units, SoundUnits):
-        return units.spellings(ids, limit)
-    return [units.decode(ids)]
+    # `isinstance` of a protocol takes longer than the decoding, and this is asked for every hypothesis.
+    several = getattr(units, "spellings", None) if limit > 1 else None
+    return [units.decode(ids)] if several is None else several(ids, limit)
 
 
 def require_same_units(a: Units, b: Units, what_a: str, what_b: str) -> None:

@@ -138,10 +138,11 @@ def _spell(words: Sequence[str], units: Units, labels: Sequence[int] | None) -> 
 def _places(labels: Sequence[int], units: Units) -> list[int] | None:
     """For each label the number of its word, −1 for what only parts words; None where a word has no other labels."""
     places, number, filled = [], 0, False
+    sound = isinstance(units, SoundUnits)
     for label in labels:
         if units.starts_word(label):
             number, filled = number + filled, False
-            if isinstance(units, SoundUnits) or not units.decode([label]).strip():
+            if sound or not units.decode([label]).strip():
                 places.append(-1)
                 continue
         filled = True
