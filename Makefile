@@ -71,6 +71,7 @@ bench: $(STAMP) $(PEER_STAMPS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.ctc
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.joint
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.speech_llm
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.texts
 
 clean:
 	rm -rf $(VENV) $(OLDEST) $(PEERS) .pytest_cache .ruff_cache .hypothesis
