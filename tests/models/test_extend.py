@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig
 
 from duolect.models import LanguageConfig, LanguageModel, LLMConfig, causal
-from duolect.nn.label_tree import LabelTree
+from duolect.search.label_trees import label_tree
 
 
 def test_extend_is_step_without_the_distributions_between(monkeypatch) -> None:
@@ -63,7 +63,7 @@ def test_branches_are_steps_without_what_they_share(family: str, tmp_path: Path,
                 state = model.step(state, labels_RN, torch.tensor([len(each) for each in told]))[1]
             wanted = sorted({(rng.randint(0, 2), tuple(rng.choices((2, 3), k=rng.randint(1, 7)))) for _ in range(12)})
             rows, texts = [row for row, _ in wanted], [text for _, text in wanted]
-            tree = LabelTree.of(rows, texts, torch.device("cpu"))
+            tree = label_tree(rows, texts, torch.device("cpu"))
             scores_PN, after_WV, other = model.branch(state, tree, torch.tensor(tree.ends))
             totals = scores_PN.sum(1).tolist()
             for piece, parent in enumerate(tree.parents):

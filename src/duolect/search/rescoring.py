@@ -12,8 +12,8 @@ from torch import Tensor
 
 from duolect.errors import SearchError
 from duolect.models.targets import next_label_scores
-from duolect.nn.label_tree import common_beginning
 from duolect.search.checks import check_count, check_labels, check_scores, utterance_names
+from duolect.search.label_trees import common_beginning
 from duolect.search.padding import padded_labels
 from duolect.search.prefix_scores import PrefixScores, Tokens
 from duolect.search.result import SearchStatistics

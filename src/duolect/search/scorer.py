@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from duolect.errors import SearchError
-from duolect.nn.label_tree import LabelTree
 from duolect.search.checks import check_weight
+from duolect.search.label_trees import label_tree
 from duolect.search.padding import padded_labels
 from duolect.search.result import SUBTRACTED, SearchStatistics, signed
 
@@ -188,7 +188,7 @@ class AutoregressiveScorer:
             before = self._select(state, torch.cat((kept_K, origin_R)))
             scores_R, state = self.append(before, *padded_labels(pending, self.device))
             return scores_R[len(kept_K) :].double().cpu(), state
-        tree = LabelTree.of(origins, labels, self.device)
+        tree = label_tree(origins, labels, self.device)
         ends_W = torch.tensor(tree.ends, device=self.device)
         self.statistics.add(len(labels), int(tree.counts_P.sum()))
         scores_PN, after_WV, rows = model(state.model, tree, ends_W)

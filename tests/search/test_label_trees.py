@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from duolect.nn.label_tree import LabelTree
+from duolect.search.label_trees import label_tree
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ def random_sequences(rng: random.Random) -> tuple[list[int], list[tuple[int, ...
 @pytest.mark.parametrize("seed", range(60))
 def test_every_sequence_is_there_and_every_beginning_once(seed: int) -> None:
     rows, sequences = random_sequences(random.Random(seed))
-    tree = LabelTree.of(rows, sequences, CPU)
+    tree = label_tree(rows, sequences, CPU)
     assert sum(tree.levels) == len(tree.parents) == len(tree.rows_P)
     assert tree.parents_P.tolist() == list(tree.parents)
     paths: list[tuple[int, ...]] = []
@@ -49,11 +49,11 @@ def test_every_sequence_is_there_and_every_beginning_once(seed: int) -> None:
 
 
 def test_one_long_sequence_is_a_chain_without_padding() -> None:
-    tree = LabelTree.of([4], [range(1, 17)], CPU)
+    tree = label_tree([4], [range(1, 17)], CPU)
     assert tree.labels_PN.tolist() == [[*range(1, 9)], [*range(9, 17)]]
     assert (tree.rows_P.tolist(), tree.parents, tree.ends) == ([4, 4], (-1, 0), (1,))
 
 
 def test_no_sequences_make_no_pieces() -> None:
-    tree = LabelTree.of([], [], CPU)
+    tree = label_tree([], [], CPU)
     assert (len(tree.rows_P), tree.levels, tree.ends) == (0, (), ())
