@@ -268,9 +268,10 @@ class DelayedFusion:
         elif settings.max_tokens is not None and len(spelled.tokens) > settings.max_tokens:
             spelled, flags = Spelled(labels, None, plain=False), (f"{name}_too_long",)
         prior = 0.0
-        if self.log_prior:
-            counted = spelled.labels if settings.prior_over == "labels" else spelled.tokens or ()
-            prior = sum(self.log_prior[label] for label in counted)
+        if self.log_prior and settings.prior_over == "labels":
+            prior = sum((self.log_prior[label] for label in stretch), before.prior)
+        elif self.log_prior:  # of what was handed over before the tokens may be others now
+            prior = sum(self.log_prior[token] for token in spelled.tokens or ())
         return _Record(spelled, prior, before.spelled.tokens, flags)
 
     def _charge(self, beam: Beam, rows_n: Tensor, alive_nK: Tensor) -> None:
