@@ -129,6 +129,8 @@ def test_what_cannot_be_spoken_is_told(tmp_path):
         speak_sentences(tmp_path / "c", SENTENCES, CONFIG, language="fr")
     with pytest.raises(ConfigError, match="babble_tracks must be at least 1"):
         SpeakingConfig(babble_tracks=0)
+    with pytest.raises(ConfigError, match="seed must be 0 or more, not -1"):
+        SpeakingConfig(seed=-1)
     assert not (tmp_path / "c").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
