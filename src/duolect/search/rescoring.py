@@ -4,6 +4,7 @@ Legend: B utterances · R rows (sequences) · N labels · M = N + 1 · V labels 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -49,30 +50,35 @@ def sequence_scores(
     for utterance, each in zip(names, labels, strict=True):
         check_labels(f"{name}: utterance {utterance}", chain.from_iterable(each), model.vocabulary)
     count = SearchStatistics() if statistics is None else statistics
+    task = _Task(model, labels, eos_id, max_tokens, names, name, count)
     with torch.no_grad():
-        if encoded is None:
-            return _text_scores(model, labels, eos_id, max_tokens, names, name, count)
-        return _heard_scores(model, encoded, labels, eos_id, max_tokens, names, name, count)
+        return _text_scores(task) if encoded is None else _heard_scores(task, encoded)
 
 
-def _text_scores(
-    model: Any,
-    labels: Sequence[Sequence[Sequence[int]]],
-    eos_id: int,
-    max_tokens: int,
-    names: Sequence[str],
-    name: str,
-    statistics: SearchStatistics,
-) -> list[Tensor]:
+@dataclass(frozen=True)
+class _Task:
+    """What stays the same during one call."""
+
+    model: Any
+    labels: Sequence[Sequence[Sequence[int]]]
+    eos_id: int
+    max_tokens: int
+    names: Sequence[str]
+    name: str
+    statistics: SearchStatistics
+
+
+def _text_scores(task: _Task) -> list[Tensor]:
     """Of a model that hears nothing: what texts have in common is computed once."""
-    prefixes = PrefixScores(Weighted(name, AutoregressiveScorer(model, None, statistics)), names)
-    owner = {tuple(a): b for b, each in reversed(list(enumerate(labels))) for a in each}
+    scorer = AutoregressiveScorer(task.model, None, task.statistics)
+    prefixes = PrefixScores(Weighted(task.name, scorer), task.names)
+    owner = {tuple(a): b for b, each in reversed(list(enumerate(task.labels))) for a in each}
     scores: dict[Tokens, float] = {}
-    for group in _alike(sorted(owner), max_tokens):
+    for group in _alike(sorted(owner), task.max_tokens):
         wanted = {tokens: owner[tokens] for tokens in group}
         prefixes.extend(wanted, ())
-        scores |= prefixes.ended(wanted, eos_id)
-    return [torch.tensor([scores[tuple(a)] for a in each], dtype=torch.float32) for each in labels]
+        scores |= prefixes.ended(wanted, task.eos_id)
+    return [torch.tensor([scores[tuple(a)] for a in each], dtype=torch.float32) for each in task.labels]
 
 
 def _alike(texts: Sequence[Tokens], max_tokens: int) -> Iterator[list[Tokens]]:
@@ -90,24 +96,15 @@ def _alike(texts: Sequence[Tokens], max_tokens: int) -> Iterator[list[Tokens]]:
         yield group
 
 
-def _heard_scores(
-    model: Any,
-    encoded: Any,
-    labels: Sequence[Sequence[Sequence[int]]],
-    eos_id: int,
-    max_tokens: int,
-    names: Sequence[str],
-    name: str,
-    statistics: SearchStatistics,
-) -> list[Tensor]:
+def _heard_scores(task: _Task, encoded: Any) -> list[Tensor]:
     jobs: dict[tuple[int, Tokens], int] = {}  # (utterance, sequence) → its place among the scores
-    places = [[jobs.setdefault((b, tuple(a)), len(jobs)) for a in each] for b, each in enumerate(labels)]
+    places = [[jobs.setdefault((b, tuple(a)), len(jobs)) for a in each] for b, each in enumerate(task.labels)]
     sequences = list(jobs)
     scores = [0.0] * len(sequences)
-    for group in _packed([len(a) + 1 for _, a in sequences], max_tokens):
+    for group in _packed([len(a) + 1 for _, a in sequences], task.max_tokens):
         rows = [sequences[i] for i in group]
-        part_R = _forward(model, encoded, rows, eos_id, name, names)
-        statistics.add(len(rows), sum(len(a) for _, a in rows))
+        part_R = _forward(task, encoded, rows)
+        task.statistics.add(len(rows), sum(len(a) for _, a in rows))
         for i, score in zip(group, part_R.tolist(), strict=True):
             scores[i] = score
     return [torch.tensor([scores[i] for i in each], dtype=torch.float32) for each in places]
@@ -124,18 +121,11 @@ def _packed(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return groups
 
 
-def _forward(
-    model: Any,
-    encoded: Any,
-    rows: Sequence[tuple[int, Tokens]],
-    eos_id: int,
-    name: str,
-    names: Sequence[str],
-) -> Tensor:
+def _forward(task: _Task, encoded: Any, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
     device = encoded.lengths_B.device
     labels_RN, counts_R = padded_labels([a for _, a in rows], device)
     utterance_R = torch.tensor([b for b, _ in rows], device=device)
-    log_probs_RMV = model.sequence_log_probs(encoded.select(utterance_R), labels_RN, counts_R)
-    scores_R = next_label_scores(log_probs_RMV, labels_RN, counts_R, eos_id)[0].sum(1)
-    check_scores(scores_R[:, None], utterance_R, ids=names, name=name)
+    log_probs_RMV = task.model.sequence_log_probs(encoded.select(utterance_R), labels_RN, counts_R)
+    scores_R = next_label_scores(log_probs_RMV, labels_RN, counts_R, task.eos_id)[0].sum(1)
+    check_scores(scores_R[:, None], utterance_R, ids=task.names, name=task.name)
     return scores_R
