@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import torch
@@ -222,18 +223,12 @@ class LabelSlots:
         lengths_P = first_P + tree.counts_P
         width = int(lengths_P.max())
         slots_PX = functional.pad(slots_RL[tree.rows_P], (0, max(width - slots_RL.shape[1], 0)))
-        own_PN = torch.zeros_like(tree.labels_PN)
-        own_PN[piece_G, label_G] = torch.arange(new.start, new.stop, device=device)
         place_PN = first_P[:, None] + torch.arange(labels, device=device)
-        start = 0
-        for count in tree.levels:
-            level = slice(start, start + count)
-            if start:
-                slots_PX[level] = slots_PX[tree.parents_P[level]]
-            here_pN = new_PN[level]
-            row_G = here_pN.nonzero()[:, 0] + start
-            slots_PX[row_G, place_PN[level][here_pN]] = own_PN[level][here_pN]
-            start += count
+        slots_PX[piece_G, place_PN[piece_G, label_G]] = torch.arange(new.start, new.stop, device=device)
+        before_PX = torch.arange(slots_PX.shape[1], device=device) < first_P[:, None]
+        for start, end in pairwise(accumulate(tree.levels)):  # what stands before a piece is what its parent has
+            level = slice(start, end)
+            slots_PX[level] = torch.where(before_PX[level], slots_PX[tree.parents_P[level]], slots_PX[level])
         before_PN = torch.minimum(place_PN, lengths_P[:, None] - 1)
         seen_PNX = torch.arange(width, device=device) <= before_PN[..., None]
         counted_G = piece_G * labels + label_G

@@ -46,8 +46,7 @@ class FrameSearch:
         self.order = order_B.tolist()
         self.lengths = lengths_B.to(device)[order_B].tolist()
         self.names = [names[i] for i in self.order]
-        self.limits = None if limits is None else [limits[i] for i in self.order]
-        self.limits_B = None if limits is None else torch.tensor(self.limits, device=device)
+        self.limits_B = None if limits is None else torch.tensor([limits[i] for i in self.order], device=device)
         self.beam, self.weight, self.weighted = beam, ctc_weight, weighted
         self.join: Callable[[Tensor, Tensor], Tensor] = torch.logaddexp if merge == "sum" else torch.maximum
         longest = self.lengths[0]
@@ -202,6 +201,7 @@ class FrameSearch:
         weighted = (*self.weighted, *(self.fusion.settings.weighted if self.fusion is not None else ()))
         name_of_lm = "" if self.fusion is None else self.fusion.settings.lm.name
         slots = slots_BN.tolist()
+        limits = None if self.limits_B is None else self.limits_B.tolist()
         results: list[list[Hypothesis]] = [[] for _ in self.order]
         for b, scores in enumerate(scores_BN.tolist()):
             flags = () if self.lengths[b] else ("no_frames",)
@@ -219,7 +219,7 @@ class FrameSearch:
                     flags=flags
                     if spelling is None
                     else (*flags, *spelling.get(slots[b][k], ()), f"{name_of_lm}_left_out"),
-                    truncated=self.limits is not None and counts[b][k] >= self.limits[b],
+                    truncated=limits is not None and counts[b][k] >= limits[b],
                 )
                 for k, score in enumerate(scores)
                 if score > -torch.inf

@@ -181,11 +181,10 @@ class AutoregressiveScorer:
         """The rows kept_K, and behind them the row origins[i] with each of labels[i] (never none) appended, in one
         forward; the log p of these labels in float64, on the host. Where the model can, what several share is computed
         once."""
-        origin_R = torch.tensor(origins, device=self.device)
         model: Any = getattr(self.model, "branch", None)
         if model is None:
             pending = [()] * len(kept_K) + list(labels)
-            before = self._select(state, torch.cat((kept_K, origin_R)))
+            before = self._select(state, torch.cat((kept_K, torch.tensor(origins, device=self.device))))
             scores_R, state = self.append(before, *padded_labels(pending, self.device))
             return scores_R[len(kept_K) :].double().cpu(), state
         tree = label_tree(origins, labels, self.device)
