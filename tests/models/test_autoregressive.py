@@ -11,7 +11,10 @@ import torch
 from fbk_configs import CONFIGS as FBK
 
 from duolect.errors import ModelError
-from duolect.models import Autoregressive, LanguageConfig, LLMConfig, SpeechLLMConfig
+from duolect.models import Autoregressive, Branching, LanguageConfig, LLMConfig, SpeechLLMConfig
+from duolect.search import sequence_scores
+from duolect.search.label_trees import label_tree
+from duolect.search.padding import padded_labels
 
 KINDS = ["decoder", "language", "speech_llm", "qwen3", "llama", *FBK]
 
@@ -76,6 +79,59 @@ def test_cached_equals_recomputed_under_ragged_steps_and_selections(kind: str, s
                 dropped = [chance.randint(0, count) for count in counts]
                 state = model.forget(state, torch.tensor(dropped))
                 rows = [(b, labels[: len(labels) - n]) for (b, labels), n in zip(rows, dropped, strict=True)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_branches_equal_recomputing_each_sequence_alone(kind: str, speakers: Any, batch: Any) -> None:
+    """Sequences that begin alike, behind rows with labels of their own; the rows they leave can be gone on with."""
+    encoder, model = speakers[kind]
+    assert isinstance(model, Branching)
+    with torch.inference_mode():
+        encoded = _encode(encoder, batch)
+        for seed in range(6):
+            chance = random.Random(seed)
+            rows = [(b, chance.choices(range(2, 9), k=chance.randint(0, 3))) for b in (2, 0, 0, 1)]
+            labels_RN, counts_R = padded_labels([labels for _, labels in rows], None)
+            state = model.select(model.start(encoded, 3)[1], torch.tensor([b for b, _ in rows]))
+            state = model.step(state, labels_RN, counts_R)[1]
+            texts = sorted({(chance.randrange(4), *chance.choices((2, 3), k=chance.randint(1, 6))) for _ in range(15)})
+            tree = label_tree([row for row, *_ in texts], [text for _, *text in texts], torch.device("cpu"))
+            scores_PN, after_WV, branched = model.branch(state, tree, torch.tensor(tree.ends))
+            scores = scores_PN.sum(1).tolist()
+            for piece, parent in enumerate(tree.parents):
+                scores[piece] += scores[parent] if parent >= 0 else 0.0
+            whole = [(rows[row][0], [*rows[row][1], *text]) for row, *text in texts]
+            _compare(model, encoded, whole, after_WV)
+            for (row, *text), (utterance, labels), end in zip(texts, whole, tree.ends, strict=True):
+                alone = None if encoded is None else encoded.select(torch.tensor([utterance]))
+                labels_1N = torch.tensor([labels])
+                log_probs_MV = model.sequence_log_probs(alone, labels_1N, torch.tensor([len(labels)]))[0]
+                places = range(len(rows[row][1]) + 1, len(labels))
+                expected = sum(float(log_probs_MV[n, labels[n]]) for n in places)
+                assert scores[end] == pytest.approx(expected, abs=1e-4), f"{text}, seed {seed}"
+            chosen = torch.tensor([len(rows) + end for end in tree.ends])
+            log_probs_R1V, _ = model.step(model.select(branched, chosen), torch.full((len(texts), 1), 4))
+            _compare(model, encoded, [(b, [*labels, 4]) for b, labels in whole], log_probs_R1V[:, 0])
+            before_R1V, _ = model.step(state, torch.full((4, 1), 4))  # the rows that were there stay as they were
+            _compare(model, encoded, [(b, [*labels, 4]) for b, labels in rows], before_R1V[:, 0])
+
+
+@pytest.mark.parametrize("max_tokens", [1, 9, 4096])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rescoring_is_what_each_sequence_scores_alone(kind: str, max_tokens: int, speakers: Any, batch: Any) -> None:
+    encoder, model = speakers[kind]
+    chance = random.Random(max_tokens)
+    lists = [[tuple(chance.choices((2, 3), k=chance.randint(0, 7))) for _ in range(count)] for count in (9, 0, 6)]
+    with torch.inference_mode():
+        encoded = _encode(encoder, batch)
+        found = sequence_scores(model, encoded, lists, eos_id=model.eos_id, max_tokens=max_tokens)
+        for b, (texts, scores) in enumerate(zip(lists, found, strict=True)):
+            alone = None if encoded is None else encoded.select(torch.tensor([b]))
+            for text, score in zip(texts, scores.tolist(), strict=True):
+                labels_1N = torch.tensor([text], dtype=torch.long)
+                log_probs_MV = model.sequence_log_probs(alone, labels_1N, torch.tensor([len(text)]))[0]
+                expected = sum(float(log_probs_MV[n, c]) for n, c in enumerate((*text, model.eos_id)))
+                assert score == pytest.approx(expected, abs=1e-4)
 
 
 def _compare(model: Any, encoded: Any, rows: list[tuple[int, list[int]]], log_probs_RV: torch.Tensor) -> None:

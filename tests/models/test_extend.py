@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from duolect.models import LanguageConfig, LanguageModel, LLMConfig, causal
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig, given_labels
 from duolect.search.label_trees import label_tree
 
 
@@ -17,7 +17,7 @@ def test_extend_is_step_without_the_distributions_between(monkeypatch) -> None:
     torch.manual_seed(0)
     llm = LLMConfig(vocabulary=13, width=16, layers=2, heads=2, max_positions=64)
     model = LanguageModel(LanguageConfig(llm=llm, bos_id=1, eos_id=0)).eval()
-    monkeypatch.setattr(causal, "_NUMBERS", 5 * 13)  # several parts
+    monkeypatch.setattr(given_labels, "_NUMBERS", 5 * 13)  # several parts
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -50,7 +50,7 @@ def test_branches_are_steps_without_what_they_share(family: str, tmp_path: Path,
     AutoConfig.for_model(family, **sizes, **heads, **special).save_pretrained(tmp_path)
     llm = LLMConfig(vocabulary=9, source=str(tmp_path), pretrained=False)
     model = LanguageModel(LanguageConfig(llm=llm, bos_id=1, eos_id=0)).eval()
-    monkeypatch.setattr(causal, "_NUMBERS", 4 * 9)  # several parts
+    monkeypatch.setattr(given_labels, "_NUMBERS", 4 * 9)  # several parts
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)

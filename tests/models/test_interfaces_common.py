@@ -28,7 +28,14 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from duolect.configs import from_json, to_json
 from duolect.models import Autoregressive, SpeechLLMConfig, count_parameters, load_model, save_model
 from duolect.models.interfaces import Audio
-from duolect.search import AutoregressiveScorer, CTCPrefixScorer, Weighted, label_synchronous
+from duolect.search import (
+    AutoregressiveScorer,
+    CTCPrefixScorer,
+    SearchStatistics,
+    Weighted,
+    label_synchronous,
+    sequence_scores,
+)
 from duolect.training.sharding import blocks, whole
 
 NAMES = list(INTERFACES)
@@ -277,6 +284,24 @@ def test_joint_search_with_ctc_finds_what_the_models_score(name: str, speech_llm
                 expected = sum(float(log_probs_MV[n, c]) for n, c in enumerate([*each.labels, 0]))
                 assert math.isclose(dict(each.terms)["speech_llm"], expected, abs_tol=1e-4), name
                 assert math.isclose(each.score, sum(w * dict(each.terms)[k] for k, w in WEIGHTS.items()), abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rescoring_reads_the_audio_once_and_scores_as_alone(name: str, speech_llms: Any, batch: Any) -> None:
+    model, chance, statistics = speech_llms(name), random.Random(1), SearchStatistics()
+    lists = [[tuple(chance.choices((2, 3), k=chance.randint(0, 6))) for _ in range(8)] for _ in range(3)]
+    with torch.inference_mode():
+        encoded = model.encode(batch.samples_BN, batch.sample_lengths_B)
+        found = sequence_scores(model, encoded, lists, eos_id=0, statistics=statistics)
+        for b, (texts, scores) in enumerate(zip(lists, found, strict=True)):
+            alone = encoded.select(torch.tensor([b]))
+            for text, score in zip(texts, scores.tolist(), strict=True):
+                labels_1N = torch.tensor([text], dtype=torch.long)
+                log_probs_MV = model.sequence_log_probs(alone, labels_1N, torch.tensor([len(text)]))[0]
+                expected = sum(float(log_probs_MV[n, c]) for n, c in enumerate((*text, 0)))
+                assert math.isclose(score, expected, abs_tol=1e-4), name
+    beginnings = {(b, a[:n]) for b, texts in enumerate(lists) for a in texts for n in range(1, len(a) + 1)}
+    assert (statistics.forwards, statistics.labels) == (2, len(beginnings))
 
 
 @pytest.mark.parametrize("name", NAMES)

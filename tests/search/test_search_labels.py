@@ -20,6 +20,7 @@ from duolect.search import (
     label_synchronous,
     sequence_scores,
 )
+from duolect.search.label_scores import model_label_scores
 
 EOS = 0
 
@@ -119,9 +120,11 @@ def test_scores_with_caches_equal_scores_from_scratch() -> None:
     found = label_synchronous(scorers, encoded, limits_B=[6, 4, 5], **settings)
     labels = [[h.labels for h in each] for each in found]
     for name, model, audio in (("decoder", acoustic.decoder, encoded), ("lm", lm, None)):
-        scores = sequence_scores(model, audio, labels, eos_id=EOS, max_tokens=40)
-        for each, values in zip(found, scores, strict=True):
-            assert [h.terms[name] for h in each] == pytest.approx(values.tolist(), abs=1e-4)
+        for b, (each, values) in enumerate(zip(found, sequence_scores(model, audio, labels, eos_id=EOS), strict=True)):
+            alone = None if audio is None else audio.select(torch.tensor([b]))
+            forced = [float(m.sum()) for m in model_label_scores(model, alone, labels[b], eos_id=EOS)]
+            assert [h.terms[name] for h in each] == pytest.approx(forced, abs=1e-4)
+            assert values.tolist() == pytest.approx(forced, abs=1e-4)
     for b in range(3):
         alone = encoded.select(torch.tensor([b]))
         own = [x[b : b + 1] for x in posteriors]

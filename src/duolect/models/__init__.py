@@ -1,7 +1,7 @@
 """Trainable models: acoustic model, language model, speech LLM; and the protocol a search asks them by."""
 
 from duolect.models.acoustic import AcousticConfig, AcousticModel
-from duolect.models.autoregressive import Autoregressive
+from duolect.models.autoregressive import Autoregressive, Branching
 from duolect.models.compression import CompressionConfig
 from duolect.models.decoders import AttentionDecoder, DecoderConfig, PrependDecoder, TransformerDecoderConfig
 from duolect.models.encoded import Encoded
@@ -21,6 +21,7 @@ __all__ = [
     "AcousticModel",
     "AttentionDecoder",
     "Autoregressive",
+    "Branching",
     "CompressionConfig",
     "CrossConfig",
     "DecoderConfig",

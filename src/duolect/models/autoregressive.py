@@ -1,7 +1,7 @@
 """The one protocol by which a search asks the attention decoder, a language model and a speech LLM.
 
 B utterances · R rows (hypotheses) · N labels · M = N + 1 · V labels (EOS included) · C labels
-that an utterance keeps.
+that an utterance keeps · P pieces of a tree · W of them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from duolect.models.encoded import Encoded
 from duolect.models.heads import LabelHead
+from duolect.nn.label_tree import LabelTree
 
 
 @runtime_checkable
 class Autoregressive(Protocol):
     """A model of label sequences, left to right; log-probabilities are natural and float32.
 
-    A state is never changed: `step` and `select` return new ones, and an old one stays usable.
+    A state is never changed: `step`, `branch` and `select` return new ones, and an old one stays usable.
     """
 
     vocabulary: int
@@ -57,4 +58,16 @@ class Autoregressive(Protocol):
 
     def sequence_log_probs(self, encoded: Encoded | None, labels_BN: Tensor, lengths_B: Tensor) -> Tensor:
         """log p (B, M, V) given whole sequences, without a cache: [b, n] is the distribution after n labels."""
+        ...
+
+
+class Branching(Autoregressive, Protocol):
+    """A model that can also be asked for many sequences that begin alike at once, as all models of Duolect can."""
+
+    def branch(self, state: Any, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """Behind the rows of `state` one for each of P pieces of the tree, in one forward, no label of it twice.
+
+        Returns (log p of each label that follows another of the tree, (P, N), 0 elsewhere; log p (W, V) after the
+        pieces ends_W; state of R + P rows). A row of a piece has consumed all labels up to the piece's end.
+        """
         ...

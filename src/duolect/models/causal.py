@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from duolect.errors import ModelError
+from duolect.models.given_labels import given_log_probs, tree_log_probs
 from duolect.models.heads import LabelHead
 from duolect.nn.dropout import Dropout
 from duolect.nn.label_tree import LabelTree
@@ -24,9 +25,6 @@ from duolect.nn.slots import Growth, KeysValues, KeyValuePool, LabelSlots
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-_NUMBERS = 1 << 27  # held at once in distributions of which one value each is wanted (512 MB)
 
 
 @dataclass(frozen=True)
@@ -154,40 +152,20 @@ class CausalLLM(nn.Module):
         last_G = place_G % growth.labels + 1 == counts_R[place_G // growth.labels]
         next_X = place_G[~last_G] + 1
         source_X = torch.arange(len(next_X), device=next_X.device)
-        scores_RN.view(-1)[next_X] = self._chosen(states_GE[~last_G], source_X, labels_RN.flatten()[next_X])
+        scores_RN.view(-1)[next_X] = given_log_probs(
+            self.log_probs, self.vocabulary, states_GE[~last_G], source_X, labels_RN.flatten()[next_X]
+        )
         return scores_RN, self.log_probs(states_GE[last_G]), after
 
-    def branch(self, state: CausalState, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, CausalState]:
-        """Behind the rows of `state` one for each piece of the tree, all in one forward, no label of it twice.
-
-        Returns (log p of each label that follows another of the tree, (P, N), 0 elsewhere; log p (W, V) after the
-        pieces ends_W; state of R + P rows).
-        """
+    def branch(
+        self, state: CausalState, tree: LabelTree, ends_W: Tensor, **to_layers: Any
+    ) -> tuple[Tensor, Tensor, CausalState]:
+        """See `Branching.branch`. `to_layers`: keywords for every layer."""
         growth, slots = state.labels.branch(tree)
         layout = state.layout.rows(tree.rows_P)
-        states_GE, prefix = self._grown(state, growth, layout, tree.labels_PN)
-        last_P = tree.counts_P.cumsum(0) - 1
-        source_G = torch.arange(-1, len(states_GE) - 1, device=last_P.device)
-        source_G[last_P - tree.counts_P + 1] = torch.where(tree.parents_P < 0, -1, last_P[tree.parents_P.clamp(min=0)])
-        follows_G = source_G >= 0
-        sources_S, source_X = source_G[follows_G].unique(return_inverse=True)
-        place_X = growth.place_G[follows_G]
-        scores_PN = torch.zeros(tree.labels_PN.shape, dtype=torch.float32, device=last_P.device)
-        labels_X = tree.labels_PN.flatten()[place_X]
-        scores_PN.view(-1)[place_X] = self._chosen(states_GE[sources_S], source_X, labels_X)
-        utterance_R = torch.cat((state.layout.utterance_R, layout.utterance_R))
-        rows = RowLayout.of(utterance_R, state.layout.utterances)
-        return scores_PN, self.log_probs(states_GE[last_P[ends_W]]), CausalState(prefix, rows, slots)
-
-    def _chosen(self, states_SE: Tensor, source_X: Tensor, labels_X: Tensor) -> Tensor:
-        """log p (X,) of the label labels_X[x] after the state source_X[x]."""
-        chosen_X = torch.zeros(len(labels_X), dtype=torch.float32, device=labels_X.device)
-        parts = max(_NUMBERS // self.vocabulary, 1)
-        for first in range(0, len(states_SE), parts):
-            here_Y = ((source_X >= first) & (source_X < first + parts)).nonzero()[:, 0]
-            log_probs_SV = self.log_probs(states_SE[first : first + parts])
-            chosen_X[here_Y] = log_probs_SV[source_X[here_Y] - first, labels_X[here_Y]]
-        return chosen_X
+        states_GE, prefix = self._grown(state, growth, layout, tree.labels_PN, **to_layers)
+        scores_PN, after_WV = tree_log_probs(self.log_probs, self.vocabulary, states_GE, growth, tree, ends_W)
+        return scores_PN, after_WV, CausalState(prefix, state.layout.followed_by(layout), slots)
 
     def _consume(
         self, state: CausalState, labels_RN: Tensor, counts_R: Tensor | None, **to_layers: Any

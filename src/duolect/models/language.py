@@ -97,7 +97,7 @@ class LanguageModel(nn.Module):
         return self.llm.extend(state, labels_RN, counts_R)
 
     def branch(self, state: CausalState, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, CausalState]:
-        """Rows that begin alike, what they share computed once; see `CausalLLM.branch`."""
+        """See `Branching.branch`."""
         return self.llm.branch(state, tree, ends_W)
 
     def select(self, state: CausalState, rows_R: Tensor) -> CausalState:

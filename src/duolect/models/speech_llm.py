@@ -42,6 +42,7 @@ from duolect.models.speech_encoder import SpeechEncoder
 from duolect.models.targets import label_count, next_label_targets
 from duolect.nn.adapters import AdapterConfig, ConcatLinearConfig, build_adapter
 from duolect.nn.conformer import ConformerConfig
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.ledger import stage
 from duolect.nn.losses import LossTerm, label_smoothed_cross_entropy
 from duolect.text import SpelledPrompt, check_prompts
@@ -199,6 +200,10 @@ class SpeechLLM(nn.Module):
     ) -> tuple[Tensor, Any]:
         """See `Autoregressive.step`."""
         return self.interface.step(self.llm, state, labels_RN, counts_R, head)
+
+    def branch(self, state: Any, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """See `Branching.branch`."""
+        return self.interface.branch(self.llm, state, tree, ends_W)
 
     def select(self, state: Any, rows_R: Tensor) -> Any:
         """See `Autoregressive.select`."""

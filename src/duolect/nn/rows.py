@@ -43,6 +43,10 @@ class RowLayout:
         """The layout of some of the rows, of the same utterances."""
         return RowLayout.of(self.utterance_R[rows_P], self.utterances)
 
+    def followed_by(self, other: RowLayout) -> RowLayout:
+        """These rows and behind them those of `other`, of the same utterances."""
+        return RowLayout.of(torch.cat((self.utterance_R, other.utterance_R)), self.utterances)
+
     def select(self, rows_R: Tensor) -> tuple[RowLayout, Tensor | None]:
         """The layout of the rows `rows_R`, without the utterances that have no row any more.
 

@@ -1,7 +1,7 @@
 """What all attention decoders share: tables, layers, losses' logits, and the protocol a search asks them by.
 
 B utterances · T frames · N labels · M = N + 1 positions · R rows · G labels consumed over all rows · V labels ·
-D width.
+D width · P pieces of a tree · W ends of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from torch.nn import functional
 from duolect.errors import ModelError
 from duolect.models.decoders.config import AnyDecoderConfig
 from duolect.models.encoded import Encoded
+from duolect.models.given_labels import tree_log_probs
 from duolect.models.heads import LabelHead
 from duolect.models.starts import Starts
 from duolect.nn.dropout import Dropout
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.masks import sinusoids
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import Growth, KeysValues, LabelSlots
@@ -131,11 +133,17 @@ class Decoder(nn.Module, ABC, Generic[State]):
             return torch.zeros(rows, labels, width, device=labels_RN.device), state
         growth, slots = grown
         layout = state.layout if growth.rows_P is None else state.layout.rows(growth.rows_P)
-        x = self._embed(growth.pick(labels_RN), growth.before_PN)
-        x, _ = self._run(x, self._step_layers(state, layout, growth))
-        states_GD = growth.counted(x)
+        states_GD = self._grown(state, layout, growth, growth.pick(labels_RN))
         log_probs_G = self._log_probs(states_GD) if head is None else head.log_probs(states_GD, growth.row_G)
         return growth.spread(log_probs_G), replace(state, labels=slots)
+
+    def branch(self, state: State, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, State]:
+        """See `Branching.branch`."""
+        growth, slots = state.labels.branch(tree)
+        layout = state.layout.rows(tree.rows_P)
+        states_GD = self._grown(state, layout, growth, tree.labels_PN)
+        scores_PN, after_WV = tree_log_probs(self._log_probs, self.vocabulary, states_GD, growth, tree, ends_W)
+        return scores_PN, after_WV, replace(state, layout=state.layout.followed_by(layout), labels=slots)
 
     def select(self, state: State, rows_R: Tensor) -> State:
         """See `Autoregressive.select`; utterances that have no row any more are dropped."""
@@ -174,6 +182,11 @@ class Decoder(nn.Module, ABC, Generic[State]):
     @property
     def _output_table(self) -> Tensor:
         return self.embedding.weight if self.output is None else self.output.weight
+
+    def _grown(self, state: State, layout: RowLayout, growth: Growth, labels_PN: Tensor) -> Tensor:
+        """States (G, D) of the labels that count in the rows of a forward."""
+        x, _ = self._run(self._embed(labels_PN, growth.before_PN), self._step_layers(state, layout, growth))
+        return growth.counted(x)
 
     def _run(self, x: Tensor, layers: Layers) -> tuple[Tensor, Tensor | None]:
         auxiliary = None

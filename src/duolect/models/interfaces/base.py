@@ -1,7 +1,7 @@
 """What every attention interface gives a speech LLM, and how the text it reads is laid out.
 
 B utterances · T audio positions · P prompt labels · S positions · N labels · M = N + 1 · R rows · E LLM width ·
-V labels.
+V labels · W ends of a tree.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from duolect.models.causal import CausalLLM, CausalState
 from duolect.models.heads import LabelHead
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.ragged import join
 
 
@@ -36,7 +37,7 @@ class Interface(Protocol):
     """A way for an LLM to attend to audio, as an `nn.Module` that may hold weights of its own.
 
     `audio_positions`: how many of the LLM's positions each state of the audio takes. A state of a search is never
-    changed: `step`, `select` and `forget` return new ones.
+    changed: `step`, `branch`, `select` and `forget` return new ones.
     """
 
     audio_positions: int
@@ -49,6 +50,10 @@ class Interface(Protocol):
         self, llm: CausalLLM, state: Any, labels_RN: Tensor, counts_R: Tensor | None, head: LabelHead | None = None
     ) -> tuple[Tensor, Any]:
         """Log p (R, N, V) after each label; see `Autoregressive.step`."""
+        ...
+
+    def branch(self, llm: CausalLLM, state: Any, tree: LabelTree, ends_W: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """Rows that begin alike; see `Branching.branch`."""
         ...
 
     def select(self, llm: CausalLLM, state: Any, rows_R: Tensor) -> Any:
@@ -84,6 +89,12 @@ class WithinState(nn.Module):
     ) -> tuple[Tensor, CausalState]:
         """See `Interface.step`."""
         return llm.step(state, labels_RN, counts_R, head)
+
+    def branch(
+        self, llm: CausalLLM, state: CausalState, tree: LabelTree, ends_W: Tensor
+    ) -> tuple[Tensor, Tensor, CausalState]:
+        """See `Interface.branch`."""
+        return llm.branch(state, tree, ends_W)
 
     def select(self, llm: CausalLLM, state: CausalState, rows_R: Tensor) -> CausalState:
         """See `Interface.select`."""

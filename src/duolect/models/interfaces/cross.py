@@ -1,6 +1,7 @@
 """The cross-attention interface: the LLM reads text alone, and blocks in front of its layers attend to the audio.
 
-B utterances · T audio positions · S positions of the text · N labels · M = N + 1 · R rows · E LLM width.
+B utterances · T audio positions · S positions of the text · N labels · M = N + 1 · R rows · E LLM width ·
+P pieces of a tree · W ends of it · V labels.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from duolect.models.heads import LabelHead
 from duolect.models.interfaces.base import Audio, Prompts, lay_out
 from duolect.models.interfaces.layers import LayerCall, open_layers
 from duolect.nn.gated_cross import CrossSource, GatedCrossBlock
+from duolect.nn.label_tree import LabelTree
 from duolect.nn.slots import KeysValues
 
 
@@ -100,6 +102,15 @@ class CrossInterface(nn.Module):
             return log_probs_RNV, state
         listening.check(llm)
         return log_probs_RNV, replace(state, text=text)
+
+    def branch(
+        self, llm: CausalLLM, state: CrossState, tree: LabelTree, ends_W: Tensor
+    ) -> tuple[Tensor, Tensor, CrossState]:
+        """See `Interface.branch`."""
+        listening = _Listening(self, state.audio.differentiable())
+        scores_PN, after_WV, text = llm.branch(state.text, tree, ends_W, at_layers=listening)
+        listening.check(llm)
+        return scores_PN, after_WV, replace(state, text=text)
 
     def select(self, llm: CausalLLM, state: CrossState, rows_R: Tensor) -> CrossState:
         """See `Interface.select`; the audio of utterances that have no row any more is dropped."""
