@@ -5,16 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from duolect.data import SpeechBatch
 from duolect.errors import TrainingError
 from duolect.evaluation import word_errors
-from duolect.models import LanguageModel, TextLogProb, text_log_prob
+from duolect.models import LanguageModel, Model, TextLogProb, text_log_prob
 from duolect.models.targets import ctc_labels
 from duolect.search import greedy
 from duolect.text import SoundUnits, Units
 from duolect.training.distributed import Ranks
+
+_TEXT_VALUES = ("loss", "perplexity_token", "perplexity_word")
+_CTC_VALUES = ("ctc_ler", "ctc_wer")
+_NOTHING = SpeechBatch(
+    ids=(),
+    utterances=(),
+    samples_BN=torch.zeros(0, 0),
+    sample_lengths_B=torch.zeros(0, dtype=torch.long),
+    labels_BN=torch.zeros(0, 0, dtype=torch.long),
+    label_lengths_B=torch.zeros(0, dtype=torch.long),
+    seeds_B=torch.zeros(0, dtype=torch.long),
+)
+
+
+def dev_names(model: Model) -> list[str]:
+    """The names of what the evaluations below will give for `model`, which is not run for it."""
+    if isinstance(model, LanguageModel):
+        return list(_TEXT_VALUES)
+    return ["loss", *model.loss_counts(_NOTHING), *(_CTC_VALUES if model.config.ctc_layers else ())]
+
+
+def require_dev_value(name: str, names: Iterable[str]) -> None:
+    """Raise TrainingError unless `name`, a loop's best_by, is among the `names` that a dev evaluation gives."""
+    names = sorted(names)
+    if name not in names:
+        raise TrainingError(f"loop: best_by is {name!r}, but the dev evaluation gives {', '.join(names)}.")
 
 
 def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
@@ -81,8 +108,8 @@ def _means(sums: Mapping[str, float]) -> dict[str, float]:
     weights = {name: sums[f"weight/{name}"] / sums[f"met/{name}"] for name in names}
     values = {"loss": sum(weights[name] * terms[name] for name in names), **terms}
     if "labels" in sums:
-        values["ctc_ler"] = sums["label_errors"] / max(sums["labels"], 1)
-        values["ctc_wer"] = sums["word_errors"] / max(sums["words"], 1)
+        rates = sums["label_errors"] / max(sums["labels"], 1), sums["word_errors"] / max(sums["words"], 1)
+        values |= zip(_CTC_VALUES, rates, strict=True)
     return values
 
 
@@ -106,10 +133,7 @@ def text_evaluation(
         fields = ("log_prob", "tokens", "words", "sentences")
         sums = ranks.sum_values({name: float(getattr(part, name)) for name in fields})
         whole = TextLogProb(sums["log_prob"], *(int(sums[name]) for name in fields[1:]))
-        return {
-            "loss": -whole.log_prob / max(whole.tokens, 1),
-            "perplexity_token": whole.per_token,
-            "perplexity_word": whole.per_word,
-        }
+        values = (-whole.log_prob / max(whole.tokens, 1), whole.per_token, whole.per_word)
+        return dict(zip(_TEXT_VALUES, values, strict=True))
 
     return evaluate

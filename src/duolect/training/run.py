@@ -30,7 +30,7 @@ from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count
 from duolect.text import Units, load_units
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
-from duolect.training.dev import speech_evaluation, text_evaluation
+from duolect.training.dev import dev_names, require_dev_value, speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
 from duolect.training.parts import (
@@ -82,6 +82,7 @@ def train_recipe(
     units, ctc_units = _read_units(folder)
     seed_everything(recipe.loop.seed)
     model = make_model(recipe.task, units, ctc_units)
+    require_dev_value(recipe.loop.best_by, dev_names(model))
     if isinstance(recipe.task, LanguageTask):
         assert isinstance(model, LanguageModel)
         source, evaluate = _text_sources(recipe.task, recipe.loop, units, model.llm.positions, skipped, ranks)

@@ -18,6 +18,7 @@ from duolect.errors import TrainingError
 from duolect.nn.meters import read_meters
 from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lock
 from duolect.training.config import LoopConfig, OptimiserConfig
+from duolect.training.dev import require_dev_value
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.final import TrainingSummary, choose_weights, read_summary, summarise, write_summary
 from duolect.training.freezing import Stages, bind_frozen, check_frozen, fingerprints, rest_frozen
@@ -290,10 +291,7 @@ class Trainer:
         finally:
             self.model.to(home)
             self._training_mode()
-        if self.loop.best_by not in values:
-            raise TrainingError(
-                f"loop: best_by is {self.loop.best_by!r}, but the dev evaluation gives {', '.join(sorted(values))}."
-            )
+        require_dev_value(self.loop.best_by, values)
         return values
 
     def _evaluate(self, place: dict[str, Any]) -> bool:

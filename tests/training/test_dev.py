@@ -1,0 +1,54 @@
+"""What a dev evaluation gives is known, and a loop's best_by held against it, before a step is taken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
+
+from duolect.errors import TrainingError
+from duolect.models import DecoderConfig, load_model
+from duolect.training import AcousticTask, Recipe, train_recipe
+from duolect.training.dev import dev_names
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make_corpus(tmp_path_factory.mktemp("dev") / "corpus")
+
+
+def _acoustic(corpus: Path, decoder: DecoderConfig | None, **loop) -> Recipe:
+    recipe = acoustic_recipe(corpus, steps=1, **loop)
+    assert isinstance(recipe.task, AcousticTask)
+    return replace(recipe, task=replace(recipe.task, model=replace(recipe.task.model, decoder=decoder)))
+
+
+def _measured(run: Path) -> set[str]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {name[4:] for line in lines for name in line if name.startswith("dev_")}
+
+
+def test_the_names_of_dev_values_are_known_before_dev_is_measured(corpus: Path, tmp_path: Path) -> None:
+    auxiliary = DecoderConfig(layers=2, width=16, heads=2, auxiliary_layer=1)
+    recipes = {
+        "acoustic": _acoustic(corpus, auxiliary),
+        "ctc": _acoustic(corpus, None),
+        "language": language_recipe(corpus, tmp_path / "acoustic", steps=1),
+        "speech_llm": speech_llm_recipe(corpus, tmp_path / "acoustic", tmp_path / "language", steps=1),
+    }
+    parts = {"ctc": "acoustic"}
+    for name, recipe in recipes.items():
+        system = train_recipe(recipe, tmp_path / name, device="cpu")
+        assert set(dev_names(load_model(system / parts.get(name, name)))) == _measured(tmp_path / name), name
+
+
+def test_a_best_by_that_dev_does_not_give_is_refused_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"best_by is 'wer', but the dev evaluation gives ce, ctc1, .*ctc_wer, los"):
+        train_recipe(acoustic_recipe(corpus, best_by="wer"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    train_recipe(acoustic_recipe(corpus, best_by="ctc_wer", steps=1), tmp_path / "right", device="cpu")
