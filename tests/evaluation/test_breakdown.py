@@ -1,10 +1,12 @@
 import itertools
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from duolect.evaluation import Blocks, HypothesisRow, score_run, word_errors
+from duolect.evaluation.blocks import FEWEST, find_blocks
 from duolect.evaluation.breakdown import NOT_GIVEN, breakdown, fields_worth_showing, labels_of
 from duolect.evaluation.intervals import interval_of_counts
 
@@ -74,6 +76,27 @@ def test_blocks_are_drawn_within_parts_unless_they_are_the_parts() -> None:
     by_speaker = breakdown(scores, "speaker", speakers, replicas=100)
     assert by_speaker.drawn == "utterances"
     assert all(interval is not None for part in by_speaker.parts for interval in part.intervals)
+
+
+def test_blocks_are_looked_for_within_each_part() -> None:
+    made = rows(1, 120)
+    speakers = {row.id: f"s{n % 12}" for n, row in enumerate(made)}
+    dialects = {row.id: "rare" if n % 12 < 2 else "common" for n, row in enumerate(made)}
+    scores = {"x": score_run(made, blocks=Blocks("speaker", speakers), replicas=100)}
+
+    def within(wanted: str) -> dict[str, tuple[str, int, object]]:
+        def blocks(ids: Sequence[str]) -> Blocks | None:
+            return find_blocks({key: {"speaker": speakers[key]} for key in ids}, wanted)
+
+        found = breakdown(scores, "dialect", dialects, blocks=blocks, replicas=100)
+        assert [part.value for part in found.rough] == ([] if wanted == "auto" else ["rare"])
+        return {part.value: (part.drawn, part.units, part.intervals[0]) for part in found.parts}
+
+    rare = score_run([row for row in made if dialects[row.id] == "rare"], replicas=100)
+    assert within("auto")["rare"] == ("utterances", 20, rare.interval)
+    assert within("auto")["common"][:2] == ("blocks by speaker", FEWEST)
+    assert within("speaker")["rare"][:2] == ("blocks by speaker", 2)  # asked for by name
+    assert within("speaker")["common"] == within("auto")["common"]
 
 
 def test_only_fields_that_tell_something_are_chosen() -> None:

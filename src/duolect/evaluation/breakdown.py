@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from duolect.evaluation.blocks import FEWEST
 from duolect.evaluation.intervals import SEED, Interval, interval_of_counts, pooled_by_block
-from duolect.evaluation.score import Score
+from duolect.evaluation.score import Blocks, Score
 from duolect.evaluation.words import WordErrors
 
 REPLICAS = 1_000
@@ -35,6 +36,15 @@ class Part:
     words: int
     errors: tuple[WordErrors, ...]
     intervals: tuple[Interval | None, ...]
+    blocks: str | None = None
+    """The field by whose values the intervals draw utterances together; None: each by itself."""
+    units: int = 0
+    """How many independent parts they draw from."""
+
+    @property
+    def drawn(self) -> str:
+        """What the intervals draw."""
+        return "utterances" if self.blocks is None else f"blocks by {self.blocks}"
 
     @property
     def wer(self) -> float:
@@ -50,8 +60,17 @@ class Breakdown:
     systems: tuple[str, ...]
     parts: tuple[Part, ...]
     numeric: bool = False
-    drawn: str = "utterances"
-    """What the intervals draw."""
+
+    @property
+    def drawn(self) -> str:
+        """What the intervals of most parts draw; blocks where that is even."""
+        blocks = [part.drawn for part in self.parts if part.blocks is not None]
+        return max(blocks, key=blocks.count) if 2 * len(blocks) >= len(self.parts) > 0 else "utterances"
+
+    @property
+    def rough(self) -> list[Part]:
+        """Parts whose intervals were drawn from fewer blocks than can be trusted."""
+        return [part for part in self.parts if part.blocks is not None and part.units < FEWEST]
 
 
 def breakdown(
@@ -59,24 +78,33 @@ def breakdown(
     field: str,
     values: Mapping[str, Any],
     *,
+    blocks: Callable[[Sequence[str]], Blocks | None] | None = None,
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Breakdown:
     """The parts of the set by `field`; values: id → the field's value (utterances may lack it).
 
-    The scores must be of the same utterances. Where they were drawn in blocks, so are the parts' intervals, unless the
-    blocks are the parts.
+    The scores must be of the same utterances. blocks: the ids of a part → its blocks, which `find_blocks` looks for as
+    it does for a whole set; without it they are those of the scores, however few of them a part has. Where the one
+    block of a part is the part itself, utterances are drawn.
     """
     first = next(iter(scores.values()))
     labels, order = labels_of(values, first.ids)
     place = {label: p for p, label in enumerate(order)}
     parts_N = np.array([place[label] for label in labels])
-    by_blocks = first.blocks is not None and first.blocks != field
+    find = blocks or (lambda _: _blocks_of(first))
     parts = []
     for p, label in enumerate(order):
         rows = np.flatnonzero(parts_N == p)
         found = [score.counts_N4[rows] for score in scores.values()]
-        drawn = [pooled_by_block(c, [first.block_N[r] for r in rows]) for c in found] if by_blocks else found
+        together = find([first.ids[r] for r in rows])
+        drawn = found
+        if together is not None:
+            names = [together.of.get(first.ids[r], f"utterance {first.ids[r]}") for r in rows]
+            if together.name == field and len(set(names)) == 1:
+                together = None
+            else:
+                drawn = [pooled_by_block(c, names) for c in found]
         parts.append(
             Part(
                 value=label,
@@ -84,14 +112,14 @@ def breakdown(
                 words=int(found[0][:, 3].sum()),
                 errors=tuple(WordErrors.pooled(counts) for counts in found),
                 intervals=tuple(interval_of_counts(c, replicas=replicas, seed=seed) for c in drawn),
+                blocks=None if together is None else together.name,
+                units=len(drawn[0]),
             )
         )
     numeric = _is_numeric(values)
     if not numeric:
         parts.sort(key=lambda part: (-part.wer, part.value))
-    return Breakdown(
-        field, tuple(scores), tuple(parts), numeric, f"blocks by {first.blocks}" if by_blocks else "utterances"
-    )
+    return Breakdown(field, tuple(scores), tuple(parts), numeric)
 
 
 def labels_of(values: Mapping[str, Any], ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -132,6 +160,12 @@ def fields_worth_showing(fields: Mapping[str, Mapping[str, Any]], ids: Sequence[
             seen.add(shape)
             found.append(name)
     return found[:most]
+
+
+def _blocks_of(score: Score) -> Blocks | None:
+    if score.blocks is None:
+        return None
+    return Blocks(score.blocks, dict(zip(score.ids, score.block_N, strict=True)))
 
 
 def _is_numeric(values: Mapping[str, Any]) -> bool:

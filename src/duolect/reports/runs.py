@@ -52,6 +52,7 @@ class _Part(Generic[Text]):
     title: str
     runs: Sequence[_Run]
     references: Mapping[str, Text] | None
+    whole: bool = True
 
 
 def compare_files(
@@ -99,7 +100,8 @@ def compare_files(
     must = () if allow_empty else parts[:1]
     kept = [part for part in parts if part in must or _scored(part, normaliser)]
     return [
-        _comparison(part.title, part.runs, part.references, normaliser, _blocks(blocks, part, fields)) for part in kept
+        _comparison(part.title, part.runs, part.references, normaliser, _blocks(blocks, part, fields, by))
+        for part in kept
     ]
 
 
@@ -133,7 +135,7 @@ def panel_files(
     config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
     fields = _fields_by_id(runs, manifest)
     parts = _parts("All utterances", runs, references, by, manifest)
-    return [_panels(part, normaliser, config, _blocks(blocks, part, fields), f"{by}: ") for part in parts]
+    return [_panels(part, normaliser, config, _blocks(blocks, part, fields, by), f"{by}: ") for part in parts]
 
 
 def _panels(
@@ -208,7 +210,7 @@ def _parts(
         for value in sorted(set(groups.values())):
             ids = {key for key, found in groups.items() if found == value}
             texts = None if references is None else {key: references[key] for key in ids if key in references}
-            parts.append(_Part(f"{by}: {value}", _restricted(runs, ids), texts))
+            parts.append(_Part(f"{by}: {value}", _restricted(runs, ids), texts, whole=False))
     return parts
 
 
@@ -303,13 +305,14 @@ def _values(option: str, field: str, fields: Mapping[str, Mapping[str, Any]]) ->
     return found
 
 
-def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any]]) -> Blocks | None:
-    """The blocks of a part's utterances. Raises ConfigError where none of all utterances has the field asked for."""
+def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any]], by: str | None) -> Blocks | None:
+    """The blocks of a part's utterances; none where the part, a value of `by`, is itself the one block. Raises
+    ConfigError where none of all utterances has the field asked for."""
     ids = [*(row.id for row in part.runs[0].rows), *(entry.id for entry in part.runs[0].record.skipped)]
     found = find_blocks({key: fields.get(key, {}) for key in ids}, wanted)
     if found is None and wanted not in ("auto", "none"):
         _values("--blocks", wanted, fields)
-    return found
+    return None if found is not None and found.name == by and not part.whole else found
 
 
 def _fields_by_id(runs: Sequence[_Run], manifest: Path | None) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from duolect.evaluation import Blocks
+from duolect.evaluation.blocks import FEWEST, find_blocks, utterance_fields
 from duolect.evaluation.breakdown import REPLICAS, Breakdown, Part, breakdown, fields_worth_showing
 from duolect.evaluation.intervals import Interval
 from duolect.reports.cells import Cell, Column, draw_markdown, percent, plain_column
@@ -19,14 +21,20 @@ _NUMBERS = ("duration", "snr", "snr_db")
 
 def fields_part(evidence: Evidence) -> ReportPart | None:
     """A table for each field; None where the set cannot be divided. Raises ConfigError for an unknown --by."""
-    found = [breakdown(evidence.scores, name, evidence.fields[name]) for name in chosen(evidence)]
+    said = utterance_fields(evidence.utterances.values())
+
+    def blocks(ids: Sequence[str]) -> Blocks | None:
+        return find_blocks({key: said.get(key, {}) for key in ids}, evidence.options.blocks)
+
+    found = [breakdown(evidence.scores, name, evidence.fields[name], blocks=blocks) for name in chosen(evidence)]
     found = [each for each in found if len(each.parts) > 1]
     if not found:
         return None
+    together = evidence.comparison.systems[0].score.blocks
     html, markdown = [], []
     for each in found:
         html += list(_html(each, evidence))
-        markdown.append(f"### {title_of(each.field)}\n\n{draw_markdown(_columns(each), _legend(each))}")
+        markdown.append(f"### {title_of(each.field)}\n\n{draw_markdown(_columns(each), _legend(each, together))}")
     drawn = _drawn(evidence)
     key = "".join(
         f'<li><svg class="dot" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="var(--series-{n % 5 + 1})"/></svg>'
@@ -104,14 +112,28 @@ def _html(each: Breakdown, evidence: Evidence) -> Iterator[str]:
             whiskers([part.errors[s].wer for s in shown], [part.intervals[s] for s in shown], bounds) for part in parts
         ]
     yield from columns_table(_columns(each), f"Word error rate by {each.field}", drawings, drawn_after=3)
-    yield legend_list(_legend(each))
+    yield legend_list(_legend(each, evidence.comparison.systems[0].score.blocks))
 
 
-def _legend(each: Breakdown) -> list[str]:
+def _legend(each: Breakdown, together: str | None) -> list[str]:
+    """together: the blocks of the whole set."""
     lines = [f"WER in per cent with its interval (drawn: {each.drawn})" + ("." if each.numeric else "; worst first.")]
+    for drawn in dict.fromkeys(part.drawn for part in each.parts if part.drawn not in ("utterances", each.drawn)):
+        lines.append(f"Drawn as {drawn}: {_named([part for part in each.parts if part.drawn == drawn])}.")
+    alone = [part for part in each.parts if part.blocks is None]
+    if alone and (each.drawn != "utterances" or together not in (None, each.field)):
+        which = "all parts" if len(alone) == len(each.parts) else _named(alone)
+        lines.append(f"Utterances are drawn where a part has fewer than {FEWEST} blocks: {which}.")
+    if each.rough:
+        lines.append(f"Fewer than {FEWEST} blocks, too few for the interval to be trusted: {_named(each.rough)}.")
     if len(each.parts) > MOST_PARTS:
         lines.append(f"The {MOST_PARTS} worst of {len(each.parts)}; all of them are in results.jsonl.")
     return lines
+
+
+def _named(parts: Sequence[Part]) -> str:
+    shown = ", ".join(part.value for part in parts[:MOST_PARTS])
+    return shown if len(parts) <= MOST_PARTS else f"{shown} and {len(parts) - MOST_PARTS} more"
 
 
 def _raw(each: Breakdown, s: int) -> dict[str, dict[str, object]]:
@@ -122,6 +144,8 @@ def _raw(each: Breakdown, s: int) -> dict[str, dict[str, object]]:
             "errors": part.errors[s].errors,
             "words": part.words,
             "utterances": part.utterances,
+            "blocks": part.blocks,
+            "independent_parts": part.units,
         }
         for part in each.parts
     }

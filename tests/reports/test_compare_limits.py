@@ -1,0 +1,78 @@
+"""What a comparison says of its own limits: few blocks, skipped utterances, speeds that cannot be compared."""
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from duolect.data import Utterance, load_manifest, write_manifest
+from duolect.evaluation import HypothesisRow, RunRecord, write_run
+from duolect.reports import compare_files
+from duolect.reports.compare import CompareOptions, Report, compare, sources_of
+from duolect.reports.comparison import Comparison
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "seven", "dogs", "ran", "over", "green", "hills"]
+
+
+def make_manifest(folder: Path, count: int = 120, speakers: int = 12) -> Path:
+    rng = random.Random(0)
+    (folder / "sound.wav").touch()
+    utterances = [
+        Utterance(
+            audio_filepath=folder / "sound.wav",
+            duration=2.0,
+            text=" ".join(rng.choices(WORDS, k=6)),
+            speaker=f"s{n % speakers}",
+            id=f"u{n:03}",
+            fields={"dialect": "rare" if n % speakers < 2 else "common"},
+        )
+        for n in range(count)
+    ]
+    write_manifest(folder / "test.jsonl", utterances)
+    return folder / "test.jsonl"
+
+
+def make_run(folder: Path, name: str, rate: float, left_out: tuple[str, ...] = (), **record: Any) -> Path:
+    rng, rows = random.Random(name), []
+    for utterance in load_manifest(folder / "test.jsonl"):
+        heard = " ".join(rng.choice(WORDS) if rng.random() < rate else word for word in utterance.text.split())
+        fields = {"speaker": utterance.speaker, **utterance.fields}
+        if utterance.id not in left_out:
+            rows.append(HypothesisRow(id=utterance.id, text=heard, reference=utterance.text, fields=fields))
+    write_run(folder / f"{name}.jsonl", rows, RunRecord(system=name, **record))
+    return folder / f"{name}.jsonl"
+
+
+def compared(folder: Path, *files: Path, **options: Any) -> Report:
+    sources = sources_of([str(file) for file in files])
+    asked = CompareOptions(**{"utterances": 0, **options})  # ty: ignore[invalid-argument-type]
+    return compare(sources, folder / "test.jsonl", folder / "out", asked, console=Console(file=io.StringIO()))
+
+
+def scored(*files: Path, **options: Any) -> dict[str, Comparison]:
+    found = compare_files(list(files), **options)
+    return {each.title: each for each in found if isinstance(each, Comparison)}
+
+
+def markdown(report: Report, anchor: str) -> str:
+    return next(part.markdown for part in report.parts if part.anchor == anchor)
+
+
+@pytest.mark.parametrize("blocks", ["auto", "speaker", "none"])
+def test_compare_and_score_draw_the_same_within_a_part(tmp_path: Path, blocks: str) -> None:
+    manifest = make_manifest(tmp_path)
+    files = [make_run(tmp_path, name, rate) for name, rate in (("a", 0.3), ("b", 0.2))]
+    report = compared(tmp_path, *files, by=("dialect", "speaker"), blocks=blocks)
+    for field in ("dialect", "speaker"):
+        tables = scored(*files, manifest=manifest, by=field, blocks=blocks)
+        for value, part in report.raw[0]["by"][field].items():
+            score = tables[f"{field}: {value}"].systems[0].score
+            assert (part["blocks"], part["independent_parts"]) == (score.blocks, score.units), (field, value)
+    said = markdown(report, "fields")
+    alone = "Utterances are drawn where a part has fewer than 10 blocks: rare."
+    rough = "Fewer than 10 blocks, too few for the interval to be trusted: rare."
+    assert (alone in said, rough in said) == (blocks == "auto", blocks == "speaker")
+    assert report.raw[0]["by"]["speaker"]["s1"]["blocks"] is None
