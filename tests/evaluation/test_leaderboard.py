@@ -116,6 +116,22 @@ def test_without_all_times_there_is_no_speed(tmp_path: Path) -> None:
     (result,) = score_leaderboard(tmp_path)
     assert [each.rtfx for each in result.sets] == [None, 12.0]
     assert result.rtfx is None
+    assert result.notes == (
+        "x_ami_test: no RTFx, since 1 of 2 lines lack their duration or time.",
+        "RTFx: there is none of all sets together, since these have none: x_ami_test.",
+    )
+
+
+def test_what_was_not_recognised_does_not_count_in_the_speed(tmp_path: Path) -> None:
+    lines = [line(0, "a", "a"), line(1, "b", "", time=None, duration=None), line(2, "c", "", time=None)]
+    path = write(tmp_path / name("x_ami_test"), lines)
+    (result,) = score_leaderboard(tmp_path)
+    assert (result.rtfx, result.sets[0].score.errors.deletions) == (12.0, 2)
+    assert result.notes == ("x_ami_test: 2 lines without text and time do not count in the RTFx.",)
+    write(path, [line(0, "a", "", time=0.0), line(1, "b", "", time=None)])
+    (result,) = score_leaderboard(tmp_path)
+    assert result.rtfx is None
+    assert result.notes == ("x_ami_test: no RTFx, since 2 of 2 lines lack their duration or time.",)
 
 
 def test_empty_references_are_dropped_counted_and_named(tmp_path: Path) -> None:

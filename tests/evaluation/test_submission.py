@@ -97,11 +97,15 @@ def test_the_march_form_is_normalised_and_sets_can_come_one_by_one(tmp_path: Pat
 
 
 def test_what_was_not_recognised_is_submitted_as_empty(tmp_path: Path) -> None:
-    record = RunRecord(system="s", skipped=(Skipped(id="lost", reason="damaged", reference="one two three"),))
+    lost = (Skipped(id="lost", reason="damaged", reference="one two three"),)
+    record = RunRecord(system="s", wall_seconds=0.5, audio_seconds=2.0, skipped=lost)
     file = hyps(tmp_path / "spgispeech_test.jsonl", [("a dog", "a dog")], record)
     written = write_submission([file], tmp_path / "out", MODEL)
     assert lines(written.files[0])[1]["pred_text"] == ""
     assert written.result.sets[0].score.errors == score_file(file, AUGUST).errors
+    assert written.result.rtfx == pytest.approx(4.0)
+    assert "RTFx 4.0, pooled over the sets." in (tmp_path / "out/README-snippet.md").read_text(encoding="utf-8")
+    assert "1 lines without text and time do not count in the RTFx." in written.result.notes[0]
 
 
 def test_submissions_that_cannot_be(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class SetResult:
     score: Score
     audio_seconds: float | None
     seconds: float | None
-    """None, and no RTFx, where a line lacks its duration or time."""
+    """None, and no RTFx, where a line lacks its duration or time, but for those of utterances that were not recognised:
+    neither a text nor a time is theirs, and they count in neither sum."""
 
     @property
     def wer(self) -> float:
@@ -184,18 +185,33 @@ def _model_result(
             notes.append(f"{data}: {dropped} references that are empty or not to be scored are left out.")
         if forms[path] == "normalised" and normaliser != FIRST:
             notes.append(f"{data}: the texts were normalised when written, under the regime of {FIRST}.")
-        times, durations = [row.fields.get("time") for row in each], [row.duration for row in each]
-        timed = all(times) and all(durations)
+        speed, said = _speed(rows[path])
+        notes += [f"{data}: {note}" for note in said]
         sets.append(
             SetResult(
                 name=data,
                 file=path,
                 score=score,
-                audio_seconds=math.fsum(d for d in durations if d) if timed else None,
-                seconds=math.fsum(t for t in times if t) if timed else None,
+                audio_seconds=speed[0] if speed is not None else None,
+                seconds=speed[1] if speed is not None else None,
             )
         )
+    without = [each.name for each in sets if each.rtfx is None]
+    if without and len(sets) > 1:
+        notes.append(f"RTFx: there is none of all sets together, since these have none: {', '.join(without)}.")
     return ModelResult(model=shown, sets=tuple(sets), notes=tuple(notes))
+
+
+def _speed(rows: Sequence[HypothesisRow]) -> tuple[tuple[float, float] | None, list[str]]:
+    """Seconds of audio and of time, of what was recognised (None: not known), and what must be said of them."""
+    heard = [row for row in rows if row.text.strip() or row.fields.get("time")]
+    known = [(row.duration, row.fields["time"]) for row in heard if row.duration and row.fields.get("time")]
+    if not known or len(known) < len(heard):
+        lacking = len(heard) - len(known) if known else len(rows)
+        return None, [f"no RTFx, since {lacking:,} of {len(rows):,} lines lack their duration or time."]
+    speed = math.fsum(duration for duration, _ in known), math.fsum(time for _, time in known)
+    unheard = len(rows) - len(heard)
+    return speed, [f"{unheard:,} lines without text and time do not count in the RTFx."] if unheard else []
 
 
 def _oddities(rows: Sequence[HypothesisRow], data: str) -> list[str]:
