@@ -166,6 +166,19 @@ def test_a_killed_run_goes_on(corpus: Corpus, tmp_path: Path, call: Call) -> Non
     assert not list(run.rglob("*.part"))
 
 
+def test_a_run_that_fails_is_kept_from_its_first_step_on(corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    run = tmp_path / "run"
+    given = ("train", RECIPES, *data(corpus), "--out", run, "--device", "cpu", "--steps", 60)
+    assert "best_by is 'wer'" in call(*given, "--loop.best-by", "wer").err.splitlines()[-1]
+    assert not run.exists()
+    failed = call(*given, "--optimiser.lr", "1e30", "--loop.checkpoint-every", 60)
+    assert failed.status == 2
+    assert "not finite 20 times in a row" in failed.err.splitlines()[-1]
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert "not finite 20 times in a row" in lines[-1]["error"]
+    assert sum("ids" in line for line in lines) == 20
+
+
 def test_a_finished_run_is_left_as_it_is(runs: Path, call: Call) -> None:
     before = {path: path.stat().st_mtime_ns for path in runs.glob("am/**/*.safetensors")}
     result = call("train", runs / "am", "--device", "cpu")

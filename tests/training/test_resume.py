@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_toy import make_trainer
+from training_toy import ToyBatch, ToyBatches, make_trainer
 
-from duolect.errors import TrainingError
+from duolect.errors import AudioError, TrainingError
 from duolect.storage import load_tensors, read_json
 from duolect.training import TrainingInterrupted
 from duolect.training.checkpoint import Checkpoints, RunLog, run_lock
@@ -142,6 +142,24 @@ def test_a_torn_log_line_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(whole + '{"step": 21, "loss": 1}\n{"step": 2')
     make_trainer(tmp_path, 20).run()
     assert (tmp_path / "log.jsonl").read_text() == whole
+
+
+def test_why_a_run_ended_stands_in_its_log_until_it_goes_on(tmp_path: Path) -> None:
+    whole, failed = tmp_path / "whole", tmp_path / "failed"
+    make_trainer(whole, 30).run()
+
+    class Failing(ToyBatches):
+        def batch(self, number: int) -> ToyBatch:
+            if number == 13:
+                raise AudioError("13.wav: is gone.")
+            return super().batch(number)
+
+    with pytest.raises(AudioError):
+        make_trainer(failed, 30, batches=Failing()).run()
+    last = (failed / "log.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last) == {"step": 13, "error": "13.wav: is gone."}
+    make_trainer(failed, 30).run()
+    assert _losses(failed) == _losses(whole)
 
 
 def test_half_written_checkpoints_are_not_seen_and_are_removed(tmp_path: Path) -> None:

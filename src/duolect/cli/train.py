@@ -94,12 +94,17 @@ def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
         say(f"duolect train: {interrupted}")
         return 130
     except DuolectError:
-        if fresh and first and not any((out / "checkpoints").glob("step-*")):
+        if fresh and first and not _has_begun(out):
             shutil.rmtree(out, ignore_errors=True)  # else its recipe would refuse the corrected one
         raise
     if first:
         print(f"system: {system}")
     return 0
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether a run has taken a step: its log then says at least why it ended."""
+    return (out / "log.jsonl").exists() or any((out / "checkpoints").glob("step-*"))
 
 
 def _list() -> int:

@@ -193,7 +193,8 @@ class Checkpoints:
 
 
 class RunLog:
-    """log.jsonl: one JSON object a line. Reopened at a step, it forgets what a killed run wrote beyond it."""
+    """log.jsonl: one JSON object a line. Reopened at a step, it forgets what a killed run wrote beyond it, and the
+    "error" that a run ended with."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
@@ -234,6 +235,7 @@ def _finite(value: Any) -> Any:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
+        values = json.loads(line)
+        return math.inf if "error" in values else values["step"]
     except (json.JSONDecodeError, KeyError, TypeError):
         return math.inf

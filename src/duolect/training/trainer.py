@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import nn
 
-from duolect.errors import TrainingError
+from duolect.errors import DuolectError, TrainingError
 from duolect.nn.meters import read_meters
 from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lock
 from duolect.training.config import LoopConfig, OptimiserConfig
@@ -176,6 +176,11 @@ class Trainer:
             if self.state.step < self.loop.steps:
                 self._loop()
             return self._finish()
+        except DuolectError as error:
+            if self.state.step and not isinstance(error, TrainingInterrupted):
+                with contextlib.suppress(DuolectError):  # of a full disk, say, which is what `error` speaks of
+                    self._write({"step": self.state.step, "error": str(error)})
+            raise
         finally:
             self.reporter.close()
             if self.log is not None:
