@@ -76,3 +76,14 @@ def test_compare_and_score_draw_the_same_within_a_part(tmp_path: Path, blocks: s
     rough = "Fewer than 10 blocks, too few for the interval to be trusted: rare."
     assert (alone in said, rough in said) == (blocks == "auto", blocks == "speaker")
     assert report.raw[0]["by"]["speaker"]["s1"]["blocks"] is None
+
+
+def test_speeds_with_different_numbers_of_threads_are_not_compared(tmp_path: Path) -> None:
+    make_manifest(tmp_path)
+    timed: dict[str, Any] = {"audio_seconds": 300.0, "region": "features to text", "device": "cpu"}
+    one = make_run(tmp_path, "one", 0.3, **timed, wall_seconds=10.0, threads=1)
+    many = make_run(tmp_path, "many", 0.3, **timed, wall_seconds=2.0, threads=16)
+    like = make_run(tmp_path, "like", 0.3, **timed, wall_seconds=5.0, threads=1)
+    said = compared(tmp_path, one, many, within=100.0).said
+    assert said[1].endswith("The speeds cannot be compared: they ran with different numbers of threads.")
+    assert ": like, RTFx 60.0" in compared(tmp_path, one, like, within=100.0).said[1]

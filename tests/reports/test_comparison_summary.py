@@ -67,6 +67,22 @@ def test_speeds_over_different_regions_are_not_compared() -> None:
     assert "Fastest" not in said
 
 
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"region": "files to text"}, "the clock ran over different regions"),
+        ({"device": "NVIDIA H200"}, "they ran on different devices"),
+        ({"threads": 16}, "they ran with different numbers of threads"),
+    ],
+)
+def test_speeds_that_were_timed_otherwise_are_not_compared(make: Make, other: dict[str, object], why: str) -> None:
+    base = make("CTC greedy")
+    systems = [base, make("CTC + LM", base, **other)]
+    said = findings(Comparison(title="x", systems=systems, baseline="CTC greedy"))
+    assert said[-1] == f"The speeds cannot be compared: {why}."
+    assert "Fastest" not in " ".join(said)
+
+
 def test_comparisons_are_validated(make: Make) -> None:
     base = make("CTC greedy")
     with pytest.raises(ScoringError, match="no system to compare"):

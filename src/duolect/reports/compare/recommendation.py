@@ -23,6 +23,7 @@ from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult
 from duolect.reports.markup import escape, prose
 from duolect.reports.parts import ReportPart
+from duolect.reports.summary import incomparable
 
 FEW_UTTERANCES = 100
 FEW_BLOCKS = 10
@@ -111,7 +112,7 @@ def fastest(evidence: Evidence) -> Advice | None:
         return None
     limit = f"within {100 * within:g} % (relative) of the best WER"
     question = f"Fastest {limit}"
-    if why := _incomparable(timed):
+    if why := incomparable(timed):
         return Advice(question, (), f"The speeds cannot be compared: {why}.", ())
     good = [s for s in timed if s.score.wer <= best.score.wer * (1 + within)]
     if not good:
@@ -208,17 +209,6 @@ def caveats(evidence: Evidence) -> list[str]:
             "others the intervals are too sure."
         )
     return found
-
-
-def _incomparable(timed: Sequence[SystemResult]) -> str:
-    """Why speeds cannot be compared; "" where they can."""
-    for what, values in (
-        ("the clock ran over different regions", {s.timing.region for s in timed}),
-        ("they ran on different devices", {s.provenance.get("device") for s in timed}),
-    ):
-        if len(values) > 1:
-            return what
-    return ""
 
 
 def _pair_sentence(evidence: Evidence, best: SystemResult, other: SystemResult) -> str:
