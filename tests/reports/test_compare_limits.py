@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from duolect.data import Utterance, load_manifest, write_manifest
-from duolect.evaluation import HypothesisRow, RunRecord, write_run
+from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
 from duolect.reports import compare_files
 from duolect.reports.compare import CompareOptions, Report, compare, sources_of
 from duolect.reports.comparison import Comparison
+from duolect.reports.differences import examples_of
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "seven", "dogs", "ran", "over", "green", "hills"]
 
@@ -87,3 +88,22 @@ def test_speeds_with_different_numbers_of_threads_are_not_compared(tmp_path: Pat
     said = compared(tmp_path, one, many, within=100.0).said
     assert said[1].endswith("The speeds cannot be compared: they ran with different numbers of threads.")
     assert ": like, RTFx 60.0" in compared(tmp_path, one, like, within=100.0).said[1]
+
+
+def test_what_all_systems_skipped_is_shown_as_left_out(tmp_path: Path) -> None:
+    make_manifest(tmp_path, count=4, speakers=4)
+    lost = next(u for u in load_manifest(tmp_path / "test.jsonl") if u.id == "u002")
+    gone = (Skipped(id=lost.id, reason="too long"),)
+    files = [make_run(tmp_path, name, 0.0, left_out=(lost.id,), skipped=gone) for name in ("a", "b")]
+    report = compared(tmp_path, *files, utterances=4)
+    (shown,) = examples_of(report.comparison.systems, [lost.id], {lost.id: lost.duration})
+    assert (shown.reference, shown.duration) == (lost.text, 2.0)
+    for heard in shown.heard:
+        assert (heard.errors, heard.skipped) == (6, True)
+        assert [(part.kind, part.reference) for part in heard.parts] == [("deleted", w) for w in lost.text.split()]
+    page = "".join(next(part.html for part in report.parts if part.anchor == "utterances"))
+    article = next(each for each in page.split("<article") if f"<h3>{lost.id}" in each)
+    assert f"<h3>{lost.id} · 2.0 s</h3>" in article
+    assert lost.text in article
+    assert "correct" not in article
+    assert article.startswith(' class="hard wrong-0 wrong-1"')

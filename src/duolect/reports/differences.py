@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,10 +68,20 @@ def examples(comparison: Comparison, limit: int = 10) -> list[Example]:
     return examples_of(comparison.systems, differing(comparison.systems, limit))
 
 
-def examples_of(systems: Sequence[SystemResult], ids: Sequence[str]) -> list[Example]:
-    """The utterances of these ids as all systems heard them."""
+def examples_of(
+    systems: Sequence[SystemResult], ids: Sequence[str], durations: Mapping[str, float] | None = None
+) -> list[Example]:
+    """The utterances of these ids, which all systems were scored on, as they heard them. durations: id → seconds,
+    where no row says them."""
     rows = [{row.id: row for row in system.rows} for system in systems]
-    return [_example(systems, [found.get(key) for found in rows], key) for key in ids]
+    places = [{key: n for n, key in enumerate(system.score.ids)} for system in systems]
+    found = []
+    for key in ids:
+        scored = [system.score.counts_N4[place[key], :3].sum() for system, place in zip(systems, places, strict=True)]
+        texts = [system.score.texts_N[place[key]][0] for system, place in zip(systems, places, strict=True)]
+        heard = [by_id.get(key) for by_id in rows]
+        found.append(_example(systems, heard, key, texts, list(map(int, scored)), (durations or {}).get(key)))
+    return found
 
 
 def differing(systems: Sequence[SystemResult], limit: int) -> list[str]:
@@ -99,23 +109,27 @@ def _errors(system: SystemResult, ids: Sequence[str]) -> np.ndarray:
     return system.score.counts_N4[[place[key] for key in ids], :3].sum(axis=1)
 
 
-def _example(systems: Sequence[SystemResult], rows: Sequence[HypothesisRow | None], key: str) -> Example:
-    known = next((row for row in rows if row is not None and row.reference is not None), None)
-    reference = known.reference if known is not None and known.reference is not None else ""
+def _example(
+    systems: Sequence[SystemResult],
+    rows: Sequence[HypothesisRow | None],
+    key: str,
+    references: Sequence[str],
+    errors: Sequence[int],
+    seconds: float | None,
+) -> Example:
+    """references, errors: of each system, as they were scored; a reference is known also where all skipped it."""
     heard = []
-    for system, row in zip(systems, rows, strict=True):
-        normalised = normaliser_function(system.score.normaliser)
-        said = normalised(row.text) if row is not None else ""
-        parts = mark(normalised(reference), said, merge_compounds=system.score.merge_compounds)
+    for system, row, reference, count in zip(systems, rows, references, errors, strict=True):
+        said = normaliser_function(system.score.normaliser)(row.text) if row is not None else ""
+        parts = mark(reference, said, merge_compounds=system.score.merge_compounds)
         heard.append(
             HeardBy(
                 system=system.name,
                 parts=parts,
-                errors=sum(part.kind != "same" for part in parts),
+                errors=count,
                 flags=row.flags if row is not None else (),
                 skipped=row is None,
             )
         )
-    duration = next((row.duration for row in rows if row is not None and row.duration is not None), None)
-    shown = normaliser_function(systems[0].score.normaliser)(reference)
-    return Example(id=key, reference=shown, duration=duration, heard=heard)
+    duration = next((row.duration for row in rows if row is not None and row.duration is not None), seconds)
+    return Example(id=key, reference=references[0], duration=duration, heard=heard)

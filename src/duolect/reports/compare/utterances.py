@@ -38,7 +38,7 @@ def utterances_part(evidence: Evidence, folder: Path) -> ReportPart | None:
     ids = chosen(systems, limit)
     if not ids:
         return None
-    found = examples_of(systems, ids)
+    found = examples_of(systems, ids, evidence.fields.get("duration", {}))
     heard = [evidence.utterances[key] for key in ids if key in evidence.utterances]
     sound = players(heard, folder, evidence.options.embed_audio)
     total = len(evidence.ids)
