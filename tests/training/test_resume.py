@@ -162,6 +162,44 @@ def test_why_a_run_ended_stands_in_its_log_until_it_goes_on(tmp_path: Path) -> N
     assert _losses(failed) == _losses(whole)
 
 
+@pytest.mark.parametrize("at", [20, 30])
+def test_a_due_checkpoint_is_there_when_dev_cannot_be_measured(tmp_path: Path, at: int) -> None:
+    whole, failed = tmp_path / "whole", tmp_path / "failed"
+    best = {10: 3.0, 20: 1.0, 30: 2.0}
+    trainer = make_trainer(whole, 30, keep=1)
+    trainer.evaluate = lambda model: {"loss": best[trainer.state.step]}
+    trainer.run()
+    stopped = make_trainer(failed, 30, keep=1)
+
+    def measure(model: torch.nn.Module) -> dict[str, float]:
+        if stopped.state.step == at:
+            raise AudioError("dev/1.wav: cannot be read.")
+        return {"loss": best[stopped.state.step]}
+
+    stopped.evaluate = measure
+    with pytest.raises(AudioError):
+        stopped.run()
+    assert read_json(failed / "last.json")["step"] == at
+    again = make_trainer(failed, 30, keep=1)
+    again.evaluate = lambda model: {"loss": best[again.state.step]}
+    again.run()
+    assert _losses(failed) == _losses(whole)
+    _assert_same(_weights(whole), _weights(failed))
+    for name in ("best.json", "last.json"):
+        assert read_json(failed / name) == read_json(whole / name)
+    assert Checkpoints(failed).steps() == Checkpoints(whole).steps() == [20, 30]
+
+
+def test_dev_that_was_measured_just_before_a_kill_stands_in_the_log_once(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        make_trainer(folder, 20, evaluate=_dev, keep=2, average_last=2).run()
+    (killed / "summary.json").unlink()
+    Checkpoints(killed).update(20, {"dev_due": True})
+    make_trainer(killed, 20, evaluate=_dev, keep=2, average_last=2).run()
+    assert _losses(killed) == _losses(whole)
+
+
 def test_half_written_checkpoints_are_not_seen_and_are_removed(tmp_path: Path) -> None:
     make_trainer(tmp_path, 20).run()
     (tmp_path / "summary.json").unlink()

@@ -147,6 +147,11 @@ class Checkpoints:
             save_tensors(folder / "random.safetensors", snapshot.random)
             write_json(folder / "state.json", {"step": snapshot.step, **snapshot.state})
 
+    def update(self, step: int, state: Mapping[str, Any]) -> None:
+        """Replace some values of a checkpoint's state."""
+        path = self.path(step) / "state.json"
+        write_json(path, {**read_json(path), **state})
+
     def read(self, step: int) -> Snapshot:
         """Read one checkpoint. Raises ConfigError when a file is missing or damaged."""
         folder = self.path(step)
@@ -193,12 +198,15 @@ class Checkpoints:
 
 
 class RunLog:
-    """log.jsonl: one JSON object a line. Reopened at a step, it forgets what a killed run wrote beyond it, and the
-    "error" that a run ended with."""
+    """log.jsonl: one JSON object a line.
 
-    def __init__(self, path: Path, step: int) -> None:
+    Reopened at a step, it forgets what a killed run wrote beyond it, the "error" that a run ended with, and the dev
+    values that will be measured again: of final weights, and where they are due, those of the step.
+    """
+
+    def __init__(self, path: Path, step: int, dev_due: bool = False) -> None:
         self.path = path
-        self._drop_after(step)
+        self._drop_after(step, dev_due)
         self._handle: IO[str] | None = None
 
     def write(self, values: Mapping[str, Any]) -> None:
@@ -218,12 +226,12 @@ class RunLog:
             self._handle.close()
             self._handle = None
 
-    def _drop_after(self, step: int) -> None:
+    def _drop_after(self, step: int, dev_due: bool) -> None:
         if not self.path.exists():
             return
         text = self.path.read_text(encoding="utf-8", errors="replace")
         # Not splitlines: an id may hold a line separator of Unicode, which JSON leaves as it is.
-        kept = "".join(line + "\n" for line in text.split("\n") if _step_of(line) <= step)
+        kept = "".join(line + "\n" for line in text.split("\n") if _stays(line, step, dev_due))
         if kept != text:
             with atomic_file(self.path) as handle:
                 handle.write(kept)
@@ -233,9 +241,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _step_of(line: str) -> float:
+def _stays(line: str, step: int, dev_due: bool) -> bool:
     try:
         values = json.loads(line)
-        return math.inf if "error" in values else values["step"]
+        if "error" in values or "weights" in values or values["step"] > step:
+            return False
     except (json.JSONDecodeError, KeyError, TypeError):
-        return math.inf
+        return False
+    return not (dev_due and values["step"] == step and any(name.startswith("dev_") for name in values))

@@ -25,13 +25,17 @@ from duolect.training.state import (
 
 @dataclass
 class RunState:
-    """Finished steps, those skipped among them (in all, and in a row up to now), seconds so far, and the best dev."""
+    """Finished steps, those skipped among them (in all, and in a row up to now), seconds so far, and the best dev.
+
+    `dev_due`: dev is still to be measured after the last step.
+    """
 
     step: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
     seconds: float = 0.0
     best: Best | None = None
+    dev_due: bool = False
 
 
 def save_run(
@@ -58,7 +62,7 @@ def save_run(
             "epoch": place.get("epoch"),
             "place": dict(place),
             "batches_per_step": loop.accumulate * ranks.size,
-            "best": dataclasses.asdict(state.best) if state.best else None,
+            **_dev(state),
             "seconds": state.seconds,
             "skipped_steps": state.skipped,
             "skipped_in_a_row": state.skipped_in_a_row,
@@ -68,6 +72,17 @@ def save_run(
         checkpoints.write(Snapshot(state.step, weights, moments, random, values))
         checkpoints.point(state.step, state.best)
         checkpoints.prune(loop.keep, state.best)
+
+
+def note_dev(checkpoints: Checkpoints, state: RunState, loop: LoopConfig) -> None:
+    """Note in the last checkpoint, which `save_run` wrote before dev was measured, what that came to."""
+    checkpoints.update(state.step, _dev(state))
+    checkpoints.point(state.step, state.best)
+    checkpoints.prune(loop.keep, state.best)
+
+
+def _dev(state: RunState) -> dict[str, Any]:
+    return {"best": dataclasses.asdict(state.best) if state.best else None, "dev_due": state.dev_due}
 
 
 def resume_run(
@@ -102,6 +117,7 @@ def resume_run(
         skipped_in_a_row=values["skipped_in_a_row"],
         seconds=values["seconds"],
         best=Best(**values["best"]) if values["best"] else None,
+        dev_due=values.get("dev_due", False),
     )
     if ranks.rank < len(values["random"]):
         own = f"{ranks.rank}/"

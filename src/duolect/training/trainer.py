@@ -26,7 +26,7 @@ from duolect.training.optimiser import build_optimiser, set_learning_rate
 from duolect.training.progress import Reporter, Window
 from duolect.training.randomness import seed_everything, untouched_randomness
 from duolect.training.schedule import Schedule
-from duolect.training.session import RunState, resume_run, save_run
+from duolect.training.session import RunState, note_dev, resume_run, save_run
 from duolect.training.sharding import shard
 from duolect.training.signals import StopRequest
 from duolect.training.state import copy_trained, load_model_tensors
@@ -167,12 +167,14 @@ class Trainer:
         if place is not None:
             self.batches.load_state_dict(place)
         self._start_trackers()
-        self.log = RunLog(self.folder / "log.jsonl", self.state.step) if self.main else None
+        self.log = RunLog(self.folder / "log.jsonl", self.state.step, self.state.dev_due) if self.main else None
         self.reporter = Reporter(self.loop.steps, self.state.step, quiet=not self.main, console=self.console)
         self.clock = time.perf_counter() - self.state.seconds
         try:
             if self.state.step:
                 self.reporter.say(f"{self.folder}: goes on after step {self.state.step}.")
+            if place is not None and self.state.dev_due and self.evaluate is not None:
+                self._evaluate(place, saved=True)
             if self.state.step < self.loop.steps:
                 self._loop()
             return self._finish()
@@ -265,9 +267,11 @@ class Trainer:
         # A line before each checkpoint: a resumed run then averages its losses over the same steps.
         if saving or evaluating or step % loop.log_every == 0:
             self._log_losses(rate, place)
-        improved = evaluating and self._evaluate(place)
-        if saving or improved:
+        self.state.dev_due = evaluating
+        if saving:  # before dev is measured, which may fail
             self._save(place)
+        if evaluating:
+            self._evaluate(place, saved=saving)
         self.window.restart_clock()
 
     def _log_losses(self, rate: float, place: dict[str, Any]) -> None:
@@ -299,17 +303,23 @@ class Trainer:
         require_dev_value(self.loop.best_by, values)
         return values
 
-    def _evaluate(self, place: dict[str, Any]) -> bool:
+    def _evaluate(self, place: dict[str, Any], *, saved: bool) -> None:
+        """Measure dev and note the best; unless the step was `saved`, it is where it is the best."""
         if self.trained is not self.model:
             copy_trained(self.trained, self.model, self.stages.trained)
         values = self.measure()
         self.report_dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
         # A NaN is never the best.
-        if value == value and (self.state.best is None or value < self.state.best.value):
+        improved = value == value and (self.state.best is None or value < self.state.best.value)
+        if improved:
             self.state.best = Best(self.loop.best_by, value, self.state.step)
-            return True
-        return False
+        self.state.dev_due = False
+        if improved and not saved:
+            self._save(place)
+        elif saved and self.main:
+            note_dev(self.checkpoints, self.state, self.loop)
+        self.accelerator.wait_for_everyone()
 
     def report_dev(self, values: Mapping[str, float], **further: Any) -> None:
         """Write dev values to the log, the trackers and the console."""
