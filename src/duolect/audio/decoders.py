@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
+import mmap
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
+from duolect.audio import flac, mpeg
 from duolect.audio.parquet import row_address, row_bytes
+from duolect.audio.spliced import Spliced
 from duolect.errors import AudioError
 
 if TYPE_CHECKING:
     import soundfile
+
+_Found = TypeVar("_Found")
 
 _BLOCK_VALUES = 1 << 20  # read at once, all channels together, so that many channels need little memory
 # libsndfile's log says what a header promised and what the file has room for; "RIFF" and "FORM", the outermost sizes of
@@ -29,6 +35,10 @@ _SLACK_BYTES = 8
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)\s*$", re.MULTILINE)
 _NIST_HEADER = 1024
 _LONGEST_OGG_PAGE = 65_307
+# Frames of layer III lean on up to 255 (MPEG 1: 511) bytes of those before: more than libmpg123 goes back if these are
+# as small as in the silence of a variable bit rate.
+_LEAD_SECONDS = 0.6
+_ENDLESS = 1 << 60  # frames; libsndfile gives such a number where it knows none
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,10 @@ def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
             # By its path where there is one: then libsndfile reads by itself, and knows the suffix. As bytes, since
             # soundfile finds no name that is not UTF-8.
             place: Any = os.fsencode(file) if isinstance(file, Path) else io.BytesIO(file.data)
-            opened = soundfile.SoundFile(place)
+            opened = stack.enter_context(soundfile.SoundFile(place))
+            sound: Sound = _counted(file, opened, stack) or _LibsndfileSound(file, opened)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
-            sound: Sound = _TorchcodecSound(file, error)
-        else:
-            sound = _LibsndfileSound(file, stack.enter_context(opened))
+            sound = _TorchcodecSound(file, error)
         if whole and sound.damage is not None:
             raise AudioError(sound.damage)
         if sound.frames == 0:
@@ -98,17 +107,60 @@ def _content(source: SoundSource) -> Path | SoundBytes:
     return SoundBytes(os.fspath(source), row_bytes(address))
 
 
+def _counted(file: Path | SoundBytes, opened: soundfile.SoundFile, stack: contextlib.ExitStack) -> Sound | None:
+    """A sound whose header does not say how long it is, with its true length; None for any other.
+
+    libsndfile gives no more than it takes the length to be: where that is too short, or nothing, it is shown a file
+    that says more.
+    """
+    import soundfile
+
+    if opened.format == "MP3" and (stream := _scanned(file, mpeg.scan)) is not None:
+        if stream.headed or opened.frames < stream.samples:
+            handle = stack.enter_context(_open_binary(file))
+            spliced: Any = Spliced(handle, stream.begin, stream.end, size=stream.ample_size)
+            opened = stack.enter_context(soundfile.SoundFile(spliced))
+        return _LibsndfileSound(file, opened, stream.samples)
+    if opened.frames < _ENDLESS:
+        return None
+    if opened.format != "FLAC" or (length := _scanned(file, flac.scan)) is None:
+        raise soundfile.SoundFileError("the header does not say how long it is, and no end is found")
+    handle = stack.enter_context(_open_binary(file))
+    spliced: Any = Spliced(handle, length.skip, handle.seek(0, io.SEEK_END), head=length.head)
+    return _LibsndfileSound(file, stack.enter_context(soundfile.SoundFile(spliced)), length.samples, length.broken)
+
+
+def _scanned(file: Path | SoundBytes, scan: Callable[[mpeg.Data], _Found]) -> _Found:
+    if isinstance(file, SoundBytes):
+        return scan(file.data)
+    seen = file.stat()
+    return _scanned_file(scan, file, seen.st_size, seen.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)  # the parts of a long recording are read one after the other
+def _scanned_file(scan: Callable[[mpeg.Data], _Found], file: Path, size: int, changed: int) -> _Found:
+    with (
+        open(file, "rb") as handle,
+        mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as data,
+    ):
+        return scan(data)
+
+
 class _LibsndfileSound:
-    def __init__(self, path: Path | SoundBytes, file: soundfile.SoundFile) -> None:
+    def __init__(
+        self, path: Path | SoundBytes, file: soundfile.SoundFile, frames: int | None = None, broken: bool = False
+    ) -> None:
         self.path, self.file = path, file
         self.rate: int = file.samplerate
         self.channels: int = file.channels
-        self.frames: int = file.frames
+        self.frames: int = file.frames if frames is None else frames
         complete, before_last = _last_page(path) if file.format == "OGG" else (True, 0)
         # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
         self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
+        self.lead = round(_LEAD_SECONDS * self.rate) if file.format == "MP3" else 0
         self.decoded = np.zeros(0, dtype=np.float32)  # of a file that cannot be sought in
-        broken = not complete or _breaks_promise(file.extra_info)
+        broken = broken or not complete or _breaks_promise(file.extra_info)
         if file.format == "NIST":  # of which libsndfile's log says nothing
             broken = self.frames * self.channels + _SLACK_BYTES < _nist_samples(path)
         after = f"it breaks off after {self.frames / self.rate:.3f} s"
@@ -117,7 +169,7 @@ class _LibsndfileSound:
     def read(self, start: int, stop: int | None) -> np.ndarray:
         stop = self.frames if stop is None else min(stop, self.frames)
         if self.file.seekable():
-            at = min(start, self.last_seek)
+            at = max(0, min(start, self.last_seek) - self.lead)
             return self._decode(at, stop)[start - at :]
         # GSM 6.10 and other codecs of telephony can only be decoded on from where they are.
         if stop > len(self.decoded):

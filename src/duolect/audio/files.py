@@ -33,7 +33,8 @@ class AudioInfo:
 
 
 def audio_info(path: SoundSource) -> AudioInfo:
-    """The duration, sampling rate and channels of a sound (see `read_audio`), from its header where the format has one.
+    """The duration, sampling rate and channels of a sound (see `read_audio`), from its header where that tells them;
+    else the frames of the file are counted.
 
     Raises AudioError when the file is missing, empty, not audio, has no samples, or is seen to be truncated.
     """
