@@ -231,6 +231,21 @@ def test_the_pool_keeps_what_its_rows_use_and_old_states_stay_usable(models: Any
             _compare(model, None, [(0, [*each, 3]) for each in spoken], log_probs_R1V[:, 0])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_uneven_rows_may_leave_inference_mode(kind: str, speakers: Any, batch: Any) -> None:
+    encoder, model = speakers[kind]
+    with torch.inference_mode():
+        _, state = model.start(_encode(encoder, batch), 3)
+        state = model.select(state, torch.tensor([0, 0, 1, 2]))
+    log_probs_R1V, _ = model.step(state, torch.full((4, 1), 3))
+    log_probs_R1V.sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    model.zero_grad()
+    with torch.no_grad():
+        encoded = _encode(encoder, batch)
+        _compare(model, encoded, [(0, [3]), (0, [3]), (1, [3]), (2, [3])], log_probs_R1V[:, 0].detach())
+
+
 def test_a_state_may_leave_inference_mode_and_broken_rows_harm_no_other(models: Any) -> None:
     model = models["language"]
     with torch.inference_mode():

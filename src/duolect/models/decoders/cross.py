@@ -34,6 +34,13 @@ class CrossState(DecoderState):
         yield from self.cross
         yield from self.labels.pool.layers
 
+    def differentiable(self) -> Self:
+        """This, or a copy where it was made in inference mode and gradients are now asked for."""
+        if not torch.is_grad_enabled() or not self.bias_B11T.is_inference():
+            return self
+        cross = [(keys.clone(), values.clone()) for keys, values in self.cross]
+        return replace(self, cross=cross, bias_B11T=self.bias_B11T.clone())
+
     def select(self, rows_R: Tensor) -> Self:
         """See `DecoderState.select`."""
         layout, kept_B = self.layout.select(rows_R)
@@ -62,6 +69,7 @@ class AttentionDecoder(Decoder[CrossState]):
         return CrossState(layout, LabelSlots.none(pool, rows), cross, _padding_bias(encoded))
 
     def _step_layers(self, state: CrossState, layout: RowLayout, growth: Growth) -> Layers:
+        state = state.differentiable()
         for number, (layer, cross) in enumerate(zip(self.layers, state.cross, strict=True)):
             attend = after_others(partial(growth.exchange, number), growth.seen_PNX)
             yield partial(layer, attend=attend, heard=Heard(cross, state.bias_B11T, layout))
