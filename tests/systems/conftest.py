@@ -71,9 +71,9 @@ def make_acoustic(units: CharacterUnits, seed: int = 1, decoder: bool = True) ->
     return Component(model, units)
 
 
-def make_language(units: CharacterUnits, seed: int = 2) -> Component:
+def make_language(units: CharacterUnits, seed: int = 2, positions: int = 512) -> Component:
     torch.manual_seed(seed)
-    llm = LLMConfig(vocabulary=units.size, width=16, layers=1, heads=2, max_positions=512)
+    llm = LLMConfig(vocabulary=units.size, width=16, layers=1, heads=2, max_positions=positions)
     model = LanguageModel(LanguageConfig(llm=llm, bos_id=units.bos_id, eos_id=units.eos_id))
     sharpen(model, ("embed_tokens",), 40.0)
     return Component(model, units)

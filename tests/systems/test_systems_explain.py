@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from duolect.data import Utterance
-from duolect.errors import AudioError, SystemFolderError, UnitsError
+from duolect.errors import AudioError, SearchError, SystemFolderError, UnitsError
 from duolect.systems import METHODS, Component, Explanation, Scales, SearchConfig, System, explain
 from duolect.systems.explanation import words_of
 from duolect.text import CharacterUnits, train_sentencepiece
@@ -115,6 +116,18 @@ def test_a_term_in_other_units_gives_its_tokens_to_their_words(
         explained = explain(searching, utterance)
         assert "lm" in explained.factors or "lm_left_out" in explained.hypotheses[0].flags
         check(explained, search, exact=True)
+
+
+def test_a_reference_that_is_too_long_for_the_language_model_is_told(
+    system: System, corpus: list[Utterance], make: dict[str, Callable[..., Component]]
+) -> None:
+    language = make["language"](system.acoustic.units, positions=10)
+    searching = System(acoustic=system.acoustic, language=language).with_method("ctc+lm-rescoring")
+    heard = {u.id: explain(searching, u).factors for u in corpus}
+    utterance = next(u for u in corpus if "lm" in heard[u.id])
+    longer = dataclasses.replace(utterance, text="a bad cab a bad cab")
+    with pytest.raises(SearchError, match=f"{utterance.id}: the reference cannot .* score of 'lm' .*lm_too_long"):
+        explain(searching, longer, rival="reference")
 
 
 def test_a_label_belongs_to_the_word_it_spells() -> None:

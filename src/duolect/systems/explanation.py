@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from duolect.data import Utterance
-from duolect.errors import AudioError, SystemFolderError
+from duolect.errors import AudioError, SearchError, SystemFolderError
 from duolect.search.label_scores import ctc_label_scores, model_label_scores
 from duolect.systems.batches import LONGEST_SECONDS, read_batch, utterance_source
 from duolect.systems.components import log_prior, spelling_units, term_units, written
@@ -103,7 +103,8 @@ def explain(
     rival: the best hypothesis of another text, or the reference ("why not this?": a reference that scores higher than
     the winner was lost by the search, one that scores lower by the models). Without such a rival, or where the
     reference is the winner, the winner stands alone.
-    Raises AudioError where the audio cannot be recognised, UnitsError where the reference cannot be spelled.
+    Raises AudioError where the audio cannot be recognised, UnitsError where the reference cannot be spelled, and
+    SearchError where a model that scored the winner cannot score it (it is longer than an LM's positions).
     """
     search = system.search
     if search is None:
@@ -151,6 +152,11 @@ def _reference(context: Context, utterance: Utterance, winner: Candidate) -> Can
     candidate = Candidate(text=text, labels=tuple(units.encode(text)), score=0.0, terms={})
     terms = tuple(_factors(search, winner))
     ((scored,),) = add_terms(context, [[candidate]], terms)
+    if lacking := [term for term in terms if term not in scored.terms]:
+        raise SearchError(
+            f"{utterance.id}: the reference cannot be compared with the winner, for it has no score of {lacking[0]!r} "
+            f"({', '.join(scored.flags)})."
+        )
     if TAKEN in winner.flags:
         return replace(scored, score=scored.terms["ctc"], flags=(*scored.flags, TAKEN))
     return replace(scored, score=search.score(scored.terms, len(scored.labels)))
