@@ -45,6 +45,24 @@ def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corp
     assert System.load(again).tuned["ctc+lm-rescoring"].rounds == ()
 
 
+def test_tuning_another_method_leaves_the_systems_own_search_alone(
+    system: Path, corpus: Corpus, tmp_path: Path, call: Call
+) -> None:
+    own, out = tmp_path / "own", tmp_path / "tuned"
+    given = ("--search.beam", 3, "--search.nbest", 2, "--search.no-repeat-ngram", 5)
+    assert (
+        call(
+            "combine", "--acoustic", system, "--language", system, "--method", "attention+ctc", *given, "--out", own
+        ).status
+        == 0
+    )
+    asked = ("tune", own, corpus.dev, "--method", "ctc+lm-labelwise", "--nbest", 2, "--rounds", 1, "--out", out)
+    assert call(*asked).status == 0
+    kept = System.load(out)
+    assert (kept.method, kept.search) == ("attention+ctc", System.load(own).search)
+    assert "ctc+lm-labelwise" in kept.tuned
+
+
 def test_any_setting_of_the_search_can_be_given(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
     out = tmp_path / "hyps.jsonl"
     given = ("--search.beam", 5, "--search.nbest=2", "--search.inside.lm", 0.25, "--search.merge", "max")

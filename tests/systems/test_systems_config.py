@@ -58,11 +58,13 @@ def test_there_are_the_methods_of_the_comparison() -> None:
         "ctc-beam",
         "attention",
         "attention+ctc",
+        "ctc+attention-rescoring",
         "ctc+lm-rescoring",
         "ctc+lm-delayed",
         "ctc+lm-labelwise",
         "speech-llm",
         "speech-llm-draft",
+        "ctc+speech-llm-rescoring",
         "speech-llm+ctc",
     ]
 

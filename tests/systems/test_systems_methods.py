@@ -108,7 +108,8 @@ def test_the_other_heads_and_the_other_encoder_can_be_heard(system: System, corp
 
 def test_a_lone_speech_llm_uses_its_own_ctc_head(system: System, corpus: list[Utterance]) -> None:
     lone = System(speech_llm=system.speech_llm)
-    assert lone.methods() == ["ctc-greedy", "ctc-beam", "speech-llm", "speech-llm-draft", "speech-llm+ctc"]
+    speaking = ["speech-llm", "speech-llm-draft", "ctc+speech-llm-rescoring", "speech-llm+ctc"]
+    assert lone.methods() == ["ctc-greedy", "ctc-beam", *speaking]
     assert lone.with_method("ctc-greedy").recognize(corpus[:2]).rows
 
 

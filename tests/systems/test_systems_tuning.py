@@ -198,6 +198,32 @@ def test_a_tuned_search_has_the_error_rate_that_was_promised(
     assert score_file(tmp_path / "hyps.jsonl").wer == pytest.approx(tuned.wer)
 
 
+@pytest.mark.parametrize("method", ["ctc+attention-rescoring", "ctc+lm-rescoring", "ctc+speech-llm-rescoring"])
+def test_rescoring_is_tuned_on_the_lists_that_it_will_choose_from(
+    method: str, system: System, corpus: list[Utterance]
+) -> None:
+    search = dataclasses.replace(system.search_of(method, tuned=False), beam=6, nbest=3)
+    tuned = tune(system, corpus, method, search=search, nbest=50)
+    rows = system.with_search(search).recognize(corpus, nbest=True).rows
+    assert {n: {e.text for e in each} for n, each in tuned.lists.items()} == {
+        row.id: {entry["text"] for entry in row.fields["nbest"]} for row in rows
+    }
+    assert tuned.record.nbest == 3
+    for each in tuned.record.rounds[1:]:  # the lists keep their promise at once
+        assert (each.new, each.wer) == (0, pytest.approx(each.list_wer))
+    assert len(tuned.record.rounds) <= 2
+    assert tuned.wer == min(point["wer"] for point in tuned.table) or tuned.wer == tuned.wer_before
+
+
+@pytest.mark.parametrize("method", ["attention+ctc", "speech-llm+ctc"])
+def test_a_search_that_repeats_nothing_can_be_tuned(method: str, system: System, corpus: list[Utterance]) -> None:
+    search = dataclasses.replace(
+        system.search_of(method), no_repeat_ngram=2, max_labels_per_second=30.0, stop="heuristic"
+    )
+    tuned = tune(system, corpus, method, search=search, nbest=8, rounds=1)
+    assert (tuned.record.search.no_repeat_ngram, tuned.record.search.stop) == (2, "heuristic")
+
+
 def test_a_term_can_be_left_out(system: System, corpus: list[Utterance]) -> None:
     search = dataclasses.replace(
         system.search_of("ctc+lm-labelwise"), inside=Scales(ctc=1.0, lm=0.3, prior=0.2), beam=8, nbest=8
@@ -268,8 +294,13 @@ def test_scales_are_chosen_again_from_a_file_of_lists_alone(
     rows = [HypothesisRow(id=u.id, text=best[u.id], reference=u.text) for u in corpus]
     assert score_run(rows).wer == pytest.approx(again.wer)
 
-    with pytest.raises(ConfigError, match="no n-best list of the utterance 'u0'"):
-        tune_lists(system, corpus, {name: each for name, each in lists.items() if name != "u0"}, "ctc+lm-rescoring")
+    without = tune_lists(system, corpus, {n: each for n, each in lists.items() if n != "u0"}, "ctc+lm-rescoring")
+    assert (without.skipped, without.record.utterances) == (1, 5)
+    assert without.wer == tune_lists(system, corpus[1:], lists, "ctc+lm-rescoring").wer
+    silent = [*corpus, dataclasses.replace(corpus[0], id="silent", text="")]  # `tune` gives it no list
+    assert tune_lists(system, silent, lists, "ctc+lm-rescoring").wer == again.wer
+    with pytest.raises(ConfigError, match="no n-best list of any utterance of dev, such as 'u0'"):
+        tune_lists(system, corpus, {"another": lists["u0"]}, "ctc+lm-rescoring")
     with pytest.raises(ConfigError, match="the term 'decoder'"):
         tune_lists(system, corpus, lists, "attention+ctc")
     (tmp_path / "bare.jsonl").write_text('{"id": "u0", "text": "a"}\n')

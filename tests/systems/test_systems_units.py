@@ -61,10 +61,12 @@ def test_methods_of_one_pass_need_the_same_units(mixed: System) -> None:
         "ctc-greedy",
         "ctc-beam",
         "attention",
+        "ctc+attention-rescoring",
         "ctc+lm-rescoring",
         "ctc+lm-delayed",
         "speech-llm",
         "speech-llm-draft",
+        "ctc+speech-llm-rescoring",
     ]
     for method, term in (("attention+ctc", "ctc"), ("ctc+lm-labelwise", "lm"), ("speech-llm+ctc", "ctc")):
         with pytest.raises(UnitsError, match=rf"the term '{term}' must speak the same label units.* by rescoring or"):

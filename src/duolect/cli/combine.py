@@ -31,9 +31,10 @@ class Combine:
     speech_llm: PathOption = None
     """Where the speech LLM comes from."""
     method: NameOption = None
-    """The search: ctc-greedy, ctc-beam, attention, attention+ctc, ctc+lm-rescoring, ctc+lm-delayed, ctc+lm-labelwise,
-    speech-llm, speech-llm-draft, speech-llm+ctc; by default the first of ctc+lm-rescoring, attention+ctc, attention,
-    speech-llm and ctc-greedy that the models can run."""
+    """The search: ctc-greedy, ctc-beam, attention, attention+ctc, ctc+attention-rescoring, ctc+lm-rescoring,
+    ctc+lm-delayed, ctc+lm-labelwise, speech-llm, speech-llm-draft, ctc+speech-llm-rescoring, speech-llm+ctc; by
+    default the first of ctc+lm-rescoring, attention+ctc, attention, speech-llm and ctc-greedy that the models can
+    run."""
     prior_text: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
     """Text like the training text (one sentence a line, or a manifest), in which labels are counted for two more kinds
     of prior: --search.prior-kind counts (labels of CTC) and tokens (those of the language model)."""

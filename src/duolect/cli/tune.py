@@ -43,7 +43,8 @@ class Tune:
     without: tuple[Literal["decoder", "speech_llm", "lm", "prior"], ...] = ()
     """Terms of the method that are left out, such as the prior."""
     nbest: int = 64
-    """Hypotheses of CTC alone that each list begins with."""
+    """Hypotheses of CTC alone that each list begins with; where all scales are of terms that are added after the first
+    pass, the lists are those that it hands on."""
     rounds: int = 6
     """At most so often are scales chosen and the set decoded with them, which lengthens the lists."""
     batch_seconds: float = 60.0
@@ -102,8 +103,8 @@ def run(arguments: list[str]) -> int:
     if asked.write_lists is not None:
         write_lists(asked.write_lists, found.lists, {u.id: u.text for u in utterances})
     record, tuned = found.record, system.with_tuning(found.record)
-    if system.method is not None and system.method != record.method:
-        tuned = tuned.with_method(system.method)  # what is tuned beside it is used where --method names it
+    if system.search is not None and system.method != record.method:
+        tuned = tuned.with_search(system.search, system.method)  # the other is used where --method names it
     tuned.save(out)
     scales = "  ".join(f"{term} {getattr(found.scales, term):.3g}" for term in found.scales.active)
     print(f"{record.method}: {scales}")
@@ -120,5 +121,6 @@ def run(arguments: list[str]) -> int:
     if record.at_edge:
         say("The best scales lie at the edge of the grid; better ones may lie beyond it.")
     if found.skipped:
-        say(f"{found.skipped} utterances could not be recognised and were left out.")
+        why = "could not be recognised" if asked.lists is None else f"have no list in {asked.lists}"
+        say(f"{found.skipped} utterances {why} and were left out.")
     return 0

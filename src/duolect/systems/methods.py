@@ -34,6 +34,7 @@ class Method:
 
 
 _BEAM = SearchConfig(first_pass="frames", beam=16, nbest=16, labels_per_frame=16)
+_NBEST = SearchConfig(first_pass="frames", beam=32, nbest=32, spellings=8, labels_per_frame=16, exact_ctc=True)
 _SPEECH_LLM_CTC = SearchConfig(
     first_pass="labels", inside=Scales(ctc=1.0, speech_llm=1.0), ctc="speech_llm", beam=8, nbest=8, candidates=24
 )
@@ -61,17 +62,14 @@ METHODS: dict[str, Method] = {
         search=SearchConfig(first_pass="labels", inside=Scales(ctc=1.0, decoder=1.0), beam=8, nbest=8, candidates=24),
         tuned=("decoder",),
     ),
+    "ctc+attention-rescoring": Method(
+        description="the n-best list of CTC prefix beam search, scored again by the attention decoder",
+        search=replace(_NBEST, after=Scales(decoder=1.0)),
+        tuned=("decoder",),
+    ),
     "ctc+lm-rescoring": Method(
         description="the n-best list of CTC prefix beam search, scored again by the language model in its own units",
-        search=SearchConfig(
-            first_pass="frames",
-            after=Scales(lm=0.5),
-            beam=32,
-            nbest=32,
-            spellings=8,
-            labels_per_frame=16,
-            exact_ctc=True,
-        ),
+        search=replace(_NBEST, after=Scales(lm=0.5)),
         tuned=("lm", "prior"),
     ),
     "ctc+lm-delayed": Method(
@@ -105,6 +103,12 @@ METHODS: dict[str, Method] = {
         description="the best next label of the speech LLM each time, many at once where CTC drafted them rightly",
         search=_DRAFT,
         alternatives=(replace(_DRAFT, ctc="acoustic"),),
+    ),
+    "ctc+speech-llm-rescoring": Method(
+        description="the n-best list of the speech LLM's CTC head, scored again by the speech LLM",
+        search=replace(_NBEST, after=Scales(speech_llm=1.0), ctc="speech_llm"),
+        alternatives=(replace(_NBEST, after=Scales(speech_llm=1.0)),),
+        tuned=("speech_llm",),
     ),
     "speech-llm+ctc": Method(
         description="one beam search with the speech LLM and the prefix scores of its own CTC head together",

@@ -5,6 +5,9 @@ holds, the lists cannot tell (a prior that is subtracted rewards every further l
 the scales found, what that finds joins the lists, and the scales are chosen again, until the search does what the
 lists promise (the outer loop of Och 2003, "Minimum error rate training in statistical machine translation"). The scales
 kept are those with which the search itself, not a list, made the fewest word errors.
+
+Terms that are added after the first pass choose from one list, whatever their scales: it alone is what these are chosen
+on, for what suits a longer list need not suit it.
 """
 
 from __future__ import annotations
@@ -76,6 +79,12 @@ class _Plan:
         has_prior = log_prior(parts, self.search) is not None
         tuned = find_method(self.name).tuned
         return [t for t in tuned if t not in self.without and (t != "prior" or has_prior)]
+
+    @property
+    def rescores(self) -> bool:
+        """Whether no scale that moves has a part in the first pass, so that its lists are the same with any of them."""
+        moving = {_leader(self.search, term) for term in self.axes}
+        return not moving & set(self.search.inside.active)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -205,9 +214,9 @@ def tune(
     """Choose the scales of `method` (None: the system's own) on a development set; λ of the method's anchor stays 1.
 
     The lists begin with the `nbest` of CTC alone and those of the search with its untuned scales; each of at most
-    `rounds` rounds chooses scales on them and decodes the set. `search`: other settings than the method's, and the
-    scales to begin with (a term that the method does not tune keeps its own); `without`: terms of the method that are
-    left out.
+    `rounds` rounds chooses scales on them and decodes the set. Where all scales are of terms added after the first pass
+    the lists are its own, and `nbest` is the search's. `search`: other settings than the method's, and the scales to
+    begin with (a term that the method does not tune keeps its own); `without`: terms of the method that are left out.
     `progress` starts anew with each round.
 
     The system is not changed: `system.with_tuning(tuned.record)` uses and remembers the result. Raises ConfigError for
@@ -216,8 +225,11 @@ def tune(
     if rounds < 1:
         raise ConfigError(f"tuning: rounds must be at least 1, not {rounds}.")
     plan = _plan(system, utterances, method, search, without, set_name, grid, nbest, normaliser)
+    also = [_ctc_alone(plan.search, nbest)]
+    if plan.rescores:
+        plan, also = dataclasses.replace(plan, nbest=plan.search.nbest), []
     job = _Job(plan, NbestLists(plan.terms), batch_seconds, max_seconds, progress)
-    wer, new = job.decode(plan.search, also=[_ctc_alone(plan.search, nbest)])
+    wer, new = job.decode(plan.search, also)
     tried = [TuningRound(scales=plan.search.scales, list_wer=None, wer=wer, new=new)]
     searches, edges = [plan.search], [False]
     for _ in range(rounds):
@@ -262,21 +274,22 @@ def tune_lists(
 ) -> Tuned:
     """As `tune`, from n-best lists (by utterance id) alone: no model runs, so the lists are believed.
 
-    That is right for rescoring; a one-pass search may find with these scales what the lists do not hold. Raises
-    ConfigError where the lists lack a term of the method, or an utterance.
+    That is right for rescoring of just these lists; a one-pass search may find with these scales what they do not hold.
+    Utterances without a list are left out and counted as skipped. Raises ConfigError where there is a list of none, or
+    where the lists lack a term of the method.
     """
     longest = max((len(each) for each in lists.values()), default=0)
     plan = _plan(system, utterances, method, search, without, set_name, grid, longest, normaliser)
-    missing = next((n for n in plan.utterances if n not in lists), None)
-    if missing is not None:
-        raise ConfigError(f"tuning: there is no n-best list of the utterance {missing!r} of {set_name}.")
+    scored = plan.scored(plan.utterances)
+    known = {n: list(lists[n]) for n in scored if n in lists}
+    if not known:
+        raise ConfigError(f"tuning: there is no n-best list of any utterance of {set_name}, such as {scored[0]!r}.")
     held = {name for each in lists.values() for entry in each for name in entry.terms}
     for term in plan.terms:
         if term not in held:
             raise ConfigError(
                 f"tuning: no hypothesis of the n-best lists has the term {term!r}, which the method needs."
             )
-    known = {n: list(lists[n]) for n in plan.scored(plan.utterances)}
     table = plan.table(known)
     signed = plan.search.scales.signed()
     untuned = table.word_errors(np.array([[signed.get(t, 0.0) for t in plan.terms]]), plan.search.length_exponent)
@@ -289,6 +302,7 @@ def tune_lists(
         wer_before=int(untuned[0]) / table.words,
         wer_after=result.errors / table.words,
         at_edge=result.at_edge,
+        skipped=len(scored) - len(known),
     )
 
 
@@ -327,9 +341,13 @@ def with_scales(search: SearchConfig, result: GridResult) -> SearchConfig:
     inside: dict[str, float] = {}
     after: dict[str, float] = {}
     for term, scale in result.scales.items():
-        leader = "lm" if term == "prior" and not search.scales.prior else term
-        (after if getattr(search.after, leader) else inside)[term] = scale
+        (after if getattr(search.after, _leader(search, term)) else inside)[term] = scale
     return dataclasses.replace(search, inside=Scales(**inside), after=Scales(**after))
+
+
+def _leader(search: SearchConfig, term: str) -> str:
+    """The term that is added where this one will be."""
+    return "lm" if term == "prior" and not search.scales.prior else term
 
 
 def _ctc_alone(search: SearchConfig, nbest: int) -> SearchConfig:
@@ -342,6 +360,7 @@ def _ctc_alone(search: SearchConfig, nbest: int) -> SearchConfig:
         nbest=nbest,
         length_exponent=0.0,
         stop="exact",
+        no_repeat_ngram=None,
         labels_per_frame=search.labels_per_frame or LABELS_PER_FRAME,
         merge="sum",
         exact_ctc=True,
