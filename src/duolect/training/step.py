@@ -35,6 +35,11 @@ class StepResult:
         return not math.isfinite(self.norm)
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """The type that sums are kept in: float64 where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def optimiser_step(
     accelerator: Accelerator,
     ranks: Ranks,
@@ -62,7 +67,7 @@ def optimiser_step(
                 # DDP and FSDP2 average gradients over processes; the sum is wanted.
                 share = term.weight * ranks.size / counts[name] if counts[name] else 0.0
                 loss = loss + term.total * share
-                totals[name] = totals.get(name, 0.0) + term.total.detach().double()
+                totals[name] = totals.get(name, 0.0) + term.total.detach().to(widest(accelerator.device))
                 weights[name] = term.weight
             accelerator.backward(loss)
     norm = accelerator.clip_grad_norm_(model.parameters(), clip_norm if clip_norm is not None else math.inf)
