@@ -18,8 +18,10 @@ from duolect.errors import DuolectError, TrainingError
 from duolect.nn.norms import MaskedBatchNorm
 from duolect.storage import load_tensors, read_json
 from duolect.training import LoopConfig
-from duolect.training.distributed import mixed_precision
+from duolect.training.distributed import Ranks, build_accelerator, mixed_precision
+from duolect.training.progress import shared_sums
 from duolect.training.state import average_tensors, load_model_tensors, model_tensors
+from duolect.training.step import widest
 
 
 def _lines(folder: Path) -> list[dict]:
@@ -186,3 +188,29 @@ def test_bf16_trains_and_leaves_the_model_in_fp32(tmp_path: Path) -> None:
     assert torch.isfinite(output)
     assert LoopConfig(steps=1).precision == "auto"
     assert isinstance(trainer.model, nn.Module)
+
+
+def test_sums_are_kept_in_what_the_device_has() -> None:
+    assert widest(torch.device("mps")) == torch.float32  # which has no float64
+    assert widest(torch.device("cpu")) == widest(torch.device("cuda")) == torch.float64
+
+
+def _ranks(rank: int, size: int) -> Ranks:
+    ranks = Ranks(build_accelerator(LoopConfig(steps=1), cpu=True))
+    ranks.rank, ranks.size = rank, size
+    return ranks
+
+
+def test_open_sums_are_shared_among_another_number_of_processes() -> None:
+    both = {"count/a": 7.0, "weight/a": 0.5, "norm": 3.0, "steps": 2.0, "seconds": 1.0}
+    parts = [{**both, "total/a": 1.0, "size/frames": 10.0}, {**both, "total/a": 2.0, "total/b": 4.0, "weight/b": 0.3}]
+    assert shared_sums([], _ranks(0, 1)) == {}
+    assert [shared_sums(parts, _ranks(rank, 2)) for rank in range(2)] == parts
+    assert shared_sums(parts, _ranks(0, 1)) == {
+        **both,
+        "total/a": 3.0,
+        "total/b": 4.0,
+        "weight/b": 0.3,
+        "size/frames": 10.0,
+    }
+    assert shared_sums(parts, _ranks(2, 3)) == {k: v for k, v in both.items() if k != "weight/a"}

@@ -16,7 +16,7 @@ from training_toy import ToyBatch, ToyBatches, make_trainer
 
 from duolect.errors import AudioError, TrainingError
 from duolect.storage import load_tensors, read_json
-from duolect.training import TrainingInterrupted
+from duolect.training import Trainer, TrainingInterrupted
 from duolect.training.checkpoint import Checkpoints, RunLog, run_lock
 
 
@@ -32,6 +32,23 @@ def _assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None
 def _losses(folder: Path) -> list[tuple]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [(line["step"], line.get("loss"), line.get("dev_loss")) for line in lines]
+
+
+def _sums(folder: Path) -> list[dict]:
+    """The lines of the log but for what the clock says."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds" and "per_second" not in k} for line in lines]
+
+
+def _stop_after(trainer: Trainer, at: int) -> None:
+    account = trainer._account
+
+    def then_stop(result, batches) -> None:
+        account(result, batches)
+        if trainer.state.step == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer._account = then_stop  # type: ignore[method-assign]
 
 
 def _dev(model: torch.nn.Module) -> dict[str, float]:
@@ -80,14 +97,7 @@ def test_interrupted_by_a_signal_writes_a_checkpoint_and_goes_on(tmp_path: Path)
     make_trainer(tmp_path / "whole", 60, evaluate=_dev, log_every=1).run()
     stopped = tmp_path / "stopped"
     trainer = make_trainer(stopped, 60, evaluate=_dev, log_every=1)
-    step = trainer._account
-
-    def account(result, batches) -> None:
-        step(result, batches)
-        if trainer.state.step == 13:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    trainer._account = account  # type: ignore[method-assign]
+    _stop_after(trainer, 13)
     with pytest.raises(TrainingInterrupted, match=r"step 13 of 60.*duolect train"):
         trainer.run()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -95,6 +105,27 @@ def test_interrupted_by_a_signal_writes_a_checkpoint_and_goes_on(tmp_path: Path)
     make_trainer(stopped, 60, evaluate=_dev, log_every=1).run()
     _assert_same(_weights(tmp_path / "whole"), _weights(stopped))
     assert _losses(tmp_path / "whole") == _losses(stopped)
+
+
+def test_an_interruption_leaves_neither_its_checkpoint_nor_a_gap_in_the_log(tmp_path: Path) -> None:
+    settings: dict = {"average_last": 2, "keep": 2, "log_every": 10}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    first = make_trainer(whole, 40, **settings)
+    summary = first.run()
+    for at in (7, 25, 33, 36):
+        trainer = make_trainer(stopped, 40, **settings)
+        _stop_after(trainer, at)
+        with pytest.raises(TrainingInterrupted, match=f"step {at} of 40"):
+            trainer.run()
+        due = [step for step in (10, 20, 30) if step <= at][-2:]
+        assert Checkpoints(stopped).steps() == [*due, at]
+        assert Checkpoints(stopped).due() == due
+    last = make_trainer(stopped, 40, **settings)
+    assert last.run().weights == summary.weights == "mean of steps 30, 40"
+    for a, b in zip(first.model.parameters(), last.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert _sums(stopped) == _sums(whole)
+    assert Checkpoints(stopped).steps() == Checkpoints(whole).steps()
 
 
 def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 recipe.json · log.jsonl · tensorboard/ · best.json · last.json · summary.json (when finished)
 checkpoints/step-00000500/{model.safetensors, optimiser.safetensors, random.safetensors, state.json}
+    and window.safetensors in one that is there because of an interruption
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from duolect.training.config import FREE_FIELDS
 
 RECIPE = "recipe.json"
 AVERAGE = "checkpoints/average"
+_WINDOW = "window.safetensors"
 _held: set[Path] = set()
 
 
@@ -115,13 +117,17 @@ class Best:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One whole checkpoint: the tensors of model, optimiser and random generators, and all else as JSON values."""
+    """One whole checkpoint: the tensors of model, optimiser and random generators, and all else as JSON values.
+
+    `window`: the open sums of a run that was interrupted here; a checkpoint without them is one that was due.
+    """
 
     step: int
     model: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
     random: Mapping[str, Tensor]
     state: Mapping[str, Any]
+    window: Mapping[str, Tensor] | None = None
 
 
 class Checkpoints:
@@ -139,6 +145,10 @@ class Checkpoints:
         """Steps of all whole checkpoints, ascending."""
         return sorted(int(p.name[5:]) for p in self.folder.glob("step-*") if p.name[5:].isdigit() and p.is_dir())
 
+    def due(self) -> list[int]:
+        """Those of them that an uninterrupted run has, too."""
+        return [step for step in self.steps() if not (self.path(step) / _WINDOW).exists()]
+
     def write(self, snapshot: Snapshot) -> None:
         """Write one checkpoint, whole or not at all. Raises DuolectError when the disk is full or not writable."""
         with atomic_folder(self.path(snapshot.step)) as folder:
@@ -146,6 +156,8 @@ class Checkpoints:
             save_tensors(folder / "optimiser.safetensors", snapshot.optimiser)
             save_tensors(folder / "random.safetensors", snapshot.random)
             write_json(folder / "state.json", {"step": snapshot.step, **snapshot.state})
+            if snapshot.window is not None:
+                save_tensors(folder / _WINDOW, snapshot.window)
 
     def update(self, step: int, state: Mapping[str, Any]) -> None:
         """Replace some values of a checkpoint's state."""
@@ -159,7 +171,8 @@ class Checkpoints:
         model, optimiser, random = (
             load_tensors(folder / f"{name}.safetensors") for name in ("model", "optimiser", "random")
         )
-        return Snapshot(step, model, optimiser, random, state)
+        window = load_tensors(folder / _WINDOW) if (folder / _WINDOW).exists() else None
+        return Snapshot(step, model, optimiser, random, state, window)
 
     def name(self, step: int) -> str:
         """The path of a checkpoint below the run folder."""
@@ -181,9 +194,12 @@ class Checkpoints:
             write_json(self.run / "best.json", {**dataclasses.asdict(best), "checkpoint": self.name(best.step)})
 
     def prune(self, keep: int, best: Best | None) -> None:
-        """Remove all but the last `keep` checkpoints and the best one, each under another name first."""
-        for step in self.steps()[:-keep]:
-            if best is None or step != best.step:
+        """Remove all but the last `keep` checkpoints that were due, the best, and that of an interruption while it is
+        the last of all; each under another name first."""
+        steps = self.steps()
+        kept = {*self.due()[-keep:], *steps[-1:], *(() if best is None else (best.step,))}
+        for step in steps:
+            if step not in kept:
                 grave = self.folder / f".old-{uuid.uuid4().hex[:8]}"
                 os.replace(self.path(step), grave)
                 shutil.rmtree(grave, ignore_errors=True)

@@ -66,11 +66,11 @@ def read_summary(folder: Path) -> TrainingSummary | None:
 def choose_weights(trainer: Trainer) -> tuple[str, str]:
     """Load the final weights into the trainer's model; returns what they are and their folder below the run folder.
 
-    With `average_last` ≥ 2 the mean of that many last checkpoints, else the last checkpoint; but the best checkpoint
-    where its dev value is lower. Every process must call it.
+    With `average_last` ≥ 2 the mean of that many last checkpoints that were due, else the last checkpoint; but the best
+    checkpoint where its dev value is lower. Every process must call it.
     """
     checkpoints, best, trained = trainer.checkpoints, trainer.state.best, trainer.stages.trained
-    steps = checkpoints.steps()
+    steps = checkpoints.due()
     wanted = trainer.loop.average_last
     if wanted >= 2:
         chosen = steps[-wanted:]

@@ -1,4 +1,7 @@
-"""What a run shows while it goes: sums between two log lines, a live line on a terminal, plain lines elsewhere."""
+"""What a run shows while it goes: sums between two log lines, a live line on a terminal, plain lines elsewhere.
+
+An interruption between two log lines leaves the sums in its checkpoint, as numbers by name: "total/ce", "size/frames" …
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import nn
 
+from duolect.nn.meters import Meter
 from duolect.training.distributed import Ranks
-from duolect.training.step import StepResult
+from duolect.training.step import StepResult, widest
 
 
 def batch_size(batch: Any) -> tuple[str, float]:
@@ -24,8 +30,22 @@ def batch_size(batch: Any) -> tuple[str, float]:
 class Window:
     """Losses, sizes and time since the last log line."""
 
-    def __init__(self) -> None:
+    def __init__(self, sums: Mapping[str, float] | None = None) -> None:
         self._clear()
+        if sums:
+            for name, kept in self._named().items():
+                start = f"{name}/"
+                kept.update({k.removeprefix(start): v for k, v in sums.items() if k.startswith(start)})
+            self.norm, self.steps = sums["norm"], int(sums["steps"])
+            self.start -= sums["seconds"]
+
+    def _named(self) -> dict[str, dict[str, Any]]:
+        return {"total": self.totals, "count": self.counts, "weight": self.weights, "size": self.sizes}
+
+    def sums(self) -> dict[str, float]:
+        """All of it, for a window that goes on."""
+        named = {f"{name}/{k}": float(v) for name, kept in self._named().items() for k, v in kept.items()}
+        return {**named, "norm": self.norm, "steps": self.steps, "seconds": time.perf_counter() - self.start}
 
     def _clear(self) -> None:
         self.totals: dict[str, Any] = {}
@@ -79,6 +99,38 @@ class Window:
         """Leave the time since the last step (evaluation, checkpoint) out of the speed."""
         if not self.steps:
             self.start = time.perf_counter()
+
+
+def shared_sums(parts: Sequence[Mapping[str, float]], ranks: Ranks) -> dict[str, float]:
+    """What this process goes on with of the sums of all processes that were interrupted, by rank; their number may have
+    been another one."""
+    if not parts:
+        return {}
+    mine: dict[str, float] = {}
+    for part in parts[ranks.rank :: ranks.size]:
+        for name, value in part.items():
+            own = name.startswith(("total/", "size/", "meter/"))  # the others are the same on all that have them
+            mine[name] = mine[name] + value if own and name in mine else value
+    return mine | {name: value for name, value in parts[0].items() if name.startswith("count/") or "/" not in name}
+
+
+def meter_sums(model: nn.Module) -> dict[str, float]:
+    """What the meters of `model` hold now, as "meter/<module>/above" and "below"."""
+    sums: dict[str, float] = {}
+    for path, meter in model.named_modules():
+        if isinstance(meter, Meter) and meter.sums is not None:
+            above, below = meter.sums.tolist()
+            sums |= {f"meter/{path}/above": above, f"meter/{path}/below": below}
+    return sums
+
+
+def restore_meters(model: nn.Module, sums: Mapping[str, float]) -> None:
+    """Put back what `meter_sums` gave."""
+    device = next(model.parameters()).device
+    for path, meter in model.named_modules():
+        if isinstance(meter, Meter) and f"meter/{path}/above" in sums:
+            pair = [sums[f"meter/{path}/above"], sums[f"meter/{path}/below"]]
+            meter.sums = torch.tensor(pair, dtype=widest(device), device=device)
 
 
 class Reporter:

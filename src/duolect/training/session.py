@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from duolect.errors import TrainingError
 from duolect.training.checkpoint import Best, Checkpoints, Snapshot
 from duolect.training.config import LoopConfig
 from duolect.training.distributed import Ranks
+from duolect.training.progress import shared_sums
 from duolect.training.randomness import random_state, restore_random_state, seed_everything
 from duolect.training.state import (
     load_model_tensors,
@@ -47,13 +48,15 @@ def save_run(
     state: RunState,
     place: Mapping[str, Any],
     loop: LoopConfig,
+    window: Mapping[str, float] | None = None,
 ) -> None:
     """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
 
     `trained`: the names of what the run trains. `place` is where the data source stands after the last finished step.
+    `window` is given where an interruption is why: this process's sums since the last log line.
     Raises DuolectError when the disk is full.
     """
-    everyone = ranks.gather(random_state())
+    everyone = ranks.gather((*random_state(), window))
     first = ranks.rank == 0
     weights = model_tensors(model, trained, keep=first)
     moments = optimiser_tensors(model, trained, optimiser, keep=first)
@@ -66,12 +69,29 @@ def save_run(
             "seconds": state.seconds,
             "skipped_steps": state.skipped,
             "skipped_in_a_row": state.skipped_in_a_row,
-            "random": [numbers for numbers, _ in everyone],
+            "random": [numbers for numbers, _, _ in everyone],
         }
-        random = {f"{rank}/{name}": value for rank, (_, part) in enumerate(everyone) for name, value in part.items()}
-        checkpoints.write(Snapshot(state.step, weights, moments, random, values))
+        random = {f"{rank}/{name}": value for rank, (_, part, _) in enumerate(everyone) for name, value in part.items()}
+        sums = None if window is None else _tensors([part for _, _, part in everyone])
+        checkpoints.write(Snapshot(state.step, weights, moments, random, values, sums))
         checkpoints.point(state.step, state.best)
         checkpoints.prune(loop.keep, state.best)
+
+
+def _tensors(windows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
+    return {
+        f"{rank}/{name}": torch.tensor(value, dtype=torch.float64)
+        for rank, window in enumerate(windows)
+        for name, value in window.items()
+    }
+
+
+def _windows(tensors: Mapping[str, Tensor]) -> list[dict[str, float]]:
+    windows: dict[int, dict[str, float]] = {}
+    for key, value in tensors.items():
+        rank, _, name = key.partition("/")
+        windows.setdefault(int(rank), {})[name] = value.item()
+    return [windows[rank] for rank in sorted(windows)]
 
 
 def note_dev(checkpoints: Checkpoints, state: RunState, loop: LoopConfig) -> None:
@@ -92,15 +112,16 @@ def resume_run(
     trained: Collection[str],
     optimiser: torch.optim.Optimizer,
     loop: LoopConfig,
-) -> tuple[RunState, dict[str, Any] | None]:
+) -> tuple[RunState, dict[str, Any] | None, dict[str, float]]:
     """Load the last whole checkpoint into model, optimiser and random generators; a fresh state where there is none.
 
-    Returns the state and the place in the data (None: the beginning). Raises TrainingError or ConfigError when the
-    checkpoint is damaged or another model's, or its steps took another number of micro-batches.
+    Returns the state, the place in the data (None: the beginning), and this process's sums since the last log line
+    where the run was interrupted after one. Raises TrainingError or ConfigError when the checkpoint is damaged or
+    another model's, or its steps took another number of micro-batches.
     """
     steps = checkpoints.steps()
     if not steps:
-        return RunState(), None
+        return RunState(), None, {}
     snapshot = checkpoints.read(steps[-1])
     where, values = checkpoints.path(snapshot.step), snapshot.state
     before, now = values.get("batches_per_step"), loop.accumulate * ranks.size
@@ -127,4 +148,4 @@ def resume_run(
         seed_everything(loop.seed + state.step, ranks.rank)
     if ranks.rank == 0:
         checkpoints.point(state.step, state.best)
-    return state, values["place"]
+    return state, values["place"], shared_sums(_windows(snapshot.window or {}), ranks)

@@ -23,7 +23,7 @@ from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.final import TrainingSummary, choose_weights, read_summary, summarise, write_summary
 from duolect.training.freezing import Stages, bind_frozen, check_frozen, fingerprints, rest_frozen
 from duolect.training.optimiser import build_optimiser, set_learning_rate
-from duolect.training.progress import Reporter, Window
+from duolect.training.progress import Reporter, Window, meter_sums, restore_meters
 from duolect.training.randomness import seed_everything, untouched_randomness
 from duolect.training.schedule import Schedule
 from duolect.training.session import RunState, note_dev, resume_run, save_run
@@ -160,9 +160,10 @@ class Trainer:
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
         self.optimiser = self._optimiser()
-        self.state, place = resume_run(
+        self.state, place, sums = resume_run(
             self.checkpoints, self.ranks, self.trained, self.stages.trained, self.optimiser, self.loop
         )
+        restore_meters(self.trained, sums)
         self._enter(self.state.step)
         if place is not None:
             self.batches.load_state_dict(place)
@@ -176,7 +177,7 @@ class Trainer:
             if place is not None and self.state.dev_due and self.evaluate is not None:
                 self._evaluate(place, saved=True)
             if self.state.step < self.loop.steps:
-                self._loop()
+                self._loop(sums)
             return self._finish()
         except DuolectError as error:
             if self.state.step and not isinstance(error, TrainingInterrupted):
@@ -190,9 +191,9 @@ class Trainer:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
 
-    def _loop(self) -> None:
+    def _loop(self, sums: Mapping[str, float]) -> None:
         self._training_mode()
-        self.window, switches = Window(), self.stages.switches
+        self.window, switches = Window(sums), self.stages.switches
         with StopRequest() as stop:
             source = iter(self.batches)
             place = self.batches.state_dict()
@@ -336,7 +337,7 @@ class Trainer:
         if self.log is not None:
             self.log.write(line)
 
-    def _save(self, place: dict[str, Any]) -> None:
+    def _save(self, place: dict[str, Any], window: Mapping[str, float] | None = None) -> None:
         self._clock_in()
         save_run(
             self.checkpoints,
@@ -347,6 +348,7 @@ class Trainer:
             self.state,
             place,
             self.loop,
+            window,
         )
         self.accelerator.wait_for_everyone()
 
@@ -355,7 +357,7 @@ class Trainer:
 
     def _interrupted(self, place: dict[str, Any]) -> None:
         if self.state.step and self.state.step not in self.checkpoints.steps():
-            self._save(place)
+            self._save(place, {**self.window.sums(), **meter_sums(self.trained)})
         raise TrainingInterrupted(
             f"Stopped after step {self.state.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
         )
