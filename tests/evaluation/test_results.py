@@ -55,6 +55,17 @@ def test_rows_and_record_come_back(tmp_path: Path) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["hyps.jsonl", "hyps.run.json"]
 
 
+def test_fields_of_what_was_skipped_come_back_and_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    lost = Skipped(id="bad", reason="too long", reference="a", fields={"speaker": "s1", "snr": 3.5, "of": ["x"]})
+    write_run(path, [ROW], replace(RECORD, skipped=(lost,)))
+    assert read_run(path)[1] == replace(RECORD, skipped=(lost,))
+    sidecar = json.loads(run_record_path(path).read_text())
+    del sidecar["skipped"][0]["fields"]
+    run_record_path(path).write_text(json.dumps(sidecar))
+    assert read_run(path)[1] == replace(RECORD, skipped=(replace(lost, fields={}),))
+
+
 def test_the_hash_is_of_what_determines_the_text() -> None:
     assert replace(RECORD, wall_seconds=9.0, date="today", host_memory=5, command="x").hash == RECORD.hash
     assert replace(RECORD, beam=9).hash != RECORD.hash

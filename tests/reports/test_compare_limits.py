@@ -14,6 +14,7 @@ from duolect.reports import compare_files
 from duolect.reports.compare import CompareOptions, Report, compare, sources_of
 from duolect.reports.comparison import Comparison
 from duolect.reports.differences import examples_of
+from duolect.reports.table import legend
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "seven", "dogs", "ran", "over", "green", "hills"]
 
@@ -107,3 +108,20 @@ def test_what_all_systems_skipped_is_shown_as_left_out(tmp_path: Path) -> None:
     assert lost.text in article
     assert "correct" not in article
     assert article.startswith(' class="hard wrong-0 wrong-1"')
+
+
+@pytest.mark.parametrize("of_before", [False, True])
+def test_a_skipped_utterance_keeps_the_blocks_and_its_group(tmp_path: Path, of_before: bool) -> None:
+    make_manifest(tmp_path)
+    lost = next(u for u in load_manifest(tmp_path / "test.jsonl") if u.id == "u001")
+    said = {} if of_before else {"speaker": lost.speaker, **lost.fields}
+    gone = (Skipped(id=lost.id, reason="too long", reference=lost.text, fields=said),)
+    file = make_run(tmp_path, "a", 0.3, left_out=(lost.id,), skipped=gone)
+    tables = scored(file, by="dialect")
+    whole = tables["All utterances"]
+    score = whole.systems[0].score
+    assert (score.blocks, score.units) == ("speaker", 13 if of_before else 12)
+    assert set(tables) - {"All utterances"} == {f"dialect: {v}" for v in ("rare", "common", *["not given"][:of_before])}
+    assert tables["dialect: rare"].systems[0].score.utterances == (19 if of_before else 20)
+    own = "13 blocks of utterances (by speaker; 1 that do not say theirs are blocks of their own)"
+    assert (own in " ".join(legend(whole))) == of_before

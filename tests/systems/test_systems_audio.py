@@ -1,5 +1,6 @@
 """Bad sounds: each is named in one sentence, none stops the others, and nothing half-written is left."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,15 @@ def test_a_manifest_that_lies_about_the_length_is_held_to_the_limit(system: Syst
     lie = Utterance(audio_filepath=zoo["good"], duration=0.6, text="a", id="a")
     found = system.with_method("ctc-greedy").recognize([lie], max_seconds=0.5)
     assert "more than the 0.5 s" in found.skipped[0].reason
+
+
+def test_what_is_skipped_keeps_the_fields_of_a_row(system: System, zoo: dict[str, Path]) -> None:
+    made = Utterance(audio_filepath=zoo["good"], duration=0.6, text="a", id="a", speaker="s1", lang="en")
+    made = dataclasses.replace(made, fields={"session": "m1", "of": ["x"]})
+    gone = dataclasses.replace(made, audio_filepath=zoo["missing"], id="b")
+    found = system.with_method("ctc-greedy").recognize([made, gone])
+    kept = {"speaker": "s1", "lang": "en", "session": "m1", "of": ["x"]}
+    assert found.skipped[0].fields == found.rows[0].fields == kept
 
 
 def test_a_model_that_gives_nan_stops_with_its_name(system: System, corpus: list[Utterance]) -> None:

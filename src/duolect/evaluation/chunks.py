@@ -84,7 +84,9 @@ def _lost(
     for entry in skipped:
         text, parent = _reference(entry, references), entry.parent_id
         if parent is not None and parent not in heard:
-            lost.setdefault(parent, dataclasses.replace(entry, id=parent, reference=text, parent_id=None))
+            fields = {key: value for key, value in entry.fields.items() if key not in (PARENT, INDEX)}
+            whole_entry = dataclasses.replace(entry, id=parent, reference=text, parent_id=None, fields=fields)
+            lost.setdefault(parent, whole_entry)
         elif parent is None and text not in texts:  # lists of before do not say whose chunks they name
             lost[entry.id] = dataclasses.replace(entry, reference=text)
     return list(lost.values())

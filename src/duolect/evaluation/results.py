@@ -48,13 +48,15 @@ class HypothesisRow:
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
     """An utterance that was not recognised, and why. Its reference, where known, lets it be scored as deleted, a
-    chunk's as the `parent_id` of its recording says."""
+    chunk's as the `parent_id` of its recording says; its fields are those that a row of it would have."""
 
     id: str
     reason: str
     file: str | None = None
     reference: str | None = None
     parent_id: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Speaker, languages and whatever else the manifest says; empty in files of before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -217,7 +217,9 @@ def _parts(
 def _scored(part: _Part[str], normaliser: Normaliser) -> bool:
     """Whether some utterance has reference words."""
     normalised = normaliser_function(normaliser)
-    known = part.references.values() if part.references is not None else (r.reference or "" for r in part.runs[0].rows)
+    first = part.runs[0]
+    entries = (entry.reference or "" for entry in (*first.rows, *first.record.skipped))
+    known = part.references.values() if part.references is not None else entries
     return any(normalised(text).split() for text in known)
 
 
@@ -288,7 +290,7 @@ def _translations(
 
 
 def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
-    """id → the field's value; a skipped utterance may have it nowhere."""
+    """id → the field's value; a skipped utterance of a file of before may have it nowhere."""
     found = _values("--by", field, _fields_by_id(runs, manifest))
     skipped = {entry.id for run in runs for entry in run.record.skipped}
     ids = {row.id for run in runs for row in run.rows} | skipped
@@ -308,7 +310,9 @@ def _values(option: str, field: str, fields: Mapping[str, Mapping[str, Any]]) ->
 def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any]], by: str | None) -> Blocks | None:
     """The blocks of a part's utterances; none where the part, a value of `by`, is itself the one block. Raises
     ConfigError where none of all utterances has the field asked for."""
-    ids = [*(row.id for row in part.runs[0].rows), *(entry.id for entry in part.runs[0].record.skipped)]
+    ids = [row.id for row in part.runs[0].rows]
+    # Files of before say nothing of what was skipped: it hides no block, and is one of its own.
+    ids += [entry.id for entry in part.runs[0].record.skipped if fields.get(entry.id)]
     found = find_blocks({key: fields.get(key, {}) for key in ids}, wanted)
     if found is None and wanted not in ("auto", "none"):
         _values("--blocks", wanted, fields)
@@ -324,8 +328,8 @@ def _fields_by_id(runs: Sequence[_Run], manifest: Path | None) -> dict[str, dict
 
 def _all_fields(runs: Sequence[_Run], manifest: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     for run in runs:
-        for row in run.rows:
-            yield row.id, {name: value for name, value in row.fields.items() if not isinstance(value, list | dict)}
+        for entry in (*run.rows, *run.record.skipped):
+            yield entry.id, {name: value for name, value in entry.fields.items() if not isinstance(value, list | dict)}
     if manifest is not None:
         yield from utterance_fields(read_manifest(manifest)).items()
 

@@ -130,7 +130,9 @@ def _interval(score: Score) -> str:
     drawn = "utterances"
     if score.blocks is not None:
         few = ", too few for the interval to be trusted" if score.units < _FEW_BLOCKS else ""
-        drawn = f"{score.units} blocks of utterances (by {score.blocks}{few})"
+        alone = sum(block == f"utterance {key}" for key, block in zip(score.ids, score.block_N, strict=True))
+        apart = f"; {alone:,} that do not say theirs are blocks of their own" if alone else ""
+        drawn = f"{score.units} blocks of utterances (by {score.blocks}{few}{apart})"
     return f"Interval: percentile bootstrap over {drawn}, {score.replicas:,} replicas, seed {score.seed}."
 
 

@@ -230,6 +230,7 @@ class System:
                 file=source.file,
                 reference=reference(utterances[i], target),
                 parent_id=parent_of(utterances[i].fields),
+                fields=_fields(utterances[i], target, source.language),
             )
             for i, (source, reason) in sorted({**run.bad, **speechless}.items())
         ]
@@ -306,15 +307,7 @@ def _row(
 ) -> HypothesisRow:
     """`language`: what it was written in, where a model was told; `listed`: the search, where the row is to carry its
     n-best list."""
-    best = candidates[0]
-    kept = ("speaker", "lang", "target_lang", "translation" if target == "text" else "text")
-    found = {name: getattr(utterance, name) for name in kept}
-    if language is not None:
-        found[LANGUAGE_KEYS[target]] = language
-    if target == "translation":
-        found["transcript"] = found.pop("text")
-    fields: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
-    fields |= utterance.fields
+    best, fields = candidates[0], _fields(utterance, target, language)
     if listed is not None:
         fields["scales"] = {term: getattr(listed.scales, term) for term in listed.scales.active}
         fields["length_exponent"] = listed.length_exponent
@@ -332,3 +325,14 @@ def _row(
         duration=seconds,
         fields=fields,
     )
+
+
+def _fields(utterance: Utterance, target: Target, language: str | None) -> dict[str, Any]:
+    """What is kept of an utterance, recognised or not."""
+    kept = ("speaker", "lang", "target_lang", "translation" if target == "text" else "text")
+    found = {name: getattr(utterance, name) for name in kept}
+    if language is not None:
+        found[LANGUAGE_KEYS[target]] = language
+    if target == "translation":
+        found["transcript"] = found.pop("text")
+    return {**{name: value for name, value in found.items() if value is not None}, **utterance.fields}
