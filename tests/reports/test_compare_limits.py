@@ -1,5 +1,6 @@
 """What a comparison says of its own limits: few blocks, skipped utterances, speeds that cannot be compared."""
 
+import dataclasses
 import io
 import random
 from pathlib import Path
@@ -125,3 +126,21 @@ def test_a_skipped_utterance_keeps_the_blocks_and_its_group(tmp_path: Path, of_b
     assert tables["dialect: rare"].systems[0].score.utterances == (19 if of_before else 20)
     own = "13 blocks of utterances (by speaker; 1 that do not say theirs are blocks of their own)"
     assert (own in " ".join(legend(whole))) == of_before
+
+
+@pytest.mark.parametrize(
+    ("speakers", "said"),
+    [
+        (1, "All utterances are of one speaker: the intervals and tests say nothing about others."),
+        (5, "Utterances were taken as independent, though they are of 5 speakers: about others the intervals are"),
+        (12, None),
+    ],
+)
+def test_a_set_of_few_speakers_is_named(tmp_path: Path, speakers: int, said: str | None) -> None:
+    manifest = make_manifest(tmp_path, speakers=speakers)
+    file = make_run(tmp_path, "a", 0.3)
+    found = [line for line in compared(tmp_path, file).said if "speaker" in line]
+    assert [line[: len(said or "")] for line in found] == ([said] if said else [])
+    first, *others = load_manifest(manifest)
+    write_manifest(manifest, [dataclasses.replace(first, speaker=None), *others])
+    assert not any("one speaker" in line for line in compared(tmp_path, file).said)

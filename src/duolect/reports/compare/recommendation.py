@@ -208,6 +208,8 @@ def caveats(evidence: Evidence) -> list[str]:
             f"Utterances were taken as independent, though they are of {len(set(speakers.values()))} speakers: about "
             "others the intervals are too sure."
         )
+    if len(speakers) == len(evidence.ids) and len(set(speakers.values())) == 1:
+        found.append("All utterances are of one speaker: the intervals and tests say nothing about others.")
     return found
 
 
