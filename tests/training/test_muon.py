@@ -81,3 +81,29 @@ def test_state_comes_back_and_training_goes_on_as_if_uninterrupted() -> None:
     names = [name for name, _ in model.named_parameters()]
     load_optimiser_tensors(other, names, fresh, optimiser_tensors(model, names, optimiser), "here")
     assert _train(model, optimiser, 10) == _train(other, fresh, 10)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_the_steps_of_adamw_go_where_its_fused_kernel_reads_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device "meta" stands for a GPU; what torch asks of a fused optimiser's parameters when it is made is not
+    asked there, and whether it is fused is told by its groups."""
+    model, real = Toy(), torch.optim.AdamW
+    names = [name for name, _ in model.named_parameters()]
+    optimiser = build_optimiser(model, OptimiserConfig(kind=kind))
+    _train(model, optimiser, 2)
+    saved = optimiser_tensors(model, names, optimiser)
+
+    def unfused(groups: list[dict], *, fused: bool, **settings) -> torch.optim.Optimizer:
+        made = real(groups, **settings)
+        for group in made.param_groups:
+            group["fused"] = fused
+        return made
+
+    monkeypatch.setattr(torch.optim, "AdamW", unfused)
+    other = Toy().to("meta")
+    fresh = build_optimiser(other, OptimiserConfig(kind=kind))
+    load_optimiser_tensors(other, names, fresh, saved, "here")
+    parameters = dict(other.named_parameters())
+    steps = [fresh.state[parameters[key.removesuffix("/step")]]["step"] for key in saved if key.endswith("/step")]
+    assert len(steps) > 3
+    assert {step.device.type for step in steps} == {"meta"}

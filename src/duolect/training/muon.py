@@ -95,7 +95,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         eps: float,
         ranks: Ranks | None = None,
     ) -> None:
-        super().__init__(groups, {"lr": lr, "weight_decay": 0.0})
+        # "fused", which AdamW below is, tells whoever loads its state that its "step" belongs on the device.
+        super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "fused": True})
         self.momentum, self.ranks = momentum, ranks
         rest = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in self._groups(muon=False)]
         self._adamw = torch.optim.AdamW(rest, lr=lr, betas=betas, eps=eps, fused=True) if rest else None
