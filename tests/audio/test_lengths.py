@@ -6,10 +6,12 @@ import io
 import struct
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from duolect.audio import audio_info, flac, mpeg, read_audio
 from duolect.audio.blocks import sound_blocks
@@ -154,3 +156,62 @@ def test_flac_without_length_or_end_is_refused(tmp_path: Path, monkeypatch: pyte
     assert flac.scan(path.read_bytes()) is None
     with pytest.raises(AudioError, match=r"a\.flac: .*does not say how long it is, and no end is found"):
         audio_info(path)
+
+
+def test_bare_aac_is_as_long_as_what_is_decoded(tmp_path: Path) -> None:
+    """Its bit rate changes, so that FFmpeg's guess from the first frames is far off."""
+    encoders = pytest.importorskip("torchcodec.encoders", exc_type=Exception)
+    sound = np.concatenate([0.01 * np.sin(np.arange(RATE * 30) / 20), _sound(35)])
+    path = tmp_path / "a.aac"
+    encoders.AudioEncoder(torch.from_numpy(sound)[None].float(), sample_rate=RATE).to_file(str(path))
+    seconds = audio_info(path).duration
+    assert seconds == pytest.approx(65, abs=0.15)
+    assert audio_info(SoundBytes("a", path.read_bytes())).duration == seconds
+    whole = read_audio(path)
+    assert len(whole) == round(seconds * 16_000)
+    assert abs(sum(len(block) for block in sound_blocks(path)) - len(whole)) <= 2
+    part = read_audio(path, offset=60, duration=seconds - 60)
+    np.testing.assert_allclose(part, whole[60 * 16_000 :], atol=1e-3)
+
+
+class _Decoder:
+    """A ramp of 95 s whose duration the header tells wrongly, or not at all; a sample is missing from each part."""
+
+    told: float | None = 70.0
+
+    def __init__(self, _: str) -> None:
+        self.metadata = SimpleNamespace(sample_rate=8000, num_channels=1, duration_seconds_from_header=self.told)
+
+    def get_samples_played_in_range(self, start: float, stop: float | None) -> SimpleNamespace:
+        first, last = round(start * 8000), min(95 * 8000, 1 << 30 if stop is None else round(stop * 8000) - 1)
+        if first >= last:
+            raise RuntimeError("No audio frames were decoded.")
+        data = torch.arange(first, last)[None] / (95 * 8000)
+        return SimpleNamespace(data=data, pts_seconds=first / 8000, sample_rate=8000)
+
+
+@pytest.mark.parametrize("told", [None, 70.0, 120.0])
+@pytest.mark.parametrize("start", [b"\xff\xf1", b"\x1aE\xdf\xa3\x93B\x86"])
+def test_containers_that_store_no_duration_are_gone_through(
+    start: bytes, told: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("torchcodec.decoders")
+    module.AudioDecoder = _Decoder  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
+    monkeypatch.setattr(_Decoder, "told", told)
+    path = tmp_path / "a.bin"
+    path.write_bytes(start + bytes(50))
+    assert audio_info(path).duration == pytest.approx(95, abs=0.001)
+    assert sum(len(block) for block in sound_blocks(path)) == pytest.approx(95 * 16_000, abs=20)
+
+
+def test_a_stored_duration_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("torchcodec.decoders")
+    module.AudioDecoder = _Decoder  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
+    for start in (bytes(4) + b"ftypM4A ", b"\x1aE\xdf\xa3\x93B\x86" + bytes(30) + b"\x44\x89"):
+        path = tmp_path / f"{len(start)}.bin"
+        path.write_bytes(start + bytes(50))
+        assert audio_info(path).duration == 70

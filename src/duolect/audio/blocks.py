@@ -12,6 +12,8 @@ from duolect.audio.files import SAMPLE_RATE, read_part
 from duolect.errors import AudioError
 
 BLOCK_SECONDS = 30
+_JITTER = SAMPLE_RATE // 200
+_NEAR_END = SAMPLE_RATE // 2
 
 
 def sound_seconds(path: SoundSource) -> float:
@@ -39,7 +41,9 @@ def sound_blocks(path: SoundSource, block_seconds: int = BLOCK_SECONDS) -> Itera
                 break
             yield samples
             at += len(samples)
-            if len(samples) < block:
+            missing = block - len(samples)
+            # Containers whose times are in milliseconds give some samples less in the middle.
+            if missing and (missing > _JITTER or sound.frames * SAMPLE_RATE < (at + _NEAR_END) * sound.rate):
                 if sound.damage is not None:
                     raise AudioError(sound.damage)
                 return

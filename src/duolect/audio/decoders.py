@@ -35,6 +35,8 @@ _SLACK_BYTES = 8
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)\s*$", re.MULTILINE)
 _NIST_HEADER = 1024
 _LONGEST_OGG_PAGE = 65_307
+_MATROSKA, _MATROSKA_DURATION, _ASF = b"\x1aE\xdf\xa3", b"\x44\x89", b"0&\xb2u\x8ef\xcf\x11"
+_COUNTED_SECONDS = 30
 # Frames of layer III lean on up to 255 (MPEG 1: 511) bytes of those before: more than libmpg123 goes back if these are
 # as small as in the silence of a variable bit rate.
 _LEAD_SECONDS = 0.6
@@ -62,7 +64,7 @@ class Sound(Protocol):
     rate: int
     channels: int
     frames: int
-    """Samples per channel; for torchcodec as the container says, which may be a little off."""
+    """Samples per channel; for torchcodec as the container says where it does, which may be a little off."""
     damage: str | None
     """What can be seen to be wrong with the file, in one sentence; what comes before can be read."""
 
@@ -216,7 +218,8 @@ class _TorchcodecSound:
         metadata = self.decoder.metadata
         self.rate: int = metadata.sample_rate
         self.channels: int = metadata.num_channels
-        self.frames: int = round((metadata.duration_seconds_from_header or 0.0) * self.rate) or len(self.read(0, None))
+        stored = metadata.duration_seconds_from_header if _stores_duration(path) else None
+        self.frames: int = round((stored or 0.0) * self.rate) or self._count()
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
         end = None if stop is None else stop / self.rate
@@ -230,6 +233,38 @@ class _TorchcodecSound:
         # Streams may begin later than the file; that time is silent.
         late = round(heard.pts_seconds * self.rate) - start
         return np.pad(samples, (max(0, late), 0))
+
+    def _count(self) -> int:
+        """The frames that can be decoded, one block after the other."""
+        seen = self.path.stat() if isinstance(self.path, Path) else None
+        key = None if seen is None else (str(self.path), seen.st_size, seen.st_mtime_ns)
+        if key is not None and key in _counts:
+            return _counts[key]
+        at, end, block, there = 0, 0, _COUNTED_SECONDS * self.rate, 1
+        while there:
+            try:
+                there = len(self.read(at, at + block))
+            except AudioError:  # also where a block begins at the end of the file
+                if not end:
+                    raise
+                break
+            end, at = at + there, at + block
+        if key is not None:
+            _counts[key] = end
+        return end
+
+
+_counts: dict[tuple[str, int, int], int] = {}
+
+
+def _stores_duration(file: Path | SoundBytes) -> bool:
+    """Whether a file is of a container that has a field for its duration; of others, such as bare AAC, FFmpeg guesses
+    it by the bit rate."""
+    with _open_binary(file) as handle:
+        start = handle.read(4096)
+    if start.startswith(_MATROSKA):  # which leaves it out where it is written through a pipe
+        return _MATROSKA_DURATION in start
+    return start[4:8] == b"ftyp" or start.startswith(_ASF)
 
 
 def _open_binary(file: Path | SoundBytes) -> BinaryIO:
