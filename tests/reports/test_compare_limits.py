@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from duolect.data import Utterance, load_manifest, write_manifest
 from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
 from duolect.reports import compare_files
-from duolect.reports.compare import CompareOptions, Report, compare, sources_of
+from duolect.reports.compare import CompareOptions, Report, compare, sources_of, write_report
 from duolect.reports.comparison import Comparison
 from duolect.reports.differences import examples_of
 from duolect.reports.table import legend
@@ -144,3 +145,19 @@ def test_a_set_of_few_speakers_is_named(tmp_path: Path, speakers: int, said: str
     first, *others = load_manifest(manifest)
     write_manifest(manifest, [dataclasses.replace(first, speaker=None), *others])
     assert not any("one speaker" in line for line in compared(tmp_path, file).said)
+
+
+def test_nothing_in_the_markdown_report_is_taken_for_its_marks(tmp_path: Path) -> None:
+    make_manifest(tmp_path)
+    utterances = [dataclasses.replace(u, text="<b>*odd* | snake_case`") for u in load_manifest(tmp_path / "test.jsonl")]
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    files = [make_run(tmp_path, name, rate) for name, rate in (("one|<i>a</i>", 0.9), ("two*_b_*", 0.5))]
+    report = compared(tmp_path, *files, normaliser="none", title="a <u>set</u>")
+    write_report(report, tmp_path / "out", Console(file=io.StringIO()))
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert r"\<b\>\*odd\*" in text
+    assert text.startswith(r"# a \<u\>set")
+    assert r"two\*\_b\_\*, " in text  # the recommendation
+    for odd in ("<", "odd*", "snake_case", "_b_", "case`", "a</i", "*_b"):
+        assert not re.search(rf"(?<!\\){re.escape(odd)}", text), odd
+    assert not re.search(r"(?<!\\)\|<|one\|", text)

@@ -129,14 +129,21 @@ def draw_terminal(title: str, wanted: Sequence[Column], legend: Sequence[str], w
 def draw_markdown(found: Sequence[Column], legend: Sequence[str]) -> str:
     """The table and its legend as Markdown; the best values are bold."""
     lines = [
-        "| " + " | ".join(column.title for column in found) + " |",
+        "| " + " | ".join(escape_markdown(column.title) for column in found) + " |",
         "| " + " | ".join("---" if n == 0 else "---:" for n in range(len(found))) + " |",
     ]
     for n in range(len(found[0].cells)):
-        cells = [_escape_markdown(_whole(column.cells[n])) for column in found]
+        cells = [escape_markdown(_whole(column.cells[n])) for column in found]
         cells = [f"**{c}**" if column.cells[n].best else c for c, column in zip(cells, found, strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"{_escape_markdown(line)}  " for line in legend)]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"{escape_markdown(line)}  " for line in legend)]).rstrip() + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """The text as one line in which Markdown sees no marks and no HTML."""
+    for mark in "\\|<>*_`":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")
 
 
 def each(systems: Sequence[Any], text: Callable[[Any], Any]) -> str:
@@ -167,9 +174,3 @@ def natural_width(wanted: Sequence[Column]) -> int:
 
 def _whole(cell: Cell) -> str:
     return f"{cell.text} ({cell.below})" if cell.below else cell.text
-
-
-def _escape_markdown(text: str) -> str:
-    for mark in "\\|<>*_`":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", " ")

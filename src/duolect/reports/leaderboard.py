@@ -10,6 +10,7 @@ from duolect.reports.cells import (
     Column,
     draw_markdown,
     draw_terminal,
+    escape_markdown,
     interval_text,
     plain_column,
     rtfx_text,
@@ -47,7 +48,7 @@ def print_leaderboard(result: ModelResult, *, markdown: bool = False, console: C
     """Print a model's table, for a terminal or as Markdown."""
     columns, legend = leaderboard_columns(result), leaderboard_legend(result)
     if markdown:
-        print(f"### {result.model}\n\n{draw_markdown(columns, legend)}", end="")
+        print(f"### {escape_markdown(result.model)}\n\n{draw_markdown(columns, legend)}", end="")
         return
     console = console or Console()
     console.print(draw_terminal(result.model, columns, legend, console.width))

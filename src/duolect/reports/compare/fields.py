@@ -8,7 +8,7 @@ from duolect.evaluation import Blocks
 from duolect.evaluation.blocks import FEWEST, find_blocks, utterance_fields
 from duolect.evaluation.breakdown import REPLICAS, Breakdown, Part, breakdown, fields_worth_showing
 from duolect.evaluation.intervals import Interval
-from duolect.reports.cells import Cell, Column, draw_markdown, percent, plain_column
+from duolect.reports.cells import Cell, Column, draw_markdown, escape_markdown, percent, plain_column
 from duolect.reports.compare.evidence import Evidence, require_fields
 from duolect.reports.markup import bounds_of, columns_table, escape, legend_list, whiskers
 from duolect.reports.parts import ReportPart
@@ -34,7 +34,8 @@ def fields_part(evidence: Evidence) -> ReportPart | None:
     html, markdown = [], []
     for each in found:
         html += list(_html(each, evidence))
-        markdown.append(f"### {title_of(each.field)}\n\n{draw_markdown(_columns(each), _legend(each, together))}")
+        table = draw_markdown(_columns(each), _legend(each, together))
+        markdown.append(f"### {escape_markdown(title_of(each.field))}\n\n{table}")
     drawn = _drawn(evidence)
     key = "".join(
         f'<li><svg class="dot" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="var(--series-{n % 5 + 1})"/></svg>'

@@ -18,7 +18,7 @@ from duolect.evaluation import Panel, Rate, compare_panels
 from duolect.evaluation.intervals import LEVEL
 from duolect.evaluation.pairs import holm
 from duolect.evaluation.utterance_signs import NON_SPEECH
-from duolect.reports.cells import interval_text, p_text, percent, rtfx_text
+from duolect.reports.cells import escape_markdown, interval_text, p_text, percent, rtfx_text
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult
 from duolect.reports.markup import escape, prose
@@ -272,7 +272,7 @@ def _html(answers: Sequence[Advice], limits: Sequence[str]) -> Iterator[str]:
 
 def _markdown(answers: Sequence[Advice], limits: Sequence[str]) -> Iterator[str]:
     for advice in answers:
-        yield f"* **{advice.question}**: {advice.sentence}"
-        yield from (f"  * {line}" for line in advice.evidence)
-    yield from (f"* Note: {line}" for line in limits)
+        yield f"* **{escape_markdown(advice.question)}**: {escape_markdown(advice.sentence)}"
+        yield from (f"  * {escape_markdown(line)}" for line in advice.evidence)
+    yield from (f"* Note: {escape_markdown(line)}" for line in limits)
     yield f"\n{_HOW}"

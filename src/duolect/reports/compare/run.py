@@ -21,6 +21,7 @@ from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.evaluation.chunks import PARENT
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
+from duolect.reports.cells import escape_markdown
 from duolect.reports.compare.evidence import Evidence, fields_of, require_fields
 from duolect.reports.compare.fields import fields_part
 from duolect.reports.compare.inputs import Source
@@ -352,10 +353,14 @@ def _raw(run: _Run, system: SystemResult, parts: Sequence[ReportPart], manifest:
 def _markdown(report: Report) -> str:
     lead = next((part.markdown for part in report.parts if part.anchor == "lead"), "")
     others = [part for part in report.parts if part.anchor != "lead" and part.markdown]
-    sections = [f"# {report.comparison.title}", lead, f"## Results\n\n{markdown_table(report.comparison)}"]
+    sections = [
+        f"# {escape_markdown(report.comparison.title)}",
+        lead,
+        f"## Results\n\n{markdown_table(report.comparison)}",
+    ]
     sections += [f"## {part.title}\n\n{part.markdown}" for part in others]
     if report.comparison.notes:
-        sections.append("## Notes\n\n" + "\n".join(f"* {note}" for note in report.comparison.notes))
+        sections.append("## Notes\n\n" + "\n".join(f"* {escape_markdown(note)}" for note in report.comparison.notes))
     return "\n\n".join(section.strip() for section in sections if section.strip()) + "\n"
 
 

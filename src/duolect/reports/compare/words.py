@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from duolect.evaluation.confusions import Confusions, contested, top
-from duolect.reports.cells import Cell, Column, draw_markdown, plain_column
+from duolect.reports.cells import Cell, Column, draw_markdown, escape_markdown, plain_column
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.markup import columns_table, escape, legend_list
 from duolect.reports.parts import ReportPart
@@ -44,7 +44,7 @@ def words_part(evidence: Evidence) -> ReportPart | None:
             f"{title}: {', '.join(f'{what} ({times})' for what, times in entries) or 'none'}"
             for title, entries in zip(_TITLES, _lists(errors), strict=True)
         )
-        markdown.append(f"**{name}**  \n" + "  \n".join(lists) + "\n")
+        markdown.append(f"**{escape_markdown(name)}**  \n" + "  \n".join(map(escape_markdown, lists)) + "\n")
     html.append("</div>")
     return ReportPart(
         anchor="words",
