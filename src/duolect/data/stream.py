@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +53,19 @@ class BatchStream(ABC, Generic[Batch]):
             raise ConfigError(f"epochs must be at least 1, or none for an endless sequence, not {epochs}.")
         self.rank, self.world_size, self.epochs, self.even = rank, world_size, epochs, even
         self._place, self._ended = self.epoch_start(0), False
+        self._fingerprint: str | None = None
+        self._called = ""
+
+    def bind(self, contents: Iterable[bytes | memoryview], name: str) -> None:
+        """Let places hold for these contents alone; `name` is what an error calls them.
+
+        `state_dict` then has 16 hex digits over them under "data", and `load_state_dict` refuses a place in others.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for part in contents:
+            digest.update(len(part).to_bytes(8))
+            digest.update(part)
+        self._fingerprint, self._called = digest.hexdigest(), name
 
     def epoch_start(self, epoch: int) -> Place:
         """The place where an epoch begins."""
@@ -116,15 +129,23 @@ class BatchStream(ABC, Generic[Batch]):
         self._place, self._ended = self.epoch_start(self.epochs or 0), True
 
     def state_dict(self) -> dict[str, Any]:
-        """The place after the batches handed out so far: {"epoch", "consumed"}; the same on all ranks after a step."""
-        return {"epoch": self._place.epoch, "consumed": self._place.consumed}
+        """The place after the batches handed out so far: {"epoch", "consumed"}, with "data" where the stream is bound;
+        the same on all ranks after a step."""
+        bound = {} if self._fingerprint is None else {"data": self._fingerprint}
+        return {"epoch": self._place.epoch, "consumed": self._place.consumed, **bound}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken, be it with another `world_size`.
 
-        Raises TrainingError when `state` names no place.
+        Raises TrainingError when `state` names no place, or one in other data than the stream is bound to.
         """
-        self._place, self._ended = place_of(state), False
+        place = place_of(state)
+        if self._fingerprint is not None and state.get("data", self._fingerprint) != self._fingerprint:
+            raise TrainingError(
+                f"{self._called}: what is trained on is not what this run began with: something was added, removed or "
+                "changed; the run can only go on with the same data, in the same order."
+            )
+        self._place, self._ended = place, False
 
 
 def place_of(state: Mapping[str, Any]) -> Place:

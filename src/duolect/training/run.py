@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -193,6 +194,7 @@ def _text_sources(
     train = TextBatches(
         source, units, task.max_tokens, loop.seed, ranks.rank, ranks.size, skipped=skipped, positions=positions
     )
+    train.bind((train._labels.data, train._ends.data), ", ".join(task.train))
     sentences = sentences_of([task.dev], task.normalise)
     dev = list(islice(fitting_sentences(sentences, units, positions, task.dev, skipped), task.dev_sentences))
     if not dev:
@@ -235,11 +237,18 @@ def _speech_sources(
 
     slowest = min((1.0, *task.wave_augment.speed)) if task.wave_augment is not None else 1.0
     train = batched(data.train, task.batches)
+    if isinstance(train, SpeechBatches):  # shards are told apart by their names
+        train.bind((_content(u, task) for u in train.utterances), ", ".join(task.train))
     # Dev is measured on all of dev: what is too long to train on is recognised all the same.
     everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None, curriculum=None)
     dev = batched(data.dev, everything, epochs=1)
     own, ctc = units
     return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
+
+
+def _content(utterance: Utterance, task: AcousticTask | SpeechLLMTask) -> bytes:
+    translation = None if task.target == "text" else utterance.translation
+    return json.dumps((utterance.id, utterance.duration, utterance.text, translation)).encode()
 
 
 def _prior(recipe: Recipe, data: _Speech, model: Model, units: Units) -> Tensor | None:
