@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from duolect.errors import ManifestError
 
 SUFFIXES = {".tsv": "\t", ".csv": ",", ".jsonl": "", ".json": ""}
 """Of tables, and the delimiter each stands for ("": JSON lines)."""
+
+_LINES_IN_QUOTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Row:
 def read_rows(path: Path, *, delimiter: str | None = None, columns: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a table in order; blank lines are passed over.
 
-    `delimiter` None goes by the suffix; only "," knows quotes, since the texts of the others hold single ones.
+    `delimiter` None goes by the suffix; only "," knows quotes, since the texts of the others hold single ones. A quote
+    that is not closed is a fault of its line, and the lines after it are rows.
     `columns` names the columns of a table without a header line. Raises ManifestError when the file cannot be read,
     its suffix says nothing, or its header is missing or names a column twice.
     """
@@ -59,15 +62,15 @@ def _json_rows(handle: Iterator[str]) -> Iterator[Row]:
 
 
 def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Sequence[str]) -> Iterator[Row]:
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    reader = csv.reader(handle, delimiter=delimiter, quoting=quoting)
     names = list(columns)
-    for _ in itertools.count():
-        first = reader.line_num + 1
+    waiting, after = deque[str](), 1
+    while (text := waiting.popleft() if waiting else next(handle, None)) is not None:
+        first, after = after, after + 1
         try:
-            cells = next(reader)
-        except StopIteration:
-            break
+            cells, whole = _cells([text], delimiter)
+            if not whole:
+                cells, more = _quoted(text, waiting, handle, delimiter, len(names))
+                after += more
         except csv.Error as error:
             yield Row(first, {}, str(error))
             continue
@@ -84,6 +87,50 @@ def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Seque
             yield Row(first, dict(zip(names, cells, strict=True)), _undecodable("".join(cells)))
     if not names:
         raise ManifestError(f"{path}: the table is empty.")
+
+
+def _cells(lines: Sequence[str], delimiter: str, *, strict: bool = False) -> tuple[list[str], bool]:
+    """The cells of a row, and whether it ends with the last of its lines: else a quote is still open."""
+    whole = True
+
+    def given() -> Iterator[str]:
+        nonlocal whole
+        yield from lines
+        whole = False
+
+    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    try:
+        cells = next(csv.reader(given(), delimiter=delimiter, quoting=quoting, strict=strict), [])
+    except csv.Error:
+        if not whole:  # the reader asked for more
+            return [], False
+        raise
+    return cells, whole
+
+
+def _quoted(text: str, waiting: deque[str], handle: Iterator[str], delimiter: str, width: int) -> tuple[list[str], int]:
+    """The cells of a row with line feeds in quotes, and how many lines follow its first one.
+
+    Raises csv.Error, and takes no line but the first, where the quote seems to be a slip: none closes it, what follows
+    does not fit, or all lines in between are rows by themselves.
+    """
+    taken: list[str] = []
+    while len(taken) < _LINES_IN_QUOTES and (line := waiting.popleft() if waiting else next(handle, None)) is not None:
+        taken.append(line)
+        if '"' not in line:
+            continue
+        try:
+            cells, whole = _cells([text, *taken], delimiter, strict=True)
+        except csv.Error:
+            break
+        if whole:
+            between = [_cells([each], delimiter) for each in taken[:-1]]
+            slip = between and all(closed and len(row) == width for row, closed in between)
+            if slip or (width and len(cells) != width):
+                break
+            return cells, len(taken)
+    waiting.extendleft(reversed(taken))
+    raise csv.Error("has a quotation mark that is not closed")
 
 
 def _undecodable(text: str) -> str | None:
