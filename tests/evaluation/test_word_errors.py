@@ -1,4 +1,5 @@
 import math
+import random
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from duolect.errors import ScoringError
 from duolect.evaluation import WordErrors, align, word_errors
+from duolect.evaluation.words import spelled_alike
 
 WORD_LISTS = st.lists(st.sampled_from(["a", "b", "c", "dd"]), max_size=7)
 
@@ -68,3 +70,18 @@ def test_errors_are_the_edit_distance_and_the_alignment_spells_both(
 def test_importing_the_room_does_not_import_torch() -> None:
     command = "import sys, duolect.evaluation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_compounds_spelled_alike_cost_as_much_as_merged_or_less() -> None:
+    seed, fewer = 0, 0
+    rng = random.Random(seed)
+    for _ in range(2000):
+        reference, hypothesis = (rng.choices(["a", "b", "ab", "ba", "aba", "abb"], k=rng.randint(1, 6)) for _ in "rh")
+        merged = word_errors([reference], [hypothesis], merge_compounds=True)
+        again = word_errors(*([text] for text in spelled_alike(reference, hypothesis)))
+        assert (again.words, again.errors <= merged.errors) == (merged.words, True), (seed, reference, hypothesis)
+        fewer += again.errors < merged.errors
+    assert fewer < 100
+    assert spelled_alike("ab ab b", "abb b") == ("ab ab b", "ab b b")
+    assert word_errors(["ab ab b"], ["abb b"], merge_compounds=True).errors == 2
+    assert word_errors(["ab ab b"], ["ab b b"]).errors == 1

@@ -83,7 +83,8 @@ class Score:
     """The block of each, in the order of `ids`; empty without blocks."""
     texts_N: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Reference and hypothesis of each as they were compared, words parted by single spaces, merged compounds spelled
-    as in the reference: a plain alignment of the two finds the errors counted."""
+    as in the reference: a plain alignment of the two finds as many errors as were counted, in rare cases fewer
+    (`words.spelled_alike`)."""
     drawn: Replicas | None = field(default=None, repr=False, compare=False)
     """The bootstrap replicas behind the interval: paired comparisons use them again."""
 

@@ -108,9 +108,11 @@ def align(reference: Words, hypothesis: Words, *, merge_compounds: bool = False)
 
 
 def spelled_alike(reference: Words, hypothesis: Words) -> tuple[str, str]:
-    """Both texts, the hypothesis with each compound that was merged spelled as the reference does, so that aligning
-    them again, without merging, finds the same errors: ("a white paper", "a whitepaper") → ("a white paper", "a white
-    paper"). The reference stays, so that its words are the same ones beside every hypothesis."""
+    """Both texts, the hypothesis with each compound that was merged spelled as the reference does, so that they can be
+    aligned again without merging: ("a white paper", "a whitepaper") → ("a white paper", "a white paper"). That finds as
+    many errors, but for rare cases in which the new spelling matches other words too, and it finds fewer: ("ab ab b",
+    "abb b") → ("ab ab b", "ab b b"). The reference stays, so that its words are the same ones beside every
+    hypothesis."""
     spoken, said = split(reference), split(hypothesis)
     if spoken != said:
         pairs = align(spoken, said, merge_compounds=True)
