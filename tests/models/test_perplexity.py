@@ -37,6 +37,13 @@ def test_text_log_prob_is_the_sum_over_the_sentences(batch_tokens: int, models: 
     assert result.per_word == pytest.approx(math.exp(-expected / 10))
 
 
+def test_a_perplexity_beyond_all_numbers_is_infinite() -> None:
+    diverged = TextLogProb(log_prob=-8000.0, tokens=10, words=4, sentences=2)
+    assert (diverged.per_token, diverged.per_word) == (math.inf, math.inf)
+    long_words = TextLogProb(log_prob=-1600.0, tokens=400, words=1, sentences=1)
+    assert (long_words.per_token, long_words.per_word) == (pytest.approx(math.exp(4)), math.inf)
+
+
 def test_the_mode_is_left_as_it_was(models: Any) -> None:
     text_log_prob(models["language"], ["abc"], _Letters())  # type: ignore[arg-type]
     assert not models["language"].training

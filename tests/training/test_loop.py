@@ -74,6 +74,15 @@ def test_a_better_model_between_checkpoints_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "step-00000010").is_dir()
 
 
+def test_an_infinite_dev_value_is_never_the_best(tmp_path: Path) -> None:
+    dev = iter([float("inf"), 3.0, float("inf")])
+    summary = make_trainer(tmp_path, 30, evaluate=lambda model: {"loss": next(dev)}).run()
+    assert summary.best is not None
+    assert (summary.best.step, summary.best.value) == (20, 3.0)
+    never = make_trainer(tmp_path / "never", 10, evaluate=lambda model: {"loss": float("inf")}).run()
+    assert (never.best, never.checkpoint) == (None, "checkpoints/step-00000010")
+
+
 def test_the_mean_of_the_last_checkpoints(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, 40, keep=3, average_last=3)
     trainer.run()

@@ -39,13 +39,26 @@ class TextLogProb:
 
     @property
     def per_token(self) -> float:
-        """Perplexity per label, sentence ends counted as labels. Comparable within one set of units only."""
-        return math.exp(-self.log_prob / max(self.tokens, 1))
+        """Perplexity per label, sentence ends counted as labels; inf where it is too large for a float.
+
+        Comparable within one set of units only.
+        """
+        return _perplexity(self.log_prob, self.tokens)
 
     @property
     def per_word(self) -> float:
-        """Perplexity per word, sentence ends counted as words. Comparable across units."""
-        return math.exp(-self.log_prob / max(self.words + self.sentences, 1))
+        """Perplexity per word, sentence ends counted as words; inf where it is too large for a float.
+
+        Comparable across units.
+        """
+        return _perplexity(self.log_prob, self.words + self.sentences)
+
+
+def _perplexity(log_prob: float, count: int) -> float:
+    try:
+        return math.exp(-log_prob / max(count, 1))
+    except OverflowError:  # of a model that has diverged, or where whole sentences are words
+        return math.inf
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -311,8 +312,8 @@ class Trainer:
         values = self.measure()
         self.report_dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
-        # A NaN is never the best.
-        improved = value == value and (self.state.best is None or value < self.state.best.value)
+        # What is no number, or infinite, is never the best.
+        improved = math.isfinite(value) and (self.state.best is None or value < self.state.best.value)
         if improved:
             self.state.best = Best(self.loop.best_by, value, self.state.step)
         self.state.dev_due = False
