@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 import json
 from collections.abc import Sequence
@@ -106,6 +107,37 @@ def test_what_was_not_recognised_is_submitted_as_empty(tmp_path: Path) -> None:
     assert written.result.rtfx == pytest.approx(4.0)
     assert "RTFx 4.0, pooled over the sets." in (tmp_path / "out/README-snippet.md").read_text(encoding="utf-8")
     assert "1 lines without text and time do not count in the RTFx." in written.result.notes[0]
+
+
+def test_what_was_skipped_goes_to_its_own_set_and_a_lost_recording_counts(tmp_path: Path) -> None:
+    rows, lost = [], []
+    for kind in known_sets(AUGUST):
+        of: dict[str, Any] = {"dataset": kind.name, "split": kind.split, "regime": AUGUST, "time": 0.1}
+        calls = ("first", "second", "second") if "chunked" in kind.name else (None, None)
+        for n, call in enumerate(calls):
+            fields = of | ({"parent_id": call, "chunk_index": n // 2} if call else {})
+            said: dict[str, Any] = {"id": f"{kind.key}-{n}", "reference": "a dog"}
+            if n:
+                lost.append(Skipped(**said, reason="damaged", parent_id=call, fields=fields))
+            else:
+                rows.append(HypothesisRow(**said, text="a dog", duration=2.0, fields=fields))
+    write_run(tmp_path / "all.jsonl", rows, RunRecord(system="s", skipped=tuple(lost)))
+    written = write_submission([tmp_path / "all.jsonl"], tmp_path / "out", MODEL)
+    assert [each.wer for each in written.result.sets] == [50.0] * 7
+    assert written.result.rtfx == pytest.approx(20.0)
+    calls = lines(next(path for path in written.files if "chunked" in path.name))
+    assert [(each["parent_id"], each["chunk_index"], each["pred_text"]) for each in calls] == [
+        ("first", 0, "a dog"),
+        ("second", 0, ""),
+    ]
+    strange = dataclasses.replace(lost[0], fields={"dataset": "tedlium", "split": "test"})
+    write_run(tmp_path / "strange.jsonl", rows[:1], RunRecord(system="s", skipped=(strange,)))
+    with pytest.raises(ScoringError, match=r"strange\.jsonl: there is no set tedlium_test"):
+        write_submission([tmp_path / "strange.jsonl"], tmp_path / "out", MODEL)
+    before = tuple(dataclasses.replace(entry, fields={}, parent_id=None) for entry in lost[:1])
+    write_run(tmp_path / "old.jsonl", rows[:2], RunRecord(system="s", skipped=before))
+    with pytest.raises(ScoringError, match="of which set 'ami_cleaned_test-1' is, which could not be recognised"):
+        write_submission([tmp_path / "old.jsonl"], tmp_path / "out", MODEL)
 
 
 def test_submissions_that_cannot_be(tmp_path: Path) -> None:

@@ -126,22 +126,34 @@ def _with_sets(
         regime = row.fields.get("regime", normaliser)
         if regime != normaliser:
             raise ScoringError(f"{file}: {row.id!r} is of the sets of {regime}, but {normaliser} was asked for.")
-        given = row.fields.get("dataset"), row.fields.get("split")
-        kind = BoardSet(str(given[0]), str(given[1])) if None not in given else named
+        kind = _said(row.fields) or named
         if kind is None or kind not in known:
             what = f"there is no set {kind.key}" if kind else f"neither its name nor {row.id!r} says of which set it is"
             raise ScoringError(f"{file}: {what}; the sets of {normaliser} are {_listed(known)}.")
         seen.add(kind)
         yield row, kind
-    if any(PARENT in row.fields for row in rows):
-        return  # a chunk that is not there gives its recording no words, as an empty one would
-    if skipped and len(seen) > 1:
-        raise ScoringError(
-            f"{file}: of which set {skipped[0].id!r} is, which could not be recognised, is not known; "
-            "submit a file for each set."
-        )
+    there = {str(row.fields[PARENT]) for row in rows if PARENT in row.fields}
+    chunked = bool(there)
     for entry in skipped:
-        yield HypothesisRow(id=entry.id, text="", reference=entry.reference), next(iter(seen))
+        kind, parent = _said(entry.fields), entry.parent_id
+        if parent in there or (chunked and parent is None and kind is None):
+            continue  # a chunk that is not there gives its recording no words, as an empty one would
+        if kind is not None and kind not in known:
+            raise ScoringError(f"{file}: there is no set {kind.key}; the sets of {normaliser} are {_listed(known)}.")
+        if kind is None and len(seen) > 1:
+            raise ScoringError(
+                f"{file}: of which set {entry.id!r} is, which could not be recognised, is not known; "
+                "submit a file for each set."
+            )
+        # A recording without any other chunk must be there, or it would not count.
+        fields = {} if parent is None else {PARENT: parent, INDEX: 0}
+        there |= {parent} if parent is not None else set()
+        yield HypothesisRow(id=entry.id, text="", reference=entry.reference, fields=fields), kind or next(iter(seen))
+
+
+def _said(fields: Mapping[str, Any]) -> BoardSet | None:
+    given = fields.get("dataset"), fields.get("split")
+    return BoardSet(str(given[0]), str(given[1])) if None not in given else None
 
 
 def _times(rows: Sequence[HypothesisRow], record: RunRecord | None) -> tuple[dict[str, float], list[str]]:
