@@ -101,6 +101,48 @@ def test_a_table_of_hugging_face(tmp_path: Path) -> None:
     ]
 
 
+def test_tables_in_the_folders_of_splits(tmp_path: Path) -> None:
+    """Their audiofolder with splits: a table in each of them."""
+    root = tmp_path / "files"
+    for split in ("train", "test"):
+        sound(root / split / "x.wav", 0.5)
+        sound(root / split / "unlisted.wav", 0.5)
+        lines(root / split / "metadata.csv", "file_name,transcription", f"x.wav,hello {split}")
+    made = imported("folder", root, tmp_path / "out")
+    assert [(split.name, split.utterances) for split in made.splits] == [("test", 1), ("train", 1)]
+    assert made.remark == ""
+    (row,) = rows(tmp_path / "out/train.jsonl")
+    assert (row["audio_filepath"], row["text"], row["id"]) == (str(root / "train/x.wav"), "hello train", "train/x")
+    record = json.loads((tmp_path / "out/import.json").read_text())
+    assert record["notes"] == {"transcripts": "test/metadata.csv, train/metadata.csv"}
+    imported("folder", root, tmp_path / "one", layout="one")
+    assert [row["text"] for row in rows(tmp_path / "one/all.jsonl")] == ["hello test", "hello train"]
+    sound(root / "dev/y.wav")  # a split without a table, and sound that is in no split
+    sound(root / "more/z.wav")
+    lines(root / "dev/y.txt", "beside")
+    lines(root / "more/z.txt", "further")
+    lines(root / "more/metadata.csv", "of,something,else")
+    made = imported("folder", root, tmp_path / "mixed")
+    assert [split.name for split in made.splits] == ["all"]
+    texts = {row["id"]: row["text"] for row in rows(tmp_path / "mixed/all.jsonl")}
+    assert texts == {"test/x": "hello test", "train/x": "hello train", "dev/y": "beside", "more/z": "further"}
+    with pytest.raises(ManifestError, match=r"more/metadata\.csv: .*"):
+        imported("folder", root, tmp_path / "bad", layout="folders")
+    lines(root / "train/metadata.csv", "file_name,other", "x.wav,hello")
+    with pytest.raises(ManifestError, match=r"train/metadata\.csv: has no column for text"):
+        imported("folder", root, tmp_path / "none")
+
+
+def test_the_user_is_told_where_no_transcripts_are_found(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "x.wav")
+    made = imported("folder", root, tmp_path / "out")
+    assert made.remark.startswith(f"{root}: no transcripts were found, so all texts are empty; looked for NAME.txt")
+    assert imported("folder", root, tmp_path / "meant", text="none").remark == ""
+    lines(root / "x.txt", "text")
+    assert imported("folder", root, tmp_path / "beside").remark == ""
+
+
 def test_a_table_without_a_header_as_of_lj_speech(tmp_path: Path) -> None:
     root = tmp_path / "LJSpeech-1.1"
     sound(root / "wavs/LJ001-0001.wav")

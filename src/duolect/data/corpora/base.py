@@ -77,12 +77,13 @@ class Plan:
     """What an import will do.
 
     `signature` (JSON) changes when the source does. `notes` go into import.json: the release, the licence, what of the
-    corpus is left out and why.
+    corpus is left out and why. `remark`: a sentence for the user that the import should not go without.
     """
 
     splits: tuple[Split, ...]
     signature: Any
     notes: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,8 +51,8 @@ class FolderOptions:
 
     text: Literal["auto", "beside", "table", "none"] = "auto"
     """Where the transcripts are: in a file beside each sound file, in a table, or nowhere (sound that is only to be
-    transcribed). auto: in the table if one is named or a metadata.csv, .tsv or .jsonl is there, else beside, else
-    none."""
+    transcribed). auto: in the table if one is named or a metadata.csv, .tsv or .jsonl is there or in subfolders called
+    train, dev, valid, test …; else beside, else none."""
     text_suffix: str = ".txt"
     """Of a text file: NAME + this beside NAME.wav."""
     table: Path | None = None
@@ -94,29 +94,48 @@ def plan(source: str, options: FolderOptions, out: Path) -> Plan:
     root = source_folder(source)
     if table := _table(root, options):
         _column_names(table, options)
-        split = Split(options.name, repeatable(lambda: _from_table(root, table, options)))
-        return Plan((split,), sign_files([table]), {"transcripts": table.name})
+        only = Split(options.name, repeatable(lambda: _from_table(root, table, options)))
+        return Plan((only,), sign_files([table]), {"transcripts": table.name})
+    tables = _split_tables(root, options)
+    for each in tables.values():
+        _column_names(each, options)
     beside = options.text == "beside"
-    tops, seen = set(), False
+    tops, seen = set(tables), bool(tables)
     for path in _sound(root):
         below = path.relative_to(root).parts
         tops.add(below[0] if len(below) > 1 else "")
         seen = True
-        if options.text == "auto" and not beside:
+        if options.text == "auto" and not beside and below[0] not in tables:
             beside = _text_file(path, options.text_suffix).exists()
     if not seen:
         raise ManifestError(f"{root}: there is no sound file; expected names in {', '.join(sorted(AUDIO))}.")
     by_folder = options.layout == "folders" or (options.layout == "auto" and {top.lower() for top in tops} <= _SPLITS)
     if by_folder and "" in tops:
         raise ManifestError(f"{root}: has sound outside of subfolders, which layout 'folders' has no manifest for.")
-    names = sorted(tops) if by_folder else [options.name]
 
-    def reader(name: str) -> Callable[[], Iterator[Utterance | Skipped]]:
-        return lambda: _from_files(root, root / name if by_folder else root, beside, options)
+    def split(name: str, folder: Path, held: Mapping[str, Path]) -> Split:
+        def entries() -> Iterator[Utterance | Skipped]:
+            for each in held.values():
+                yield from _from_table(root, each, options)
+            if folder.name not in held:
+                yield from _from_files(root, folder, beside, options, without=held)
 
-    splits = tuple(Split(name, repeatable(reader(name)), transcribed=beside) for name in names)
-    signature = sign_files(_signed(root, options.text_suffix if beside else None))
-    return Plan(splits, signature, {"transcripts": f"NAME{options.text_suffix} beside each" if beside else "none"})
+        return Split(name, repeatable(entries), transcribed=beside or bool(held))
+
+    if by_folder:
+        splits = [split(top, root / top, {top: tables[top]} if top in tables else {}) for top in sorted(tops)]
+    else:
+        splits = [split(options.name, root, tables)]
+    found = [each.relative_to(root).as_posix() for each in tables.values()]
+    found += [f"NAME{options.text_suffix} beside each"] if beside else []
+    signature = sign_files([*_signed(root, options.text_suffix if beside else None), *tables.values()])
+    remark = ""
+    if options.text == "auto" and not found:
+        remark = (
+            f"{root}: no transcripts were found, so all texts are empty; looked for NAME{options.text_suffix} beside "
+            "NAME.wav, and for metadata.csv, .tsv or .jsonl there and in folders called train, dev, test …"
+        )
+    return Plan(tuple(splits), signature, {"transcripts": ", ".join(found) or "none"}, remark)
 
 
 def _sound(folder: Path) -> Iterator[Path]:
@@ -140,8 +159,12 @@ def _text_file(audio: Path, suffix: str) -> Path:
     return audio.with_name(audio.stem + suffix)
 
 
-def _from_files(root: Path, folder: Path, beside: bool, options: FolderOptions) -> Iterator[Utterance | Skipped]:
+def _from_files(
+    root: Path, folder: Path, beside: bool, options: FolderOptions, *, without: Container[str] = ()
+) -> Iterator[Utterance | Skipped]:
     for path in _sound(folder):
+        if path.relative_to(root).parts[0] in without:
+            continue
         name = path.relative_to(root).with_suffix("").as_posix()
         text = ""
         if beside:
@@ -167,11 +190,20 @@ def _from_files(root: Path, folder: Path, beside: bool, options: FolderOptions) 
 def _table(root: Path, options: FolderOptions) -> Path | None:
     if options.table is not None:
         return root / options.table
-    if options.text == "auto":
-        for suffix in SUFFIXES:
-            if (path := root / f"metadata{suffix}").is_file():
-                return path
-    return None
+    return _metadata(root) if options.text == "auto" else None
+
+
+def _split_tables(root: Path, options: FolderOptions) -> dict[str, Path]:
+    """The tables in subfolders that are splits, by the folder's name, as audiofolder has them."""
+    if options.text != "auto":
+        return {}
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    splits = (path for path in folders if options.layout == "folders" or path.name.lower() in _SPLITS)
+    return {path.name: table for path in splits if (table := _metadata(path)) is not None}
+
+
+def _metadata(folder: Path) -> Path | None:
+    return next((path for suffix in SUFFIXES if (path := folder / f"metadata{suffix}").is_file()), None)
 
 
 def _column_names(table: Path, options: FolderOptions) -> dict[str, str]:

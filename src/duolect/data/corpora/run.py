@@ -63,10 +63,12 @@ class SplitResult:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made: its folder, and the splits in the order of the corpus."""
+    """What an import made: its folder, the splits in the order of the corpus, and what the user should be told of the
+    source beside it ("": nothing)."""
 
     out: Path
     splits: tuple[SplitResult, ...]
+    remark: str = ""
 
 
 def import_corpus(
@@ -125,7 +127,7 @@ def import_corpus(
                 place, resumed[split.name] = _import_split(split, out, workers, trust_durations, progress)
                 _enter(record, split, place, out, plan, command, trust_durations)
         forget(out / _WORK)
-    return Imported(out, tuple(_result(out, split.name, record, resumed[split.name]) for split in chosen))
+    return Imported(out, tuple(_result(out, split.name, record, resumed[split.name]) for split in chosen), plan.remark)
 
 
 def _import_split(
