@@ -13,7 +13,7 @@ from test_state import CONFIG
 from training_toy import ToyModel, run_toy
 
 from duolect.errors import ConfigError, TrainingError
-from duolect.models import LanguageConfig, build_model
+from duolect.models import LanguageConfig, LLMConfig, LoraSettings, build_model
 from duolect.storage import load_tensors, read_json, write_json
 from duolect.text import UnitsConfig
 from duolect.training import FROM_UNITS, LanguageTask, LoopConfig, OptimiserConfig, Recipe
@@ -53,6 +53,31 @@ def test_what_waits_stays_as_it_was_up_to_its_step(staged: Path) -> None:
             assert moved == (not _is_late(name) or step > SWITCH), f"{name} after step {step}"
         moments = {name.rpartition("/")[0] for name in _tensors(staged, step, "optimiser")}
         assert bool({name for name in moments if _is_late(name)}) == (step > SWITCH)
+
+
+@pytest.mark.parametrize("finetune", ["full", "lora"])
+def test_what_is_trained_is_float32(finetune: Any, tmp_path: Path) -> None:
+    """LoRA may stand beside weights in bfloat16, unless new tables are trained with it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=11, tie_word_embeddings=False, **sizes)).save_pretrained(tmp_path)
+
+    def stages(dtype: Any, **changes: Any) -> Stages:
+        lora = LoraSettings(rank=2) if finetune == "lora" else None
+        llm = LLMConfig(vocabulary=11, source=str(tmp_path), dtype=dtype, **changes)
+        model = build_model(LanguageConfig(llm=llm, bos_id=0, eos_id=0, finetune=finetune, lora=lora))
+        return Stages(model, OptimiserConfig(freeze=("norm",)), 4)
+
+    refused = pytest.raises(TrainingError, match=r"embed_tokens\.weight is bfloat16.*loop\.precision 'bf16'")
+    with refused:
+        stages("bfloat16", replace_embeddings=True)
+    assert stages("float32", replace_embeddings=True).trained
+    if finetune == "full":
+        with refused:
+            stages("bfloat16")
+    else:
+        assert all("lora_" in name for name in stages("bfloat16").trained)
 
 
 def test_the_first_stage_is_a_run_with_the_same_frozen_for_good(staged: Path, tmp_path: Path) -> None:

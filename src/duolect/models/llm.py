@@ -23,6 +23,7 @@ class LLMConfig:
 
     With `source` (a local folder or a hub name) the sizes come from there. A pre-trained table may have more rows than
     V; those beyond are left out of every distribution. `replace_embeddings` puts new tables of V rows in their place.
+    `dtype` is that of the weights; those in bfloat16 cannot be trained, but LoRA can be beside them.
     """
 
     vocabulary: int

@@ -25,7 +25,8 @@ class Stages:
     """The first step (0-based) that trains each parameter, by `freeze` and `freeze_until` of an `OptimiserConfig`.
 
     What `freeze` names is taken out of training for good when this is made; what asks for no gradient already stays
-    out. Raises TrainingError for a pattern that fits nothing, or where nothing would be trained in some step.
+    out. Raises TrainingError for a pattern that fits nothing, where nothing would be trained in some step, or where
+    something would be in less than float32.
     """
 
     def __init__(self, model: nn.Module, config: OptimiserConfig, steps: int) -> None:
@@ -38,6 +39,13 @@ class Stages:
                 raise TrainingError(f"optimiser: freeze: the pattern {pattern!r} fits no parameter's name.")
             for parameter in found:
                 parameter.requires_grad_(False)
+        for parameter, names in aliases.items():
+            if parameter.requires_grad and parameter.dtype.itemsize < 4:
+                kind = str(parameter.dtype).removeprefix("torch.")
+                raise TrainingError(
+                    f"The weight {names[0]} is {kind}, where most steps of training would round to none; dtype must be "
+                    "'float32' for what is trained (loop.precision 'bf16' computes in bfloat16 all the same)."
+                )
         self.first = {names[0]: 0 for parameter, names in aliases.items() if parameter.requires_grad}
         for pattern, step in config.freeze_until.items():
             where = f"optimiser: freeze_until: the pattern {pattern!r}"
