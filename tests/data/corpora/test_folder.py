@@ -216,6 +216,20 @@ def test_segments_with_their_start_and_end(tmp_path: Path) -> None:
     assert "end must be after the start" in skipped(tmp_path / "out/all.jsonl")[f"{table}:5"]
 
 
+def test_a_duration_of_0_is_a_fault_not_the_rest_of_the_file(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "talk.wav", 3.0)
+    table = lines(root / "list.csv", "path,start,duration,text", "talk.wav,0.5,0,one", "talk.wav,1,,two")
+    other = lines(
+        root / "list.jsonl", '{"path": "talk.wav", "duration": 0, "text": "a"}', '{"path": "talk.wav", "text": "b"}'
+    )
+    for each, line, text in ((table, 2, "two"), (other, 1, "b")):
+        imported("folder", root, tmp_path / each.suffix, table=each)
+        assert [row["text"] for row in rows(tmp_path / each.suffix / "all.jsonl")] == [text]
+        why = skipped(tmp_path / each.suffix / "all.jsonl")[f"{each}:{line}"]
+        assert "duration must be above 0 seconds, not 0.0" in why
+
+
 def test_columns_in_capitals_and_columns_that_resemble_known_ones(tmp_path: Path) -> None:
     root = tmp_path / "files"
     sound(root / "x.wav", 0.5)

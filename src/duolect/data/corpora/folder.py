@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +95,7 @@ def plan(source: str, options: FolderOptions, out: Path) -> Plan:
     root = source_folder(source)
     if table := _table(root, options):
         _column_names(table, options)
-        only = Split(options.name, repeatable(lambda: _from_table(root, table, options)))
+        only = Split(options.name, repeatable(partial(_from_table, root, table, options)))
         return Plan((only,), sign_files([table]), {"transcripts": table.name})
     tables = _split_tables(root, options)
     for each in tables.values():
@@ -261,8 +262,11 @@ def _utterance(
             else:
                 if not math.isfinite(known[what]) or known[what] < 0:
                     fault = f"{names[what]} must be 0 or more seconds, not {known[what]}"
-    offset, duration = known.get("offset") or 0.0, known.get("duration") or UNKNOWN
-    if not fault and math.isnan(duration) and known.get("end") not in (None, ""):
+    offset = known.get("offset") or 0.0
+    duration = UNKNOWN if known.get("duration") in (None, "") else known["duration"]
+    if not fault and duration == 0:
+        fault = f"{names['duration']} must be above 0 seconds, not {duration}"
+    if not fault and duration is UNKNOWN and known.get("end") not in (None, ""):
         duration = round(known["end"] - offset, 6)
         if duration <= 0:
             fault = f"{names['end']} must be after the start, {offset} s, not {known['end']}"
