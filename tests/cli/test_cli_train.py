@@ -74,6 +74,12 @@ def test_a_field_that_does_not_fit_is_one_sentence(call: Call, given: str, sente
 SPEECH_LLM = ["demo-speech-llm", "--train", "a", "--dev", "b", "--acoustic", "c", "--language", "d"]
 
 
+def test_a_dry_run_is_of_the_device_that_is_asked_for(call: Call, tmp_path: Path) -> None:
+    given = ("train", RECIPES, "--train", tmp_path / "t.jsonl", "--dev", tmp_path / "d.jsonl", "--device", "cpu")
+    assert "for bfloat16" not in call(*given, "--dry-run").out
+    assert "for bfloat16" in call(*given, "--dry-run", "--loop.precision", "bf16").out
+
+
 def test_a_recipe_takes_its_interface_by_name(call: Call) -> None:
     assert 'task.model.interface.audio = "causal"' in call("train", *SPEECH_LLM, "--show").out
     assert 'task.model.interface.kind = "cross"' in call("train", *SPEECH_LLM, "--interface", "cross", "--show").out

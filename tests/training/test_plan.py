@@ -156,6 +156,23 @@ def test_a_plan_counts_what_will_be_trained_and_says_what_it_assumes(tmp_path: P
     assert not [note for note in plan.notes if "not there" in note]
 
 
+def test_activations_are_halved_where_the_run_computes_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    kept = {}
+    for precision in ("auto", "fp32", "bf16"):
+        recipe = acoustic_recipe(tmp_path / "nowhere", precision=precision)
+        for device in (None, torch.device("cpu"), torch.device("cuda")):
+            plan = plan_training(recipe, device)
+            assert plan.cost is not None
+            kept[precision, str(device)] = plan.cost.activations
+            halved = any("counted as half" in note for note in plan.notes)
+            assert halved == (precision == "bf16" or (precision == "auto" and device != torch.device("cpu")))
+    assert kept["auto", "cpu"] == kept["fp32", "cpu"] == kept["fp32", "cuda"] == 2 * kept["bf16", "cpu"]
+    assert kept["auto", "cuda"] == kept["auto", "None"] == kept["bf16", "cuda"]
+
+
 def test_merged_frames_are_counted_one_by_one_and_said_to_be(tmp_path: Path) -> None:
     recipe = acoustic_recipe(tmp_path / "nowhere")
     assert isinstance(recipe.task, AcousticTask)

@@ -75,8 +75,9 @@ def run(arguments: list[str]) -> int:
     if asked.dry_run:
         from duolect.cli.dry_run import lines
         from duolect.training import plan_training
+        from duolect.training.distributed import compute_device
 
-        print("\n".join(lines(plan_training(recipe))))
+        print("\n".join(lines(plan_training(recipe, compute_device(cpu=asked.device == "cpu")))))
         return 0
     return _train(recipe, out, asked.device)
 

@@ -33,6 +33,12 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.de
     return "bf16" if precision == "bf16" or (precision == "auto" and able and device.type == "cuda") else "no"
 
 
+def compute_device(*, cpu: bool = False) -> torch.device:
+    """Where a run computes: on a GPU where there is one, unless `cpu`."""
+    found = None if cpu or not torch.accelerator.is_available() else torch.accelerator.current_accelerator()
+    return torch.device("cpu") if found is None else found
+
+
 def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False) -> Accelerator:
     """The accelerator of one run: device, precision, processes, and TensorBoard logs below `folder` if given.
 
@@ -43,7 +49,7 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
     if loop.threads is not None:
         torch.set_num_threads(loop.threads)
     # Without a GPU accelerate overlooks torchrun's processes unless it is told that the CPU is meant.
-    cpu = cpu or not torch.accelerator.is_available()
+    cpu = compute_device(cpu=cpu).type == "cpu"
     # A process may train several models in turn, each in its own precision; accelerate's state outlives a run.
     AcceleratorState._reset_state()
     state = PartialState(cpu=cpu)

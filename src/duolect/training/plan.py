@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ from duolect.models.sizing import build_unweighted, published_vocabulary
 from duolect.nn.adapters import needs_ctc
 from duolect.text import UnitsConfig, build_units
 from duolect.training.cost import StepCost, step_cost
+from duolect.training.distributed import mixed_precision
 from duolect.training.freezing import Stages
 from duolect.training.optimiser import parameter_groups
 from duolect.training.parts import filled_config, open_shards, units_of
@@ -73,8 +74,8 @@ class Plan:
         return self.steps * self.seconds / 3600
 
 
-def plan_training(recipe: Recipe) -> Plan:
-    """The plan of a recipe whose data and starting points need not exist yet.
+def plan_training(recipe: Recipe, device: torch.device | None = None) -> Plan:
+    """The plan of a recipe whose data and starting points need not exist yet, on `device` (None: a GPU with bfloat16).
 
     What cannot be read is assumed, and the assumption is noted. Raises ModelError or ConfigError where no model can be
     built of the recipe.
@@ -97,7 +98,7 @@ def plan_training(recipe: Recipe) -> Plan:
     cost = None
     try:
         cost = step_cost(model, batch, _parts(model))
-        if recipe.loop.precision != "fp32":
+        if _in_bfloat16(recipe.loop.precision, device):
             cost = dataclasses.replace(cost, activations=cost.activations / 2)
             notes.append("activations are counted as half of those in float32, for bfloat16")
     except TrainingError as error:
@@ -119,6 +120,12 @@ def plan_training(recipe: Recipe) -> Plan:
         checkpoint=float(trained + moments),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _in_bfloat16(precision: Literal["auto", "fp32", "bf16"], device: torch.device | None) -> bool:
+    if device is None or precision == "bf16":
+        return precision != "fp32"
+    return mixed_precision(precision, device) == "bf16"
 
 
 def _times(cost: StepCost, accumulate: int) -> StepCost:
