@@ -15,7 +15,7 @@ import pytest
 from corpus_files import imported, lines, rows, skipped, sound
 
 from duolect.data import Utterance, load_manifest
-from duolect.data.corpora import UNKNOWN, Checkpoint, Corpus, Plan, Split, import_corpus, repeatable
+from duolect.data.corpora import UNKNOWN, Checkpoint, Corpus, Plan, Split, corpus_named, import_corpus, repeatable
 from duolect.data.corpora.journal import IdSet
 from duolect.data.corpora.run import Progress
 from duolect.data.skips import Skipped
@@ -397,3 +397,26 @@ def test_an_unknown_corpus_and_an_unknown_split(files: Path, tmp_path: Path) -> 
         imported("folder", files, tmp_path / "out", splits=("dev",))
     with pytest.raises(ManifestError, match="does not exist; expected the folder of the corpus"):
         imported("folder", tmp_path / "none", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["huggingface", "loquacious", "open-asr-leaderboard"])
+def test_begun_anew_it_takes_the_newest_version_of_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(source: str, *, config: str | None = None, revision: str | None = None) -> None:
+        asked.append(revision)
+        raise DuolectError(f"{source}: {config}: no hub here.")
+
+    named = corpus_named(name)
+    monkeypatch.setattr(f"duolect.data.corpora.{name.replace('-', '_')}.open_data_set", opened)
+    out = tmp_path / "out"
+    out.mkdir()
+    held = {"corpus": name, "signature": [{"commit": "a" * 40, "files": "x"}], "splits": {}}
+    (out / "import.json").write_text(json.dumps(held))
+    for restart in (False, True):
+        with pytest.raises(DuolectError, match="no hub here"):
+            import_corpus(named, "user/name", out, restart=restart)
+    assert asked == ["a" * 40, None]
+    assert json.loads((out / "import.json").read_text()) == held  # nothing is thrown away before the source is there

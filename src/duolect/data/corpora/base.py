@@ -91,13 +91,16 @@ class Corpus:
     """A kind of source: its name, what it is, what SOURCE stands for, the class of its options, and how it is read.
 
     `options` is a frozen dataclass with a default for each field, whose docstrings are the help on the command line.
+    `pins`: the source may change under its name, and is read on as it was when the import was begun; `plan` then gets
+    one argument more, the signature that the import in `out` has (None: there is none, or it is begun anew).
     """
 
     name: str
     title: str
     source: str
     options: type
-    plan: Callable[[str, Any, Path], Plan]
+    plan: Callable[..., Plan]
+    pins: bool = False
 
 
 def repeatable(make: Callable[[], Iterable[Utterance | Skipped]]) -> Callable[[Any], Iterator[Entry]]:

@@ -54,9 +54,9 @@ class HuggingFaceOptions(ColumnOptions, CopyOptions):
     """Language of all translations, where no column says it."""
 
 
-def plan(source: str, options: HuggingFaceOptions, out: Path) -> Plan:
+def plan(source: str, options: HuggingFaceOptions, out: Path, begun: Any = None) -> Plan:
     """One split of a manifest for each split of the data set."""
-    revision = options.revision if is_local(source) else options.revision or pinned(out)
+    revision = options.revision if is_local(source) else options.revision or pinned(begun)
     data = open_data_set(source, config=options.config, revision=revision)
     constants = {"lang": options.lang, "target_lang": options.target_lang}
     splits = table_splits(source, data, options, options, out, constants=constants)
@@ -138,4 +138,5 @@ CORPUS = Corpus(
     source="USER/NAME on the hub, the folder of a copy of one, or a parquet file",
     options=HuggingFaceOptions,
     plan=plan,
+    pins=True,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from duolect.data.corpora.base import Corpus, Plan
 from duolect.data.corpora.columns import ColumnOptions
@@ -41,7 +41,7 @@ class LoquaciousOptions(CopyOptions):
                 raise ConfigError(f"subsets: there is no training set {name!r}; they are {', '.join(HOURS)}.")
 
 
-def plan(source: str, options: LoquaciousOptions, out: Path) -> Plan:
+def plan(source: str, options: LoquaciousOptions, out: Path, begun: Any = None) -> Plan:
     """The splits dev and test, and train-NAME for each subset that is wanted."""
     wanted = ["dev", "test", *options.subsets]
     constants = {"lang": "en"}
@@ -63,7 +63,7 @@ def plan(source: str, options: LoquaciousOptions, out: Path) -> Plan:
         trained = {part: str(folder / part) for part in HOURS if (folder / part).is_dir()}
         notes = {"training_folders": trained, "missing": [name for name, files in found.items() if not files]}
         return Plan(splits, data.signature, notes)
-    sets = {part: open_data_set(source, config=part, revision=pinned(out)) for part in options.subsets or ("small",)}
+    sets = {part: open_data_set(source, config=part, revision=pinned(begun)) for part in options.subsets or ("small",)}
     first = next(iter(sets.values()))
     splits = table_splits(
         source, first, _COLUMNS, options, out, names={"dev": "dev", "test": "test"}, constants=constants
@@ -81,4 +81,5 @@ CORPUS = Corpus(
     source=f"the folder of a copy of {HUB}, or that name to fetch it from the hub",
     options=LoquaciousOptions,
     plan=plan,
+    pins=True,
 )

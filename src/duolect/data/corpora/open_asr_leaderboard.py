@@ -67,7 +67,7 @@ class LeaderboardOptions(CopyOptions):
     """The leaderboard's data of March 2026 (eight sets) or of August 2026 (seven); the same name goes to score."""
 
 
-def plan(source: str, options: LeaderboardOptions, out: Path) -> Plan:
+def plan(source: str, options: LeaderboardOptions, out: Path, begun: Any = None) -> Plan:
     """A split NAME_SPLIT for each set of the regime; of a folder, for those that are in it."""
     local = is_local(source)
     splits, signature, missing = [], {}, []
@@ -81,7 +81,7 @@ def plan(source: str, options: LeaderboardOptions, out: Path) -> Plan:
                 continue
             data, held = parquet_set({split: files}), split
         else:
-            data, held = open_data_set(source, config=name, revision=pinned(out)), split
+            data, held = open_data_set(source, config=name, revision=pinned(begun)), split
         signature[manifest] = data.signature
         splits += table_splits(
             source,
@@ -215,4 +215,5 @@ CORPUS = Corpus(
     "its name, to fetch it from the hub",
     options=LeaderboardOptions,
     plan=plan,
+    pins=True,
 )

@@ -97,7 +97,8 @@ def import_corpus(
     """
     options = corpus.options() if options is None else options
     out = Path(out)
-    plan = corpus.plan(source, options, out)
+    begun = (None if restart else _held_signature(out),) if corpus.pins else ()
+    plan = corpus.plan(source, options, out, *begun)
     chosen = choose_splits(plan, splits)
     asked = _plain(
         {
@@ -240,11 +241,8 @@ def _alone(out: Path) -> Generator[None]:
                     out.rmdir()  # only where nothing is in it
 
 
-def held_signature(out: Path) -> Any:
-    """The signature of the import that stands in `out` or was begun there; None where there is none.
-
-    A source that changes under its name (the newest version of a data set) is read on as it was when it was begun.
-    """
+def _held_signature(out: Path) -> Any:
+    """The signature of the import that stands in `out` or was begun there; None where there is none."""
     found = [path for path in (out / _WORK / _ASKED, out / RECORD) if path.is_file()]
     held = read_json(found[0]) if found else None
     return held.get("signature") if isinstance(held, dict) else None

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from duolect.audio.parquet import one_line, open_parquet
 from duolect.data.corpora.base import sign_files
-from duolect.data.corpora.run import held_signature
 from duolect.errors import AudioError, ConfigError, DuolectError, ManifestError
 
 if TYPE_CHECKING:
@@ -121,9 +120,9 @@ def open_data_set(source: str, *, config: str | None = None, revision: str | Non
     return DataSet(totals, table, {"commit": commit, "files": _digest(found)}, {"revision": commit}, at)
 
 
-def pinned(out: Path) -> str | None:
-    """The commit of the hub that an import into `out` was begun with, so that it goes on with the same."""
-    waiting = [held_signature(out)]
+def pinned(signature: Any) -> str | None:
+    """The commit of the hub in the signature of an import, so that it goes on with what it was begun with."""
+    waiting = [signature]
     while waiting:
         held = waiting.pop()
         if isinstance(held, dict) and isinstance(commit := held.get("commit"), str):
