@@ -12,7 +12,8 @@ from duolect.audio import SAMPLE_RATE, read_audio, write_audio
 from duolect.cli import main
 from duolect.data import Utterance, load_manifest, read_samples, write_manifest
 from duolect.data.nonspeech import SOUNDS, StressConfig, make_stress_set
-from duolect.errors import ConfigError, DuolectError, ManifestError
+from duolect.data.nonspeech.strained import Strain, strained_samples
+from duolect.errors import AudioError, ConfigError, DuolectError, ManifestError
 
 SMALL = StressConfig(
     kinds=("zeros", "white", "band", "rain"),
@@ -133,11 +134,35 @@ def test_an_utterance_that_cannot_be_read_is_named_and_costs_no_other(speech: Pa
     (tmp_path / "bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     config = dataclasses.replace(SMALL, kinds=(), utterances=10, joined=(), snr=())
     made = make_stress_set(tmp_path / "s", config, speech=tmp_path / "bad.jsonl", workers=2)
-    assert {entry.id for entry in made.skipped} == {f"u2+silence-{where}" for where in ("before", "after", "inside")}
+    wanted = {"u2", *(f"u2+silence-{where}" for where in ("before", "after", "inside"))}
+    assert {entry.id for entry in made.skipped} == wanted
     assert "gone.wav" in made.skipped.summary()
-    assert len(load_manifest(made.manifest)) == 6 + 3 * 5
+    rows = load_manifest(made.manifest)
+    counts = Counter(row.fields["condition"] for row in rows)
+    assert counts == {"clean": 5, "silence before": 5, "silence after": 5, "silence inside": 5}
+    assert "u2" not in {row.fields["source"] for row in rows}
     found = make_stress_set(tmp_path / "s", config, speech=tmp_path / "bad.jsonl")
-    assert len(found.skipped) == 3
+    assert len(found.skipped) == 4
+
+
+def test_an_utterance_lost_under_one_condition_is_in_none_of_them(
+    speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(strain: Strain, config: StressConfig) -> np.ndarray:
+        if strain.id == "u3+silence-after":
+            raise AudioError("3.wav: is damaged.")
+        return strained_samples(strain, config)
+
+    monkeypatch.setattr("duolect.data.nonspeech.stress.strained_samples", refuse)
+    config = dataclasses.replace(SMALL, kinds=(), utterances=10)
+    made = make_stress_set(tmp_path / "s", config, speech=speech, workers=1)
+    rows = [row for row in load_manifest(made.manifest) if not row.fields["condition"].startswith("joined")]
+    assert Counter(row.fields["condition"] for row in rows) == dict.fromkeys(
+        ("clean", "silence before", "silence after", "silence inside", "in noise 0 dB"), 5
+    )
+    assert "u3" not in {row.fields["source"] for row in rows}
+    assert len(made.skipped) == 5
+    assert sum("joined" not in str(p) for p in (tmp_path / "s/audio").rglob("*.wav")) == 4 * 5
 
 
 def test_a_folder_of_sounds_is_read_in_place_in_pieces_and_its_speech_left_out(tmp_path: Path) -> None:

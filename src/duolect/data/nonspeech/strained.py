@@ -20,6 +20,7 @@ from duolect.data.nonspeech.sounds import limited, make_sound
 from duolect.data.stream import stable_seed
 
 CLEAN = "clean"
+_JOINED = "joined "
 _SILENCES = ("before", "after", "inside")
 _FRAME = SAMPLE_RATE // 50
 
@@ -34,6 +35,11 @@ class Strain:
     sound: str | None = None
     snr: float | None = None
     take: int = 0
+
+    @property
+    def single(self) -> bool:
+        """Whether it is of a condition that changes single utterances, rather than joining several."""
+        return not self.condition.startswith(_JOINED)
 
 
 def plan(utterances: Sequence[Utterance], config: StressConfig) -> Iterator[Strain]:
@@ -59,7 +65,7 @@ def plan(utterances: Sequence[Utterance], config: StressConfig) -> Iterator[Stra
         starts = _shuffled(len(order), f"joined/{seconds:g}", config.seed)[: config.recordings]
         for number, start in enumerate(starts):
             parts = tuple(_filled([utterances[n] for n in order[start:] + order[:start]], seconds, config.gap))
-            yield Strain(f"joined-{seconds:g}s-{number:03d}", f"joined {seconds:g} s", parts)
+            yield Strain(f"joined-{seconds:g}s-{number:03d}", f"{_JOINED}{seconds:g} s", parts)
 
 
 def strained_samples(strain: Strain, config: StressConfig) -> np.ndarray:

@@ -110,6 +110,7 @@ def make_stress_set(
     with Pool(workers) as pool:
         results = pool.map(_make, tasks, report)
     skipped.extend(result for result in results if isinstance(result, Skipped))
+    clean, results = _in_all_conditions(clean, tasks, results, skipped)
     rows = [*(result for result in results if isinstance(result, Utterance)), *given]
     rows = [row for row in rows if not row.text] + clean + [row for row in rows if row.text]
     write_manifest(manifest, rows)
@@ -144,6 +145,28 @@ def _make(task: _Task) -> Utterance | Skipped:
     write_audio(task.file, samples_N)
     duration = len(samples_N) / SAMPLE_RATE
     return dataclasses.replace(row, audio_filepath=task.file, duration=duration, offset=0.0)
+
+
+def _in_all_conditions(
+    clean: list[Utterance], tasks: Sequence[_Task], results: Sequence[Utterance | Skipped], skipped: SkipLog
+) -> tuple[list[Utterance], list[Utterance | Skipped]]:
+    """Without the utterances that could not be used under one of the conditions that are to hold the same ones."""
+    lost: dict[str, Skipped] = {}
+    for task, result in zip(tasks, results, strict=True):
+        if task.strain is not None and task.strain.single and isinstance(result, Skipped):
+            lost.setdefault(task.strain.utterances[0].id, result)
+    for row in clean:
+        if row.id in lost:
+            skipped.extend([dataclasses.replace(lost[row.id], id=row.id)])
+    kept: list[Utterance | Skipped] = []
+    for task, result in zip(tasks, results, strict=True):
+        strain = task.strain
+        if isinstance(result, Utterance) and strain and strain.single and strain.utterances[0].id in lost:
+            skipped.extend([dataclasses.replace(lost[strain.utterances[0].id], id=strain.id)])
+            task.file.unlink()
+        else:
+            kept.append(result)
+    return [row for row in clean if row.id not in lost], kept
 
 
 def _described(utterance: Utterance, strain: Strain) -> Utterance:
