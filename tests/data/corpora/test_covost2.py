@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from corpus_files import imported, lines, rows, skipped, sound
 
-from duolect.errors import ManifestError
+from duolect.data.corpora.covost2 import CoVoST2Options
+from duolect.errors import ConfigError, ManifestError
 
 COLUMNS = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent"
 
@@ -77,6 +78,12 @@ def test_clips_that_were_converted(corpus: Path, tmp_path: Path) -> None:
     sound(corpus / "clips/common_voice_en_4.wav", 0.5)
     imported("covost2", corpus, tmp_path / "out", splits=("test",), clip_suffix=".wav")
     assert rows(tmp_path / "out/test.jsonl")[0]["duration"] == 0.5
+
+
+@pytest.mark.parametrize("suffix", ["wav", "", ".", "a/.wav", ".w v"])
+def test_a_suffix_needs_its_dot(suffix: str) -> None:
+    with pytest.raises(ConfigError, match=r"clip_suffix: must be a suffix with its dot, such as \.wav, not"):
+        CoVoST2Options(clip_suffix=suffix)
 
 
 def test_what_is_missing_is_named(corpus: Path, tmp_path: Path) -> None:

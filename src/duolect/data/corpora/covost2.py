@@ -16,10 +16,11 @@ from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, 
 from duolect.data.corpora.rows import Row, read_rows
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
-from duolect.errors import ManifestError
+from duolect.errors import ConfigError, ManifestError
 
 _SPLITS = ("train", "dev", "test")
 _NAME = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)\.tsv")
+_SUFFIX = re.compile(r"\.[^./\\\s]+")
 _FIELDS = {"age": "age", "gender": "gender", "accent": "accent", "accents": "accent", "variant": "variant"}
 """Columns of Common Voice's releases, and the fields they become."""
 
@@ -34,6 +35,10 @@ class CoVoST2Options:
     """Common Voice's table of sentences, relative to SOURCE."""
     clip_suffix: str | None = None
     """Of the files in clips/, where they are no longer the .mp3 that Common Voice gives (.wav, .flac)."""
+
+    def __post_init__(self) -> None:
+        if self.clip_suffix is not None and not _SUFFIX.fullmatch(self.clip_suffix):
+            raise ConfigError(f"clip_suffix: must be a suffix with its dot, such as .wav, not {self.clip_suffix!r}.")
 
 
 def plan(source: str, options: CoVoST2Options, out: Path) -> Plan:
