@@ -206,6 +206,21 @@ def test_columns_that_cannot_be_guessed_are_asked_for_and_named(tmp_path: Path) 
     assert [u.text for u in load_manifest(tmp_path / "silent/one.jsonl")] == ["", ""]
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_rows_of_empty_bytes_are_left_out_where_the_statistics_of_parquet_show_them(copy: bool, tmp_path: Path) -> None:
+    """They hold values of up to 4 KiB."""
+    good = encoded(np.random.default_rng(0), 0.1)
+    assert len(good) < 4096
+    held = [{"bytes": data, "path": "x.wav"} for data in (good, b"", good)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"audio": pa.array(held, kind), "text": list("abc"), "duration": [0.1, 0.1, 0.1]})
+    pyarrow.parquet.write_table(table, tmp_path / "train.parquet")
+    imported("huggingface", tmp_path / "train.parquet", tmp_path / "out", copy=copy)
+    assert [row["text"] for row in rows(tmp_path / "out/train.jsonl")] == ["a", "c"]
+    (why,) = skipped(tmp_path / "out/train.jsonl").values()
+    assert why.startswith("no audio: the row has no sound")
+
+
 def test_ids_that_are_repeated_are_numbered(tmp_path: Path) -> None:
     good = {"bytes": encoded(np.random.default_rng(0), 0.1), "path": None}
     held = [{"audio": good, "text": str(number), "id": name} for number, name in enumerate(["a", "b", "a", "a", " "])]

@@ -321,6 +321,28 @@ def test_durations_are_those_of_the_files(tmp_path: Path) -> None:
     assert sorted(skipped(tmp_path / "out/all.jsonl")) == sorted(wrong)
 
 
+def test_a_damaged_sound_in_a_row_of_parquet_is_not_missing(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    sound(tmp_path / "x.wav", 1.0)
+    whole = (tmp_path / "x.wav").read_bytes()
+    table = pa.table({"audio": [whole, whole[: len(whole) // 2], None]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+
+    def read() -> Iterator[Utterance]:
+        for name in ("a.parquet#0", "a.parquet#1", "a.parquet#2", "a.parquet#9", "b.parquet#0"):
+            yield Utterance(audio_filepath=tmp_path / name, duration=UNKNOWN, text="x", id=name)
+
+    made = import_corpus(corpus(read), "nothing", tmp_path / "out")
+    why = skipped(made.splits[0].manifest)
+    assert made.splits[0].utterances == 1
+    assert why["a.parquet#1"].startswith("cannot be read: is truncated")
+    assert why["a.parquet#2"] == "cannot be read: this row has no sound in it"
+    assert why["a.parquet#9"].startswith("cannot be read: there is no such row")
+    assert why["b.parquet#0"].startswith("audio is missing")
+
+
 def test_durations_that_are_trusted_open_no_file(tmp_path: Path) -> None:
     def read() -> Iterator[Utterance]:
         yield Utterance(audio_filepath=tmp_path / "gone.wav", duration=2.0, text="x", id="told")

@@ -109,10 +109,15 @@ def _sound_leaf(path: Path, schema: Any, column: str) -> str | None:
 
 
 def _may_lack(opened: Any, group: int, part: str) -> bool:
-    """Whether a row of a row group may have no sound, as far as its statistics tell."""
+    """Whether a row of a row group may have no sound, or an empty one, as far as its statistics tell.
+
+    They hold the smallest value only where all are short: an empty one among long ones is found when it is read.
+    """
     held = opened.metadata.row_group(group)
     for index in range(held.num_columns):
         column = held.column(index)
-        if column.path_in_schema == part:
-            return not (column.is_stats_set and column.statistics.has_null_count and column.statistics.null_count == 0)
+        if column.path_in_schema == part and column.is_stats_set:
+            known = column.statistics
+            empty = known.has_min_max and not known.min
+            return empty or not (known.has_null_count and known.null_count == 0)
     return True

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from duolect.audio import audio_info
+from duolect.audio.parquet import file_of
 from duolect.data.corpora.base import Checkpoint, Entry
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
@@ -73,7 +74,7 @@ def _length(path: Path) -> float | str:
         return audio_info(path).duration
     except AudioError as error:
         said = str(error).removeprefix(f"{path}:").strip().rstrip(".")
-        return f"{'cannot be read' if path.exists() else 'audio is missing'}: {said}"
+        return f"{'cannot be read' if path.exists() or file_of(path).exists() else 'audio is missing'}: {said}"
 
 
 def _settle(entry: Entry, header: Future[float | str] | None) -> Entry:
