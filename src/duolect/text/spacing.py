@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
-# By the beginnings of their characters' names.
+# By the beginnings of their characters' names; further the signs that stand for characters of these scripts.
 _WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+_WITHOUT_SPACES += ("HALFWIDTH KATAKANA", "VERTICAL KANA", "VERTICAL IDEOGRAPHIC", "HANGZHOU NUMERAL")
+_WITHOUT_SPACES += ("IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER", "IDEOGRAPHIC CLOSING", "MASU MARK")
 _SPACE = re.compile(r"(?<=(\S))\s+(?=(\S))")
 
 
@@ -34,5 +36,5 @@ def _spaced(text: str) -> bool:
 
 
 def _tight(character: str) -> bool:
-    wide = unicodedata.east_asian_width(character) in "WF" and unicodedata.category(character).startswith("P")
+    wide = unicodedata.east_asian_width(character) in "WFH" and unicodedata.category(character).startswith("P")
     return wide or without_spaces(character)
