@@ -157,6 +157,11 @@ class TextBatches(BatchStream[TextBatch]):
         """Labels in an epoch, EOS not counted."""
         return len(self._labels)
 
+    @property
+    def content(self) -> tuple[memoryview, memoryview]:
+        """All labels of an epoch's sentences, and where each of these ends."""
+        return self._labels.data, self._ends.data
+
     def _sentences(self, source: Iterable[str | Path]) -> Iterator[tuple[int, int, str]]:
         """File number, line (from 1) and sentence; the sentences given as such come from a file without a name."""
         number = 0

@@ -194,7 +194,7 @@ def _text_sources(
     train = TextBatches(
         source, units, task.max_tokens, loop.seed, ranks.rank, ranks.size, skipped=skipped, positions=positions
     )
-    train.bind((train._labels.data, train._ends.data), ", ".join(task.train))
+    train.bind(train.content, ", ".join(task.train))
     sentences = sentences_of([task.dev], task.normalise)
     dev = list(islice(fitting_sentences(sentences, units, positions, task.dev, skipped), task.dev_sentences))
     if not dev:
