@@ -30,6 +30,15 @@ def test_a_folder(folder: Path, tmp_path: Path, call: Call) -> None:
     assert "was imported already" in result.err
 
 
+def test_sound_without_any_text_is_told(tmp_path: Path, call: Call) -> None:
+    sound(tmp_path / "files/a.wav")
+    result = call("import", "folder", tmp_path / "files", "--out", tmp_path / "out")
+    assert result.status == 0
+    assert "no transcripts were found, so all texts are empty; looked for NAME.txt beside NAME.wav" in result.err
+    asked = call("import", "folder", tmp_path / "files", "--text", "none", "--out", tmp_path / "none")
+    assert (asked.status, asked.err) == (0, "")
+
+
 def test_the_overview_and_the_help_of_each_corpus(call: Call) -> None:
     result = call("import", "--help")
     assert result.status == 0

@@ -150,3 +150,5 @@ def _print(imported: Imported) -> None:
             say(f"  {split.name}: went on after {split.resumed:,} utterances")
         for reason, count in sorted(split.reasons.items(), key=lambda item: -item[1]):
             say(f"  {split.name}: {count:,} skipped: {reason}; see {split.skipped_file}")
+    if imported.remark:
+        say(imported.remark)
