@@ -133,6 +133,17 @@ def test_tables_in_the_folders_of_splits(tmp_path: Path) -> None:
         imported("folder", root, tmp_path / "none")
 
 
+def test_a_folder_that_is_called_like_a_split_of_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "train"
+    sound(root / "a.wav")
+    sound(root / "train/b.wav")
+    lines(root / "a.txt", "beside")
+    lines(root / "train/metadata.csv", "file_name,text", "b.wav,told")
+    imported("folder", root, tmp_path / "out")
+    found = {row["id"]: row["text"] for row in rows(tmp_path / "out/all.jsonl")}
+    assert found == {"a": "beside", "train/b": "told"}
+
+
 def test_the_user_is_told_where_no_transcripts_are_found(tmp_path: Path) -> None:
     root = tmp_path / "files"
     sound(root / "x.wav")

@@ -118,7 +118,7 @@ def plan(source: str, options: FolderOptions, out: Path) -> Plan:
         def entries() -> Iterator[Utterance | Skipped]:
             for each in held.values():
                 yield from _from_table(root, each, options)
-            if folder.name not in held:
+            if folder == root or folder.name not in held:  # else its table names what is in it
                 yield from _from_files(root, folder, beside, options, without=held)
 
         return Split(name, repeatable(entries), transcribed=beside or bool(held))
