@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import io
 import mmap
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ _COUNTED_SECONDS = 30
 # Frames of layer III lean on up to 255 (MPEG 1: 511) bytes of those before: more than libmpg123 goes back if these are
 # as small as in the silence of a variable bit rate.
 _LEAD_SECONDS = 0.6
+_MEASURED = 256  # files whose lengths are kept
 _ENDLESS = 1 << 60  # frames; libsndfile gives such a number where it knows none
 
 
@@ -117,7 +118,7 @@ def _counted(file: Path | SoundBytes, opened: soundfile.SoundFile, stack: contex
     """
     import soundfile
 
-    if opened.format == "MP3" and (stream := _scanned(file, mpeg.scan)) is not None:
+    if opened.format == "MP3" and (stream := _once(file, "mpeg", lambda: _scan(file, mpeg.scan))) is not None:
         if stream.headed or opened.frames < stream.samples:
             handle = stack.enter_context(_open_binary(file))
             spliced: Any = Spliced(handle, stream.begin, stream.end, size=stream.ample_size)
@@ -125,22 +126,33 @@ def _counted(file: Path | SoundBytes, opened: soundfile.SoundFile, stack: contex
         return _LibsndfileSound(file, opened, stream.samples)
     if opened.frames < _ENDLESS:
         return None
-    if opened.format != "FLAC" or (length := _scanned(file, flac.scan)) is None:
+    if opened.format != "FLAC" or (length := _once(file, "flac", lambda: _scan(file, flac.scan))) is None:
         raise soundfile.SoundFileError("the header does not say how long it is, and no end is found")
     handle = stack.enter_context(_open_binary(file))
     spliced: Any = Spliced(handle, length.skip, handle.seek(0, io.SEEK_END), head=length.head)
     return _LibsndfileSound(file, stack.enter_context(soundfile.SoundFile(spliced)), length.samples, length.broken)
 
 
-def _scanned(file: Path | SoundBytes, scan: Callable[[mpeg.Data], _Found]) -> _Found:
+def _once(file: Path | SoundBytes, what: str, measure: Callable[[], _Found]) -> _Found:
+    """What `measure` says of a file, kept for some: the parts of a long recording are read one after the other."""
+    if isinstance(file, SoundBytes):
+        return measure()
+    seen = file.stat()
+    key = what, file, seen.st_size, seen.st_mtime_ns
+    with contextlib.suppress(KeyError):
+        return _measured[key]
+    found = _measured[key] = measure()
+    if len(_measured) > _MEASURED:
+        _measured.popitem(last=False)
+    return found
+
+
+_measured: OrderedDict[tuple[str, Path, int, int], Any] = OrderedDict()
+
+
+def _scan(file: Path | SoundBytes, scan: Callable[[mpeg.Data], _Found]) -> _Found:
     if isinstance(file, SoundBytes):
         return scan(file.data)
-    seen = file.stat()
-    return _scanned_file(scan, file, seen.st_size, seen.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)  # the parts of a long recording are read one after the other
-def _scanned_file(scan: Callable[[mpeg.Data], _Found], file: Path, size: int, changed: int) -> _Found:
     with (
         open(file, "rb") as handle,
         mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
@@ -219,7 +231,7 @@ class _TorchcodecSound:
         self.rate: int = metadata.sample_rate
         self.channels: int = metadata.num_channels
         stored = metadata.duration_seconds_from_header if _stores_duration(path) else None
-        self.frames: int = round((stored or 0.0) * self.rate) or self._count()
+        self.frames: int = round((stored or 0.0) * self.rate) or _once(path, "decoded", self._count)
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
         end = None if stop is None else stop / self.rate
@@ -236,10 +248,6 @@ class _TorchcodecSound:
 
     def _count(self) -> int:
         """The frames that can be decoded, one block after the other."""
-        seen = self.path.stat() if isinstance(self.path, Path) else None
-        key = None if seen is None else (str(self.path), seen.st_size, seen.st_mtime_ns)
-        if key is not None and key in _counts:
-            return _counts[key]
         at, end, block, there = 0, 0, _COUNTED_SECONDS * self.rate, 1
         while there:
             try:
@@ -249,12 +257,7 @@ class _TorchcodecSound:
                     raise
                 break
             end, at = at + there, at + block
-        if key is not None:
-            _counts[key] = end
         return end
-
-
-_counts: dict[tuple[str, int, int], int] = {}
 
 
 def _stores_duration(file: Path | SoundBytes) -> bool:
