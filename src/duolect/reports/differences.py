@@ -74,14 +74,19 @@ def examples_of(
     """The utterances of these ids, which all systems were scored on, as they heard them. durations: id → seconds,
     where no row says them."""
     rows = [{row.id: row for row in system.rows} for system in systems]
-    places = [{key: n for n, key in enumerate(system.score.ids)} for system in systems]
-    found = []
-    for key in ids:
-        scored = [system.score.counts_N4[place[key], :3].sum() for system, place in zip(systems, places, strict=True)]
-        texts = [system.score.texts_N[place[key]][0] for system, place in zip(systems, places, strict=True)]
-        heard = [by_id.get(key) for by_id in rows]
-        found.append(_example(systems, heard, key, texts, list(map(int, scored)), (durations or {}).get(key)))
-    return found
+    errors_SK = [_errors(system, ids).tolist() for system in systems]
+    texts_SK = [[system.score.texts_N[n][0] for n in _places(system, ids)] for system in systems]
+    return [
+        _example(
+            systems,
+            [by_id.get(key) for by_id in rows],
+            key,
+            [texts_K[k] for texts_K in texts_SK],
+            [errors_K[k] for errors_K in errors_SK],
+            (durations or {}).get(key),
+        )
+        for k, key in enumerate(ids)
+    ]
 
 
 def differing(systems: Sequence[SystemResult], limit: int) -> list[str]:
@@ -105,8 +110,12 @@ def differing(systems: Sequence[SystemResult], limit: int) -> list[str]:
 
 
 def _errors(system: SystemResult, ids: Sequence[str]) -> np.ndarray:
+    return system.score.counts_N4[_places(system, ids), :3].sum(axis=1)
+
+
+def _places(system: SystemResult, ids: Sequence[str]) -> list[int]:
     place = {key: n for n, key in enumerate(system.score.ids)}
-    return system.score.counts_N4[[place[key] for key in ids], :3].sum(axis=1)
+    return [place[key] for key in ids]
 
 
 def _example(

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from duolect.evaluation import Score, holm
+from duolect.evaluation.blocks import FEWEST
 from duolect.reports.cells import (
     DASH,
     Column,
@@ -27,7 +28,6 @@ from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.cost import FLOPS_TITLE, LATENCY, LATENCY_TITLE, OPERATIONS
 from duolect.reports.translations import TranslationComparison, translation_columns, translation_legend
 
-_FEW_BLOCKS = 10
 _SPOKEN_OF = ("device", "precision", "threads", "batch", "beam")
 
 
@@ -129,7 +129,7 @@ def _corrected(comparison: Comparison) -> str:
 def _interval(score: Score) -> str:
     drawn = "utterances"
     if score.blocks is not None:
-        few = ", too few for the interval to be trusted" if score.units < _FEW_BLOCKS else ""
+        few = ", too few for the interval to be trusted" if score.units < FEWEST else ""
         alone = sum(block == f"utterance {key}" for key, block in zip(score.ids, score.block_N, strict=True))
         apart = f"; {alone:,} that do not say theirs are blocks of their own" if alone else ""
         drawn = f"{score.units} blocks of utterances (by {score.blocks}{few}{apart})"

@@ -15,6 +15,7 @@ from itertools import combinations
 from typing import Any
 
 from duolect.evaluation import Panel, Rate, compare_panels
+from duolect.evaluation.blocks import FEWEST
 from duolect.evaluation.intervals import LEVEL
 from duolect.evaluation.pairs import holm
 from duolect.evaluation.utterance_signs import NON_SPEECH
@@ -26,7 +27,6 @@ from duolect.reports.parts import ReportPart
 from duolect.reports.summary import incomparable
 
 FEW_UTTERANCES = 100
-FEW_BLOCKS = 10
 _OUTPUT, _CHARACTERS = f"{NON_SPEECH}output", f"{NON_SPEECH}characters"
 
 
@@ -191,7 +191,7 @@ def caveats(evidence: Evidence) -> list[str]:
     found = []
     if score.utterances < FEW_UTTERANCES:
         found.append(f"Only {score.utterances:,} utterances were scored: even large differences may not be seen.")
-    if score.blocks is not None and score.units < FEW_BLOCKS:
+    if score.blocks is not None and score.units < FEWEST:
         found.append(f"Only {score.units} blocks by {score.blocks}: intervals and tests are rough.")
     tuned = [name for name, record in evidence.records.items() if record.search.get("tuned_on_this_set")]
     if tuned:
