@@ -16,12 +16,12 @@ from training_toy import ToyBatches, make_trainer
 
 from duolect.errors import DuolectError, TrainingError
 from duolect.nn.norms import MaskedBatchNorm
+from duolect.nn.tensors import widest
 from duolect.storage import load_tensors, read_json
 from duolect.training import LoopConfig
 from duolect.training.distributed import Ranks, build_accelerator, mixed_precision
 from duolect.training.progress import shared_sums
 from duolect.training.state import average_tensors, load_model_tensors, model_tensors
-from duolect.training.step import widest
 
 
 def _lines(folder: Path) -> list[dict]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_toy import ToyBatch, ToyBatches, make_trainer
+from training_toy import ToyBatch, ToyBatches, make_trainer, stop_after
 
 from duolect.errors import AudioError, TrainingError
 from duolect.storage import load_tensors, read_json
-from duolect.training import Trainer, TrainingInterrupted
+from duolect.training import TrainingInterrupted
 from duolect.training.checkpoint import Checkpoints, RunLog, run_lock
 
 
@@ -38,17 +38,6 @@ def _sums(folder: Path) -> list[dict]:
     """The lines of the log but for what the clock says."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "seconds" and "per_second" not in k} for line in lines]
-
-
-def _stop_after(trainer: Trainer, at: int) -> None:
-    account = trainer._account
-
-    def then_stop(result, batches) -> None:
-        account(result, batches)
-        if trainer.state.step == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    trainer._account = then_stop  # type: ignore[method-assign]
 
 
 def _dev(model: torch.nn.Module) -> dict[str, float]:
@@ -97,7 +86,7 @@ def test_interrupted_by_a_signal_writes_a_checkpoint_and_goes_on(tmp_path: Path)
     make_trainer(tmp_path / "whole", 60, evaluate=_dev, log_every=1).run()
     stopped = tmp_path / "stopped"
     trainer = make_trainer(stopped, 60, evaluate=_dev, log_every=1)
-    _stop_after(trainer, 13)
+    stop_after(trainer, 13)
     with pytest.raises(TrainingInterrupted, match=r"step 13 of 60.*duolect train"):
         trainer.run()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -114,7 +103,7 @@ def test_an_interruption_leaves_neither_its_checkpoint_nor_a_gap_in_the_log(tmp_
     summary = first.run()
     for at in (7, 25, 33, 36):
         trainer = make_trainer(stopped, 40, **settings)
-        _stop_after(trainer, at)
+        stop_after(trainer, at)
         with pytest.raises(TrainingInterrupted, match=f"step {at} of 40"):
             trainer.run()
         due = [step for step in (10, 20, 30) if step <= at][-2:]

@@ -190,6 +190,18 @@ def dev_loss(ranks: Ranks):
     return evaluate
 
 
+def stop_after(trainer: Trainer, step: int | None) -> None:
+    """Let the process ask itself to stop once that step is finished."""
+    account = trainer._account
+
+    def then_stop(result, batches) -> None:
+        account(result, batches)
+        if trainer.state.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer._account = then_stop  # type: ignore[method-assign]
+
+
 def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settings) -> Trainer:
     """Train, with `dev_loss`; after step `stop` the run is asked to stop, which it does with a checkpoint.
 
@@ -197,14 +209,7 @@ def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settin
     """
     trainer = make_trainer(Path(folder), steps, **{"log_every": 1, "evaluate_every": 4, **settings})
     trainer.evaluate = dev_loss(trainer.ranks)
-    account = trainer._account
-
-    def then_stop(result, batches) -> None:
-        account(result, batches)
-        if trainer.state.step == stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    trainer._account = then_stop  # type: ignore[method-assign]
+    stop_after(trainer, stop)
     try:
         trainer.run()
     except TrainingInterrupted:

@@ -21,6 +21,7 @@ from duolect.nn.dropout import Dropout
 from duolect.nn.masks import key_bias, length_mask
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
+from duolect.nn.tensors import bars_gradients
 from duolect.nn.transformer import CrossAttention, GatedFeedForward
 
 
@@ -57,7 +58,7 @@ class CrossSource:
 
     def differentiable(self) -> CrossSource:
         """This, or a copy where its keys were made in inference mode and gradients are now asked for."""
-        if not torch.is_grad_enabled() or not self.bias_B11T.is_inference():
+        if not bars_gradients(self.bias_B11T):
             return self
         blocks = [(keys.clone(), values.clone()) for keys, values in self.keys_values()]
         return replace(self, blocks=blocks, lengths_B=self.lengths_B.clone(), bias_B11T=self.bias_B11T.clone())

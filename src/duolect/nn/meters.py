@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from duolect.nn.tensors import widest
+
 
 class Meter(nn.Module):
     """A ratio that is shown in the log under `name`: Σ numerator / Σ denominator over all that was met in training.
@@ -21,7 +23,7 @@ class Meter(nn.Module):
     def add(self, numerator: Tensor, denominator: Tensor) -> None:
         """Add two scalars, which stay on their device until they are read."""
         if self.training:
-            wide = torch.float32 if numerator.device.type == "mps" else torch.float64
+            wide = widest(numerator.device)
             pair = torch.stack((numerator.to(wide), denominator.to(wide)))
             self.sums = pair if self.sums is None else self.sums + pair
 

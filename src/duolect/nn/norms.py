@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from duolect.nn.tensors import widest
+
 
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy 2015) over the frames inside the utterances.
@@ -55,7 +57,7 @@ class MaskedBatchNorm(nn.Module):
         centred_BTD = (x_BTD - mean_D) * mask_BT1
         variance_D = centred_BTD.square().sum((0, 1)) / frames
         with torch.no_grad():
-            wide = torch.float32 if x_BTD.device.type == "mps" else torch.float64
+            wide = widest(x_BTD.device)
             n, mean, variance = count.to(wide), mean_D.detach().to(wide), variance_D.detach().to(wide)
             sums = torch.cat((n[None], n * mean, n * (variance + mean.square())))
             self.pending = sums if self.pending is None else self.pending + sums
@@ -64,7 +66,7 @@ class MaskedBatchNorm(nn.Module):
     def pending_sums(self) -> Tensor:
         """(1 + 2·D,): count, sums and square sums since the last commit; zeros when there was no forward pass."""
         if self.pending is None:
-            wide = torch.float32 if self.running_mean.device.type == "mps" else torch.float64
+            wide = widest(self.running_mean.device)
             return self.running_mean.new_zeros(1 + 2 * len(self.running_mean), dtype=wide)
         return self.pending
 

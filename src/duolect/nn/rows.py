@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from duolect.nn.tensors import bars_gradients
+
 
 @dataclass(frozen=True)
 class RowLayout:
@@ -65,11 +67,11 @@ class RowLayout:
         if self.places_R is None:
             return x
         places = x.new_zeros(*x.shape[:dim], self.utterances * self.width, *x.shape[dim + 1 :])
-        return places.index_copy(dim, self._savable(self.places_R), x)
+        return places.index_copy(dim, _savable(self.places_R), x)
 
     def unplace(self, x: Tensor, dim: int = 0) -> Tensor:
         """The inverse of `place`."""
-        return x if self.places_R is None else x.index_select(dim, self._savable(self.places_R))
+        return x if self.places_R is None else x.index_select(dim, _savable(self.places_R))
 
     def spread(self, x_RND: Tensor) -> Tensor:
         """All labels of an utterance's rows side by side, (B, K·N, D): zeros where it has fewer than K rows."""
@@ -79,7 +81,6 @@ class RowLayout:
         """The inverse of `spread`: (R, N, D)."""
         return self.unplace(x_BSD.reshape(self.utterances * self.width, labels, x_BSD.shape[-1]))
 
-    @staticmethod
-    def _savable(index_R: Tensor) -> Tensor:
-        """What was made in inference mode cannot be kept for gradients."""
-        return index_R.clone() if index_R.is_inference() and torch.is_grad_enabled() else index_R
+
+def _savable(index_R: Tensor) -> Tensor:
+    return index_R.clone() if bars_gradients(index_R) else index_R

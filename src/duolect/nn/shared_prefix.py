@@ -20,6 +20,7 @@ from torch import Tensor
 from duolect.nn.masks import key_bias, length_mask
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import KeysValues
+from duolect.nn.tensors import bars_gradients
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class SharedPrefix:
 
     def differentiable(self) -> SharedPrefix:
         """This, or a copy where it was made in inference mode and gradients are now asked for."""
-        if not torch.is_grad_enabled() or not self.layers[0][0].is_inference():
+        if not bars_gradients(self.layers[0][0]):
             return self
         bias_BT = None if self.bias_BT is None else self.bias_BT.clone()
         layers = [(keys.clone(), values.clone()) for keys, values in self.layers]

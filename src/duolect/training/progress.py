@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from duolect.nn.meters import Meter
+from duolect.nn.tensors import widest
 from duolect.training.distributed import Ranks
-from duolect.training.step import StepResult, widest
+from duolect.training.step import StepResult
 
 
 def batch_size(batch: Any) -> tuple[str, float]:

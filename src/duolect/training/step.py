@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from duolect.nn.norms import commit_batch_norms
+from duolect.nn.tensors import widest
 from duolect.training.distributed import Ranks
 from duolect.training.sharding import forward_pass, whole
 
@@ -33,11 +34,6 @@ class StepResult:
     def skipped(self) -> bool:
         """Whether the optimiser was not run because the gradients were not finite."""
         return not math.isfinite(self.norm)
-
-
-def widest(device: torch.device) -> torch.dtype:
-    """The type that sums are kept in: float64 where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def optimiser_step(

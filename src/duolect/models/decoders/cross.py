@@ -19,6 +19,7 @@ from duolect.models.encoded import Encoded
 from duolect.nn.masks import key_bias, length_mask
 from duolect.nn.rows import RowLayout
 from duolect.nn.slots import Growth, KeysValues, KeyValuePool, LabelSlots
+from duolect.nn.tensors import bars_gradients
 from duolect.nn.transformer import Heard, after_others, causal
 
 
@@ -36,7 +37,7 @@ class CrossState(DecoderState):
 
     def differentiable(self) -> Self:
         """This, or a copy where it was made in inference mode and gradients are now asked for."""
-        if not torch.is_grad_enabled() or not self.bias_B11T.is_inference():
+        if not bars_gradients(self.bias_B11T):
             return self
         cross = [(keys.clone(), values.clone()) for keys, values in self.cross]
         return replace(self, cross=cross, bias_B11T=self.bias_B11T.clone())
