@@ -8,6 +8,8 @@ from typing import Literal
 
 from duolect.errors import ConfigError
 
+Sharding = Literal["none", "fsdp2"]
+
 
 def require(condition: bool, what: str) -> None:
     """Raise ConfigError with the sentence `what` unless `condition` holds."""
@@ -86,7 +88,7 @@ class LoopConfig:
     accumulate: int = 1
     clip_norm: float | None = 5.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    sharding: Literal["none", "fsdp2"] = "none"
+    sharding: Sharding = "none"
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     keep: int = 2

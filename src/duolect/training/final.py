@@ -82,7 +82,7 @@ def choose_weights(trainer: Trainer) -> tuple[str, str]:
         value = None
         if trainer.evaluate is not None:
             values = trainer.measure()
-            trainer.report_dev(values, weights=what)
+            trainer.journal.dev(values, weights=what)
             value = values[trainer.loop.best_by]
     else:
         what, checkpoint = f"step {steps[-1]}", checkpoints.name(steps[-1])

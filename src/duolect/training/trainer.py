@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,20 +15,21 @@ from torch import nn
 
 from duolect.errors import DuolectError, TrainingError
 from duolect.nn.meters import read_meters
-from duolect.training.checkpoint import Best, Checkpoints, RunLog, claim, run_lock
+from duolect.training.checkpoint import Best, Checkpoints, claim, run_lock
 from duolect.training.config import LoopConfig, OptimiserConfig
 from duolect.training.dev import require_dev_value
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.final import TrainingSummary, choose_weights, read_summary, summarise, write_summary
-from duolect.training.freezing import Stages, bind_frozen, check_frozen, fingerprints, rest_frozen
-from duolect.training.optimiser import build_optimiser, set_learning_rate
-from duolect.training.progress import Reporter, Window, meter_sums, restore_meters
+from duolect.training.freezing import Stages, bind_frozen, check_frozen, fingerprints
+from duolect.training.journal import Journal
+from duolect.training.optimiser import set_learning_rate
+from duolect.training.placement import Placement
+from duolect.training.progress import Window, meter_sums, restore_meters
 from duolect.training.randomness import seed_everything, untouched_randomness
 from duolect.training.schedule import Schedule
 from duolect.training.session import RunState, note_dev, resume_run, save_run
-from duolect.training.sharding import shard
 from duolect.training.signals import StopRequest
-from duolect.training.state import copy_trained, load_model_tensors
+from duolect.training.state import load_model_tensors
 from duolect.training.step import StepResult, optimiser_step
 
 SKIPS_IN_A_ROW = 20
@@ -81,13 +80,13 @@ class Trainer:
         console: Console | None = None,
     ) -> None:
         self.model, self.batches, self.evaluate = model, train_batches, evaluate
-        self.trained = self.wrapped = model  # the module that holds what is trained, and the one that is called
         self.stages = Stages(model, optimiser, loop.steps)
         self.loss_counts = cast(Callable[[Any], Mapping[str, float]], model.loss_counts)
         self.optimiser_config, self.schedule, self.loop = optimiser, schedule, loop
         self.folder, self.recipe, self.console = Path(folder), recipe, console
         self.accelerator = accelerator or build_accelerator(loop, self.folder)
         self.ranks = Ranks(self.accelerator)
+        self.placed = Placement(model, self.stages, self.accelerator, self.ranks)
         self.checkpoints = Checkpoints(self.folder)
         self.main = self.ranks.rank == 0
         self.state = RunState()
@@ -113,7 +112,7 @@ class Trainer:
             try:
                 return self._train()
             finally:
-                self._unwrap()
+                self.placed.give_back()
 
     def _check_frozen(self) -> None:
         """Raise TrainingError unless what is frozen is, on every process, what the run began with."""
@@ -123,58 +122,23 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         check_frozen(self.folder, prints)
 
-    def _optimiser(self) -> torch.optim.Optimizer:
-        """Put the model where it is trained, divided over the processes if the loop asks for that; its optimiser."""
-        if self.loop.sharding == "fsdp2" and self.ranks.size > 1:
-            self.trained = self.wrapped = shard(self.model, self.accelerator)
-        else:
-            self.model.to(self.accelerator.device)
-        return build_optimiser(self.trained, self.optimiser_config, self.ranks)
-
-    def _enter(self, step: int) -> bool:
-        """Train what step `step` trains, and leave the rest in evaluation mode; whether anything changes by that."""
-        changed = self.stages.enter(self.trained, step)
-        if self.trained is self.model and (changed or self.wrapped is self.model):
-            self._wrap()
-        if changed:
-            self._training_mode()
-        return changed
-
-    def _wrap(self) -> None:
-        """Wrap the whole model for the processes (DDP knows only what was trained when it was made) and precision."""
-        self._unwrap()
-        self.accelerator.free_memory()  # of a wrapper before it, whose hooks go with it
-        with warnings.catch_warnings():  # torch renames an option of DDP that accelerate passes on
-            warnings.simplefilter("ignore", FutureWarning)
-            self.wrapped = self.accelerator.prepare(self.model)
-
-    def _unwrap(self) -> None:
-        """Give the model back as it came, without the wrapper that casts to the run's precision."""
-        self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
-        vars(self.model).pop("forward", None)
-        self.trained = self.wrapped = self.model
-
-    def _training_mode(self) -> None:
-        self.wrapped.train()
-        rest_frozen(self.trained)
-
     def _train(self) -> TrainingSummary:
         seed_everything(self.loop.seed, self.ranks.rank)
-        self.optimiser = self._optimiser()
+        placed, trained = self.placed, self.stages.trained
+        self.optimiser = placed.optimiser(self.optimiser_config, self.loop.sharding)
         self.state, place, sums = resume_run(
-            self.checkpoints, self.ranks, self.trained, self.stages.trained, self.optimiser, self.loop
+            self.checkpoints, self.ranks, placed.trained, trained, self.optimiser, self.loop
         )
-        restore_meters(self.trained, sums)
-        self._enter(self.state.step)
+        restore_meters(placed.trained, sums)
+        placed.enter(self.state.step)
         if place is not None:
             self.batches.load_state_dict(place)
-        self._start_trackers()
-        self.log = RunLog(self.folder / "log.jsonl", self.state.step, self.state.dev_due) if self.main else None
-        self.reporter = Reporter(self.loop.steps, self.state.step, quiet=not self.main, console=self.console)
-        self.clock = time.perf_counter() - self.state.seconds
+        self.journal = Journal(
+            self.folder, self.state, self.loop, self.accelerator, main=self.main, console=self.console
+        )
         try:
             if self.state.step:
-                self.reporter.say(f"{self.folder}: goes on after step {self.state.step}.")
+                self.journal.say(f"{self.folder}: goes on after step {self.state.step}.")
             if place is not None and self.state.dev_due and self.evaluate is not None:
                 self._evaluate(place, saved=True)
             if self.state.step < self.loop.steps:
@@ -183,17 +147,13 @@ class Trainer:
         except DuolectError as error:
             if self.state.step and not isinstance(error, TrainingInterrupted):
                 with contextlib.suppress(DuolectError):  # of a full disk, say, which is what `error` speaks of
-                    self._write({"step": self.state.step, "error": str(error)})
+                    self.journal.write({"error": str(error)})
             raise
         finally:
-            self.reporter.close()
-            if self.log is not None:
-                self.log.close()
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
+            self.journal.close()
 
     def _loop(self, sums: Mapping[str, float]) -> None:
-        self._training_mode()
+        self.placed.training_mode()
         self.window, switches = Window(sums), self.stages.switches
         with StopRequest() as stop:
             source = iter(self.batches)
@@ -205,12 +165,12 @@ class Trainer:
                     self._interrupted(place)
                 rate = self.optimiser_config.lr * self.schedule.factor(self.state.step, self.loop.steps)
                 set_learning_rate(self.optimiser, rate)
-                if self.state.step in switches and self._enter(self.state.step):
-                    self.reporter.say(f"step {self.state.step}: {self.stages.summary(self.model, self.state.step)}")
+                if self.state.step in switches and self.placed.enter(self.state.step):
+                    self.journal.say(f"step {self.state.step}: {self.stages.summary(self.model, self.state.step)}")
                 result = optimiser_step(
                     self.accelerator,
                     self.ranks,
-                    self.wrapped,
+                    self.placed.wrapped,
                     self.optimiser,
                     batches or (),
                     counts,
@@ -246,14 +206,13 @@ class Trainer:
     def _account(self, result: StepResult, batches: Iterable[Any]) -> None:
         batches = list(batches)
         self.window.add(result, batches)
-        self.reporter.step(self.state.step)
+        self.journal.step_done()
         self.state.skipped_in_a_row = self.state.skipped_in_a_row + 1 if result.skipped else 0
         if not result.skipped:
             return
         self.state.skipped += 1
         ids = [str(i) for batch in batches for i in getattr(batch, "ids", None) or ()]
-        self._write({"step": self.state.step, "skipped_steps": self.state.skipped, "ids": ids})
-        self.reporter.say(f"step {self.state.step}: the gradients are not finite; the step is skipped.")
+        self.journal.skipped(ids)
         if self.state.skipped_in_a_row >= SKIPS_IN_A_ROW:
             everyone = [i for part in self.ranks.gather(ids) for i in part]
             raise TrainingError(
@@ -268,28 +227,14 @@ class Trainer:
         saving = last or step % loop.checkpoint_every == 0
         # A line before each checkpoint: a resumed run then averages its losses over the same steps.
         if saving or evaluating or step % loop.log_every == 0:
-            self._log_losses(rate, place)
+            values = self.window.close(self.ranks, read_meters(self.placed.wrapped))
+            self.journal.losses(values, rate=rate, epoch=place.get("epoch"))
         self.state.dev_due = evaluating
         if saving:  # before dev is measured, which may fail
             self._save(place)
         if evaluating:
             self._evaluate(place, saved=saving)
         self.window.restart_clock()
-
-    def _log_losses(self, rate: float, place: dict[str, Any]) -> None:
-        values = self.window.close(self.ranks, read_meters(self.wrapped))
-        self._clock_in()
-        line = {
-            "step": self.state.step,
-            "epoch": place.get("epoch"),
-            **values,
-            "lr": rate,
-            "seconds": round(self.state.seconds, 3),
-            "skipped_steps": self.state.skipped,
-        }
-        self._write(line)
-        self.reporter.losses(self.state.step, line)
-        self.accelerator.log({f"train/{k}": v for k, v in {**values, "lr": rate}.items()}, step=self.state.step)
 
     def measure(self) -> dict[str, float]:
         """Evaluate the model as it is; random generators, training mode and device stay as they were."""
@@ -301,16 +246,15 @@ class Trainer:
                 values = {k: float(v) for k, v in self.evaluate(self.model).items()}
         finally:
             self.model.to(home)
-            self._training_mode()
+            self.placed.training_mode()
         require_dev_value(self.loop.best_by, values)
         return values
 
     def _evaluate(self, place: dict[str, Any], *, saved: bool) -> None:
         """Measure dev and note the best; unless the step was `saved`, it is where it is the best."""
-        if self.trained is not self.model:
-            copy_trained(self.trained, self.model, self.stages.trained)
+        self.placed.gather()
         values = self.measure()
-        self.report_dev(values, epoch=place.get("epoch"))
+        self.journal.dev(values, epoch=place.get("epoch"))
         value = values[self.loop.best_by]
         # What is no number, or infinite, is never the best.
         improved = math.isfinite(value) and (self.state.best is None or value < self.state.best.value)
@@ -323,27 +267,12 @@ class Trainer:
             note_dev(self.checkpoints, self.state, self.loop)
         self.accelerator.wait_for_everyone()
 
-    def report_dev(self, values: Mapping[str, float], **further: Any) -> None:
-        """Write dev values to the log, the trackers and the console."""
-        self._clock_in()
-        where = {"step": self.state.step, "seconds": round(self.state.seconds, 3), **further}
-        self._write({**where, **{f"dev_{k}": v for k, v in values.items()}})
-        self.reporter.say(
-            f"step {self.state.step}: dev " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()) + _brackets(further)
-        )
-        if not further.get("weights"):
-            self.accelerator.log({f"dev/{k}": v for k, v in values.items()}, step=self.state.step)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        if self.log is not None:
-            self.log.write(line)
-
     def _save(self, place: dict[str, Any], window: Mapping[str, float] | None = None) -> None:
-        self._clock_in()
+        self.journal.clock_in()
         save_run(
             self.checkpoints,
             self.ranks,
-            self.trained,
+            self.placed.trained,
             self.stages.trained,
             self.optimiser,
             self.state,
@@ -353,31 +282,19 @@ class Trainer:
         )
         self.accelerator.wait_for_everyone()
 
-    def _clock_in(self) -> None:
-        self.state.seconds = time.perf_counter() - self.clock
-
     def _interrupted(self, place: dict[str, Any]) -> None:
         if self.state.step and self.state.step not in self.checkpoints.steps():
-            self._save(place, {**self.window.sums(), **meter_sums(self.trained)})
+            self._save(place, {**self.window.sums(), **meter_sums(self.placed.trained)})
         raise TrainingInterrupted(
             f"Stopped after step {self.state.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
         )
 
-    def _start_trackers(self) -> None:
-        if self.loop.tensorboard and self.accelerator.log_with:
-            purge = {"tensorboard": {"purge_step": self.state.step + 1}} if self.state.step else {}
-            self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
-
     def _finish(self) -> TrainingSummary:
         weights, checkpoint = choose_weights(self)
         self.model.to(self.accelerator.device)
-        self._clock_in()
+        self.journal.clock_in()
         summary = summarise(self.model, self.stages.trained, self.state, weights, checkpoint)
         if self.main:
             write_summary(self.folder, summary)
         self.accelerator.wait_for_everyone()
         return summary
-
-
-def _brackets(values: Mapping[str, Any]) -> str:
-    return f" ({values['weights']})" if values.get("weights") else ""
