@@ -257,7 +257,7 @@ def test_lists_are_believed_only_as_far_as_the_search_confirms(
     def promise(table: object, **_: object) -> GridResult:
         return GridResult(next(given), 0, False, 0, [])
 
-    monkeypatch.setattr("duolect.systems.tuning.search_grid", promise)
+    monkeypatch.setattr("duolect.systems.tuning_plan.search_grid", promise)
     tuned = tune(system, corpus, "ctc+lm-labelwise", rounds=3)
     rounds = tuned.record.rounds
     assert [(r.scales.lm, r.scales.prior) for r in rounds[1:]] == [(0.0, 9.0), (2.0, 4.0), (0.1, 0.0)][

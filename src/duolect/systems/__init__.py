@@ -17,7 +17,8 @@ from duolect.systems.recognition import Recognition
 from duolect.systems.recordings import Segment, Transcript, subtitles
 from duolect.systems.rows import Candidate, TimedWord
 from duolect.systems.system import System, load
-from duolect.systems.tuning import NBEST, ROUNDS, Tuned, tune, tune_lists
+from duolect.systems.tuning import NBEST, ROUNDS, tune, tune_lists
+from duolect.systems.tuning_plan import Tuned
 
 __all__ = [
     "METHODS",

@@ -13,29 +13,27 @@ on, for what suits a longer list need not suit it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from duolect import __version__
 from duolect.data import Utterance
 from duolect.errors import ConfigError
 from duolect.evaluation import Normaliser
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
-from duolect.systems.components import log_prior, written
-from duolect.systems.config import TERMS, Scales, SearchConfig
+from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.context import Context
 from duolect.systems.first_pass import run_first_pass
-from duolect.systems.grid import GridConfig, GridResult, TermTable, search_grid
+from duolect.systems.grid import GridConfig
 from duolect.systems.languages import with_languages
-from duolect.systems.lists import Entry, NbestLists, spoken_words, term_table
-from duolect.systems.methods import find_method
-from duolect.systems.provenance import TuningRecord, TuningRound, utterance_set_hash
+from duolect.systems.lists import Entry, NbestLists
+from duolect.systems.provenance import TuningRound
 from duolect.systems.recognition import Progress, run_batches
 from duolect.systems.recognizer import as_candidates, recognize_batch
 from duolect.systems.rows import Candidate
 from duolect.systems.system import BATCH_SECONDS, System
+from duolect.systems.tuning_plan import Tuned, TuningPlan, tuning_plan, with_scales
 
 NBEST = 64
 ROUNDS = 6
@@ -43,113 +41,11 @@ SETTLED = 0.01  # of the lists' word error rate: no more than that is left to ga
 LABELS_PER_FRAME = 16  # of the lists of CTC alone, where the search itself names no number
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The scales found, the word error rates (fractions) of the search before and with them, every grid point of the
-    last lists as {term: scale, …, "wer": rate}, what a system folder keeps, the number of utterances skipped, and the
-    lists at the end, by utterance id."""
-
-    scales: Scales
-    wer_before: float
-    wer: float
-    table: list[dict[str, float]]
-    record: TuningRecord
-    skipped: int
-    lists: dict[str, list[Entry]]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is tuned, on what."""
-
-    system: System
-    name: str
-    search: SearchConfig
-    utterances: dict[str, Utterance]
-    normaliser: Normaliser
-    set_name: str
-    grid: GridConfig
-    nbest: int
-    without: frozenset[str]
-
-    @property
-    def axes(self) -> list[str]:
-        """The terms whose scales move: the prior's only where the system has one."""
-        parts = self.system.with_search(self.search).parts
-        has_prior = log_prior(parts, self.search) is not None
-        tuned = find_method(self.name).tuned
-        return [t for t in tuned if t not in self.without and (t != "prior" or has_prior)]
-
-    @property
-    def rescores(self) -> bool:
-        """Whether no scale that moves has a part in the first pass, so that its lists are the same with any of them."""
-        moving = {_leader(self.search, term) for term in self.axes}
-        return not moving & set(self.search.inside.active)
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """All terms that a hypothesis needs."""
-        needed = {find_method(self.name).anchor, *self.axes, *self.search.scales.active}
-        return tuple(t for t in TERMS if t in needed)
-
-    def table(self, lists: Mapping[str, Sequence[Entry]]) -> TermTable:
-        """The lists as the grid wants them."""
-        references = [self.utterances[n].text for n in lists]
-        return term_table(list(lists.values()), references, self.terms, self.normaliser)
-
-    def choose(self, table: TermTable) -> GridResult:
-        """The best scales for these lists."""
-        anchor, exponent = find_method(self.name).anchor, self.search.length_exponent
-        scales, moving = self.search.scales, {anchor, *self.axes}
-        fixed = {term: getattr(scales, term) for term in scales.active if term not in moving}
-        return search_grid(table, anchor=anchor, axes=self.axes, grid=self.grid, length_exponent=exponent, fixed=fixed)
-
-    def scored(self, ids: Iterable[str]) -> list[str]:
-        """Those of the utterances that have words to compare. Raises ConfigError where there is none."""
-        found = [n for n in ids if spoken_words(self.utterances[n].text, self.normaliser)]
-        if not found:
-            raise ConfigError(f"tuning: none of the {len(self.utterances)} utterances of {self.set_name} can be used.")
-        return found
-
-    def tuned(
-        self,
-        search: SearchConfig,
-        lists: Mapping[str, list[Entry]],
-        table: TermTable,
-        result: GridResult,
-        *,
-        wer_before: float,
-        wer_after: float,
-        at_edge: bool,
-        rounds: tuple[TuningRound, ...] = (),
-        skipped: int = 0,
-    ) -> Tuned:
-        """The outcome; `table` is that of the `lists`."""
-        record = TuningRecord(
-            method=self.name,
-            search=search,
-            set_name=self.set_name,
-            set_hash=utterance_set_hash(self.utterances.values()),
-            utterances=len(lists),
-            words=table.words,
-            nbest=self.nbest,
-            wer_before=wer_before,
-            wer_after=wer_after,
-            oracle_wer=table.oracle_errors / table.words,
-            at_edge=at_edge,
-            grid=self.grid,
-            created_by=f"duolect {__version__}",
-            rounds=rounds,
-        )
-        points = [{**scales, "wer": errors / table.words} for scales, errors in result.tried]
-        return Tuned(search.scales, wer_before, wer_after, points, record, skipped, dict(lists))
-
-
 @dataclass
 class _Job:
     """The lists of a set, which each decoding lengthens."""
 
-    plan: _Plan
+    plan: TuningPlan
     found: NbestLists
     batch_seconds: float
     max_seconds: float
@@ -224,7 +120,7 @@ def tune(
     """
     if rounds < 1:
         raise ConfigError(f"tuning: rounds must be at least 1, not {rounds}.")
-    plan = _plan(system, utterances, method, search, without, set_name, grid, nbest, normaliser)
+    plan = tuning_plan(system, utterances, method, search, without, set_name, grid, nbest, normaliser)
     also = [_ctc_alone(plan.search, nbest)]
     if plan.rescores:
         plan, also = dataclasses.replace(plan, nbest=plan.search.nbest), []
@@ -279,7 +175,7 @@ def tune_lists(
     where the lists lack a term of the method.
     """
     longest = max((len(each) for each in lists.values()), default=0)
-    plan = _plan(system, utterances, method, search, without, set_name, grid, longest, normaliser)
+    plan = tuning_plan(system, utterances, method, search, without, set_name, grid, longest, normaliser)
     scored = plan.scored(plan.utterances)
     known = {n: list(lists[n]) for n in scored if n in lists}
     if not known:
@@ -304,50 +200,6 @@ def tune_lists(
         at_edge=result.at_edge,
         skipped=len(scored) - len(known),
     )
-
-
-def _plan(
-    system: System,
-    utterances: Sequence[Utterance],
-    method: str | None,
-    search: SearchConfig | None,
-    without: Collection[str],
-    set_name: str,
-    grid: GridConfig | None,
-    nbest: int,
-    normaliser: Normaliser,
-) -> _Plan:
-    name = method or system.method
-    if name is None:
-        raise ConfigError("tuning: the system has no named method; say which one is to be tuned.")
-    named = {u.id: u for u in utterances}
-    if len(named) < len(utterances):
-        raise ConfigError(f"tuning: of {len(utterances)} utterances only {len(named)} have an id of their own.")
-    search = search or system.search_of(name, tuned=False)
-    if written(system.with_search(search).parts, search) == "translation":
-        raise ConfigError(f"tuning: scales are chosen by word errors, but the method {name!r} writes translations.")
-    none = dict.fromkeys(without, 0.0)
-    search = dataclasses.replace(
-        search, inside=dataclasses.replace(search.inside, **none), after=dataclasses.replace(search.after, **none)
-    )
-    plan = _Plan(system, name, search, named, normaliser, set_name, grid or GridConfig(), nbest, frozenset(without))
-    if not plan.axes:
-        raise ConfigError(f"tuning: the method {name!r} has no scales to tune.")
-    return plan
-
-
-def with_scales(search: SearchConfig, result: GridResult) -> SearchConfig:
-    """The search with the scales of a grid, each where the search adds that term (the prior: where it adds the LM)."""
-    inside: dict[str, float] = {}
-    after: dict[str, float] = {}
-    for term, scale in result.scales.items():
-        (after if getattr(search.after, _leader(search, term)) else inside)[term] = scale
-    return dataclasses.replace(search, inside=Scales(**inside), after=Scales(**after))
-
-
-def _leader(search: SearchConfig, term: str) -> str:
-    """The term that is added where this one will be."""
-    return "lm" if term == "prior" and not search.scales.prior else term
 
 
 def _ctc_alone(search: SearchConfig, nbest: int) -> SearchConfig:
