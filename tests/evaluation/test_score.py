@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -122,6 +123,22 @@ def test_scores_are_compared_pairwise_only_on_the_same_footing() -> None:
         compare_scores(base, score_run(ROWS[1:], "none"))
     with pytest.raises(ScoringError, match="'none' and 'plain' cannot be compared"):
         compare_scores(base, score_run(ROWS, "plain"))
+
+
+def test_runs_with_other_references_are_not_compared() -> None:
+    base = score_run([row("a", "set sail now", "set sail"), row("b", "four boats", "four boats"), row("c", "x", "x")])
+    other = score_run([row("a", "Sail now, set!", "set sail"), row("b", "Four  boats.", "boats"), row("c", "x", "x")])
+    with pytest.raises(ScoringError, match=r"the same references; utterance 'a' is scored against different ones\.$"):
+        compare_scores(base, other)
+    longer = score_run([row("a", "set sail now", "set"), row("b", "the four boats", "boats"), row("c", "x y", "x")])
+    with pytest.raises(ScoringError, match=r"2 utterances \('b', 'c'\) are scored against different ones"):
+        compare_scores(base, longer)
+    pooled = [dataclasses.replace(score, texts_N=()) for score in (base, other, longer)]
+    assert compare_scores(pooled[0], pooled[1]).utterances == 3
+    with pytest.raises(ScoringError, match=r"2 utterances \('b', 'c'\) are scored against different ones"):
+        compare_scores(pooled[0], pooled[2])
+    with pytest.raises(ScoringError, match=r"2 utterances \('b', 'c'\) are scored against different ones"):
+        compare_scores(base, pooled[2])
 
 
 def test_blocks_are_drawn_as_wholes() -> None:

@@ -305,8 +305,8 @@ def manifest_references(
 def compare_scores(baseline: Score, other: Score) -> Paired:
     """The paired comparison of two scores on the same utterances; seed and replicas are `other`'s.
 
-    Raises ScoringError when they were scored on different utterances, in different blocks or with different
-    normalisers.
+    Raises ScoringError when they were scored on different utterances, against different references, in different blocks
+    or with different normalisers.
     """
     if baseline.normaliser != other.normaliser:
         raise ScoringError(
@@ -320,11 +320,22 @@ def compare_scores(baseline: Score, other: Score) -> Paired:
     if baseline.ids != other.ids:
         apart = sorted(set(baseline.ids) ^ set(other.ids))
         raise ScoringError(f"a paired test needs the same utterances; {named(apart)} scored in only one of the runs.")
+    _same_references(baseline, other)
     if baseline.block_N != other.block_N:
         raise ScoringError("a paired test needs the same blocks of utterances in both runs.")
     like = (baseline.replicas, baseline.seed) == (other.replicas, other.seed)
     drawn = (baseline.drawn, other.drawn) if like and baseline.drawn and other.drawn else None
     return paired_of_counts(baseline.counts_K4, other.counts_K4, replicas=other.replicas, seed=other.seed, drawn=drawn)
+
+
+def _same_references(baseline: Score, other: Score) -> None:
+    if baseline.texts_N and other.texts_N:
+        said = [tuple(reference for reference, _ in score.texts_N) for score in (baseline, other)]
+    else:  # counts that were pooled over several runs have no texts
+        said = [tuple(score.counts_N4[:, 3].tolist()) for score in (baseline, other)]
+    apart = [key for key, one, two in zip(baseline.ids, *said, strict=True) if one != two]
+    if apart:
+        raise ScoringError(f"a paired test needs the same references; {named(apart)} scored against different ones.")
 
 
 def _unique(ids: Sequence[str], what: str) -> None:
