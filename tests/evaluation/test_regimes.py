@@ -207,6 +207,37 @@ def test_chunks_of_chinese_are_joined_without_spaces() -> None:
     assert score_run(rows, "plain", replicas=50).counts_N4.tolist() == [[0, 0, 0, 1]]
 
 
+CALL = "we went to the old house by the river"
+
+
+def test_white_space_does_not_part_the_chunks_of_a_recording(tmp_path: Path) -> None:
+    first = [chunk("call", 0, "we went to", f"{CALL} "), chunk("call", 1, "the old house", CALL.replace(" ", "  "))]
+    rows = [*first, chunk("next", 0, "we went", CALL), chunk("next", 1, "to the old house", CALL)]
+    score = score_run(rows, AUGUST, replicas=50)
+    assert dict(zip(score.ids, score.counts_N4.tolist(), strict=True)) == {"call": [0, 3, 0, 9], "next": [0, 3, 0, 9]}
+    lost = [Skipped(id="old", reason="damaged", reference=f" {CALL}")]
+    assert score_run(rows, AUGUST, skipped=lost, replicas=50).ids == ("call", "next")
+    write_run(tmp_path / "calls.jsonl", rows)
+    (table,) = compare_files([tmp_path / "calls.jsonl"])
+    assert isinstance(table, Comparison)
+    assert [row.id for row in table.systems[0].rows] == ["call", "next"]
+
+
+def test_recordings_with_the_whole_reference_beside_others_without_are_refused(tmp_path: Path) -> None:
+    rows = [chunk("a", 0, "we went to", CALL), chunk("a", 1, "the old house", CALL)]
+    rows += [chunk("b", 0, "we went to", CALL), chunk("b", 1, "the old house", f"{CALL} then")]
+    said = r"the chunks of 'b' have different references; the whole recording's was expected, as the chunks of 'a' have"
+    with pytest.raises(ScoringError, match=said):
+        score_run(rows, AUGUST, replicas=50)
+    write_run(tmp_path / "calls.jsonl", rows)
+    with pytest.raises(ScoringError, match=f"^calls: {said}"):
+        compare_files([tmp_path / "calls.jsonl"])
+    # What is said in every chunk of a recording by chance makes it no whole one.
+    alike = [chunk("c", n, "yes", "yes thank you") for n in range(2)] + [chunk("d", n, "", "") for n in range(2)]
+    own = [*rows[2:], *alike, chunk("e", 0, "one", CALL)]
+    assert score_run(own, AUGUST, replicas=50).ids == ("b-0", "b-1", "c-0", "c-1", "e-0")
+
+
 def test_segments_with_references_of_their_own_are_utterances_like_any_other() -> None:
     rows = [chunk("talk", 0, "one", "one"), chunk("talk", 1, "two", "two")]
     assert score_run(rows, "none", replicas=50).ids == ("talk-0", "talk-1")

@@ -16,6 +16,9 @@ from duolect.text.spacing import join_parts
 
 PARENT, INDEX = "parent_id", "chunk_index"
 
+# Two chunks may well have a few words alike, or none, each of its own: up to so many characters tell nothing.
+_BY_CHANCE = 20
+
 
 def parent_of(fields: Mapping[str, Any]) -> str | None:
     """The recording of which something with these fields is a chunk; None: it is no chunk."""
@@ -27,15 +30,24 @@ def has_chunks(
     rows: Sequence[HypothesisRow], references: Mapping[str, str] | None = None, skipped: Sequence[Skipped] = ()
 ) -> bool:
     """Whether there are chunks of recordings, each with its whole recording's reference. Chunks with references of
-    their own are utterances like any other."""
-    texts: dict[str, str | None] = {}
+    their own are utterances like any other. White space makes no difference.
+
+    Raises ScoringError where the chunks of one recording have its whole reference, and those of another have not.
+    """
+    texts: dict[str, list[str]] = {}
     parents = [parent_of(row.fields) for row in rows] + [entry.parent_id for entry in skipped]
     for entry, parent in zip([*rows, *skipped], parents, strict=True):
         if parent is not None:
-            text = _reference(entry, references)
-            if texts.setdefault(parent, text) != text:
-                return False
-    return bool(texts)
+            text = _spaced(_reference(entry, references))
+            texts.setdefault(parent, []).extend([] if text is None else [text])
+    apart = next((parent for parent, said in texts.items() if len(set(said)) > 1), None)
+    whole = (
+        parent for parent, said in texts.items() if len(said) > 1 and len(set(said)) == 1 and len(said[0]) > _BY_CHANCE
+    )
+    shared = next(whole, None)
+    if apart is not None and shared is not None:
+        raise ScoringError(f"{_different(apart)}, as the chunks of {shared!r} have it.")
+    return bool(texts) and apart is None
 
 
 def missing_chunks(rows: Sequence[HypothesisRow]) -> dict[str, int]:
@@ -79,7 +91,7 @@ def _lost(
     skipped: Sequence[Skipped], whole: Sequence[HypothesisRow], references: Mapping[str, str] | None
 ) -> list[Skipped]:
     """What stays skipped when chunks are joined: utterances that are no chunks, and recordings without any other."""
-    heard, texts = {row.id for row in whole}, {row.reference for row in whole}
+    heard, texts = {row.id for row in whole}, {_spaced(row.reference) for row in whole}
     lost: dict[str, Skipped] = {}
     for entry in skipped:
         text, parent = _reference(entry, references), entry.parent_id
@@ -87,7 +99,7 @@ def _lost(
             fields = {key: value for key, value in entry.fields.items() if key not in (PARENT, INDEX)}
             whole_entry = dataclasses.replace(entry, id=parent, reference=text, parent_id=None, fields=fields)
             lost.setdefault(parent, whole_entry)
-        elif parent is None and text not in texts:  # lists of before do not say whose chunks they name
+        elif parent is None and _spaced(text) not in texts:  # lists of before do not say whose chunks they name
             lost[entry.id] = dataclasses.replace(entry, reference=text)
     return list(lost.values())
 
@@ -96,9 +108,9 @@ def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, st
     for one, other in pairwise(chunks):
         if _index(one) == _index(other):
             raise ScoringError(f"chunk {_index(one)} of {parent!r} is there twice ({one.id!r} and {other.id!r}).")
-    texts = {_reference(chunk, references) for chunk in chunks}
-    if len(texts) > 1:
-        raise ScoringError(f"the chunks of {parent!r} have different references; the whole recording's was expected.")
+    texts = [_reference(chunk, references) for chunk in chunks]
+    if len(set(map(_spaced, texts))) > 1:
+        raise ScoringError(f"{_different(parent)}.")
     durations = [chunk.duration for chunk in chunks]
     times = [chunk.fields.get("time") for chunk in chunks]
     fields = {key: value for key, value in chunks[0].fields.items() if key not in (PARENT, INDEX, "time")}
@@ -108,7 +120,7 @@ def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, st
         chunks[0],
         id=parent,
         text=join_parts(chunk.text for chunk in chunks),
-        reference=texts.pop(),
+        reference=texts[0],
         duration=sum(d for d in durations if d is not None) if None not in durations else None,
         score=None,
         terms={},
@@ -126,3 +138,11 @@ def _index(row: HypothesisRow) -> int:
 
 def _reference(entry: HypothesisRow | Skipped, references: Mapping[str, str] | None) -> str | None:
     return entry.reference if references is None else references.get(entry.id)
+
+
+def _spaced(text: str | None) -> str | None:
+    return None if text is None else " ".join(text.split())
+
+
+def _different(parent: str) -> str:
+    return f"the chunks of {parent!r} have different references; the whole recording's was expected"

@@ -25,13 +25,13 @@ def whole_recordings(
     whole, joined = [], references
     for run in runs:
         rows: list[HypothesisRow] = run.rows
-        if has_chunks(rows, references, run.record.skipped):
-            try:
+        try:
+            if has_chunks(rows, references, run.record.skipped):
                 texts_of(rows, references, run.record.skipped)
                 rows, joined, skipped = merge_chunks(rows, references, run.record.skipped)
-            except ScoringError as error:
-                raise ScoringError(f"{place(run)}: {error}") from error
-            record = dataclasses.replace(run.record, skipped=tuple(skipped))
-            run = dataclasses.replace(run, rows=rows, record=record)
+                record = dataclasses.replace(run.record, skipped=tuple(skipped))
+                run = dataclasses.replace(run, rows=rows, record=record)
+        except ScoringError as error:
+            raise ScoringError(f"{place(run)}: {error}") from error
         whole.append(run)
     return whole, joined
