@@ -1,7 +1,9 @@
 """Arguments that reach any field of a config: of a recipe, `--loop.steps 100 --task.batches.max-seconds 80`, or of a
 search, `--search.beam 32 --search.inside.lm 0.4`.
 
-A value is JSON where it is JSON (numbers, true, null, [1, 2], {"kind": …}), else text; several values make a list.
+A value is JSON where it is JSON that fits the field (numbers, true, null, [1, 2], {"kind": …}), else text; several
+values make a list. Where a field is a dictionary, the rest of the name, as it is typed, is one key of it:
+`--optimiser.freeze-until.^llm\\. 50`.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import difflib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from duolect.errors import ConfigError
 
@@ -120,12 +123,12 @@ def _changed(config: Any, given: Iterable[Option], what: str) -> dict[str, Any]:
     settings = to_json(config)
     # Kinds come first, from the outside to the inside: the other fields are theirs.
     for option in sorted(given, key=lambda option: option.name.count(".") if _names_kind(option) else math.inf):
-        place, last = _place(settings, option, what)
-        value = _value(option, place[last])
+        place, key, hint = _place(type(config), settings, option, what)
+        value = _value(option.values, hint)
         if _names_kind(option) and (fields := other_kind(type(config), settings, option.name.split(".")[:-1], value)):
             place.clear()
             place.update(fields)
-        place[last] = value
+        place[key] = value
     return _without_unset(settings)
 
 
@@ -141,43 +144,79 @@ def _without_unset(settings: Any) -> Any:
     return {key: _without_unset(value) for key, value in settings.items() if value is not UNSET}
 
 
-def _place(settings: dict[str, Any], option: Option, what: str) -> tuple[dict[str, Any], str]:
-    """The object that an option's field is of, and the name of the field in it."""
+def _place(cls: Any, settings: dict[str, Any], option: Option, what: str) -> tuple[dict[str, Any], str, Any]:
+    """The object that an option's field is of, the field's key in it, and its declared type."""
     if not option.values:
         raise ConfigError(f"{option.tokens[0]}: a value is missing.")
-    *path, last = option.name.split(".")
-    place: Any = settings
+    path, place, hint = option.name.split("."), settings, cls
     for number, key in enumerate(path):
+        mapping = next((a for a in _alternatives(hint) if (get_origin(a) or a) in (dict, Mapping, Any)), None)
+        if mapping is not None and isinstance(place, dict):  # its keys are the user's own
+            typed = option.tokens[0].partition("=")[0].split(".")
+            return place, ".".join(typed[number - len(path) :]), (*get_args(mapping), Any, Any)[1]
         _require_field(place, key, ".".join(path[:number]), what, option)
-        place = place[key]
-    _require_field(place, last, ".".join(path), what, option)
-    return place, last
+        inner = get_type_hints(_class_of(hint, place)).get(key, Any)
+        if number == len(path) - 1:
+            return place, key, inner
+        place, hint = place[key], inner
+    raise AssertionError("a name has at least one part")
 
 
 def _require_field(place: Any, key: str, where: str, whole: str, option: Option) -> None:
+    from duolect.configs import UNSET
+
     what, typed = where or f"a {whole}", option.tokens[0].split("=")[0]
     if not isinstance(place, dict):
-        raise ConfigError(f"{typed}: {what} is {json.dumps(place)} and has no fields; give it whole, as JSON, first.")
-    # The keys of dictionaries of numbers and of empty objects are the user's own.
-    if key not in place and (not place or any(isinstance(value, str | dict | list | None) for value in place.values())):
+        now = "not given" if place is UNSET else json.dumps(place)
+        raise ConfigError(f"{typed}: {what} is {now} and has no fields; give it whole, as JSON, first.")
+    if key not in place:
         near = difflib.get_close_matches(key, place, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(place)}."
         raise ConfigError(f"{typed}: {what} has no field {key!r}; {hint}")
 
 
-def _value(option: Option, before: Any) -> Any:
-    values = [_parsed(value, before) for value in option.values]
-    if len(values) == 1:
-        return values if isinstance(before, list) and not isinstance(values[0], list) else values[0]
-    return values
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types of a union; the type itself where it is none."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _parsed(text: str, before: Any) -> Any:
-    if isinstance(before, str) or (isinstance(before, list) and before and isinstance(before[0], str)):
-        return json.loads(text) if text.startswith("[") and text.endswith("]") else text
-    if text in _PYTHON:
-        return _PYTHON[text]
+def _class_of(hint: Any, place: Mapping[str, Any]) -> Any:
+    """The dataclass among the alternatives that the object is one of, by its kind."""
+    classes = [a for a in _alternatives(hint) if dataclasses.is_dataclass(a)]
+    kinds = [get_args(get_type_hints(a).get("kind")) for a in classes]
+    return next((a for a, known in zip(classes, kinds, strict=True) if place.get("kind") in known), classes[0])
+
+
+def _value(texts: Sequence[str], hint: Any) -> Any:
+    lists = next((a for a in _alternatives(hint) if get_origin(a) in (tuple, list)), None)
+    if lists is None:
+        return _read(texts[0], hint) if len(texts) == 1 else [_read(text, Any) for text in texts]
+    each, *others = get_args(lists)
+    endless = not others or others == [...]
+    hints = itertools.repeat(each) if endless else itertools.chain((each, *others), itertools.repeat(Any))
+    entries = [_read(text, hint) for text, hint in zip(texts, hints, strict=False)]
+    if len(texts) > 1:
+        return entries
+    value = _read(texts[0], hint)
+    return entries if not _fits(value, hint) and (_fits(entries, hint) or not isinstance(value, list)) else value
+
+
+def _read(text: str, hint: Any) -> Any:
+    """The text as JSON where that fits the type, or the text itself does not."""
+    if hint is str:
+        return text
     try:
-        return json.loads(text)
+        value = _PYTHON[text] if text in _PYTHON else json.loads(text)
     except ValueError:
         return text
+    return text if _fits(text, hint) and not _fits(value, hint) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    from duolect.configs import from_json
+
+    try:
+        from_json(dataclasses.make_dataclass("Holder", [("value", hint)]), {"value": value})
+    except ConfigError:
+        return False
+    return True
