@@ -85,6 +85,14 @@ def test_all_that_is_heard_is_in_a_piece_and_none_is_too_long(seed: int, keep: b
         at += round(loud * RATE)
 
 
+@pytest.mark.parametrize("longest", [2.0, 5.004, 5.006, 6.3299, 8.03, 7.019999999999999])
+@pytest.mark.parametrize("keep", [False, True])
+def test_no_piece_is_longer_than_asked_by_any_part_of_a_frame(longest: float, keep: bool) -> None:
+    pieces = list(cut([speech(25.0)], SegmentConfig(longest=longest, keep_silence=keep)))
+    assert max(len(piece.samples) / RATE for piece in pieces) <= longest
+    assert max(len(piece.samples) / RATE for piece in pieces) > longest - 0.01
+
+
 def test_speech_without_a_pause_is_parted_at_a_dip_by_a_model_or_with_overlap() -> None:
     loud = speech(25.0)
     overlapping = list(cut([loud], SegmentConfig(longest=10.0, overlap=2.0, keep_silence=True)))

@@ -13,8 +13,10 @@ import pytest
 from command_line import Call, process
 
 from duolect.audio import read_audio, write_audio
+from duolect.audio.segments import Piece
 from duolect.data import load_manifest
 from duolect.data.synthetic import Corpus
+from duolect.errors import AudioError
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,25 @@ def test_silence_and_damage_are_said(runs: Path, talk: Path, tmp_path: Path, cal
     assert "there is no such audio file" in broken.err, broken.err
     assert (tmp_path / "out" / "cut.srt").exists()
     assert not (tmp_path / "out" / "none.srt").exists()
+
+
+def test_which_stretch_is_missing_is_said(runs: Path, talk: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ("transcribe", talk, "--system", runs / "am", "--method", "ctc-greedy", "--segment-seconds", 8)
+    lost: list[Piece] = []
+
+    def broken(piece: Piece) -> np.ndarray:
+        if piece.begin and not lost:
+            lost.append(piece)
+            raise AudioError("broken.")
+        return piece.samples
+
+    monkeypatch.setattr("duolect.systems.recordings.transcribe._samples", broken)
+    found = call(*given)
+    stretch = f"{lost[0].begin / 16_000:.2f} to {lost[0].end / 16_000:.2f} s"
+    assert found.status == 1
+    assert f"talk: from {stretch} nothing is recognised (broken)." in found.err
+    assert f" s are transcribed, but not {stretch}\n" in found.err
+    assert "what comes before that" not in found.err
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import soundfile
 import torch
 
 from duolect.audio import write_audio
+from duolect.audio.segments import Piece
 from duolect.data import Utterance
-from duolect.errors import ConfigError, SystemFolderError
+from duolect.errors import AudioError, ConfigError, SystemFolderError
 from duolect.evaluation import peak_memory_bytes, reset_peak_memory
 from duolect.systems import Component, Segment, System, TimedWord, Transcript
 from duolect.systems.batches import audio_source
@@ -135,6 +136,44 @@ def test_what_has_no_pause_is_joined_from_pieces(words: bool, system: System) ->
     assert len(whole.segments) == 1
     (kept,) = system.with_method("ctc-greedy").transcribe(sound, segment_seconds=28, keep_silence=True)
     assert kept.text == whole.text
+
+
+@pytest.mark.parametrize("seconds", [5.004, 5.006, 6.3299])
+@pytest.mark.parametrize("keep_silence", [False, True])
+def test_no_piece_is_lost_whatever_length_is_asked_for(seconds: float, keep_silence: bool, system: System) -> None:
+    chosen, sound = system.with_method("ctc-greedy"), said(27.0, 3)
+    (found,) = chosen.transcribe(sound, segment_seconds=seconds, keep_silence=keep_silence)
+    assert found.error is None
+    assert found.missing == ()
+    gaps = [b.start - a.end for a, b in itertools.pairwise(found.segments)]
+    assert max(gaps) < 0.01
+
+
+def test_a_recording_as_long_as_may_stay_whole_does_so_at_any_rate(system: System, tmp_path: Path) -> None:
+    longest = 3.00005  # 44.1 kHz have a sample more in it than 16 kHz do
+    samples = int(longest * 44_100)
+    soundfile.write(tmp_path / "a.wav", 0.3 * np.random.default_rng(0).normal(size=samples).clip(-1, 1), 44_100)
+    (found,) = system.with_method("ctc-greedy").transcribe(tmp_path / "a.wav", segment_seconds=longest)
+    assert found.error is None
+
+
+@pytest.mark.parametrize("batch_seconds", [1.0, 60.0])
+def test_a_piece_that_cannot_be_recognised_is_named_and_the_rest_is_there(
+    batch_seconds: float, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(piece: Piece) -> np.ndarray:
+        if piece.begin / RATE == pytest.approx(5.75):
+            raise AudioError("talk: broken.")
+        return piece.samples
+
+    monkeypatch.setattr("duolect.systems.recordings.transcribe._samples", broken)
+    sound = np.concatenate([part for i in range(3) for part in (silence(2.0), said(2.0, i))])
+    chosen = system.with_method("ctc-greedy")
+    (found,) = chosen.transcribe(sound, segment_seconds=5, batch_seconds=batch_seconds)
+    assert found.error == "array-0: from 5.75 to 8.25 s nothing is recognised (talk: broken)."
+    assert found.missing == ((5.75, 8.25),)
+    assert [segment.start for segment in found.segments] == pytest.approx([1.75, 9.75])
+    assert found.duration == 12.0
 
 
 def test_nothing_said_is_no_text_and_no_hallucination(system: System) -> None:

@@ -153,7 +153,7 @@ class _Cutter:
 
     def __init__(self, config: SegmentConfig, find_gap: FindGap | None) -> None:
         self.config, self.find_gap = config, find_gap
-        longest = _frames(config.longest)
+        longest = whole_parts(config.longest, SAMPLE_RATE // FRAME)
         self.longest = longest
         self.shortest, self.overlap = (
             min(_frames(config.shortest), longest // 2),
@@ -248,6 +248,12 @@ class _Cutter:
         smooth = _smooth(levels)
         at = int(smooth.argmin())
         return low + at + _SHORT_PAUSE // 2 if smooth[at] <= np.median(levels) - _DIP else None
+
+
+def whole_parts(seconds: float, rate: int) -> int:
+    """How many whole parts, of which a second has `rate`, last no longer than so many seconds."""
+    parts = round(seconds * rate)
+    return parts if parts / rate <= seconds else parts - 1
 
 
 def _frames(seconds: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from duolect.audio import SAMPLE_RATE, read_audio
 from duolect.audio.blocks import sound_blocks, sound_seconds
-from duolect.audio.segments import Piece, SegmentConfig, cut
+from duolect.audio.segments import Piece, SegmentConfig, cut, whole_parts
 from duolect.errors import AudioError, ConfigError
 from duolect.systems.batches import Source, audio_source, plan
 from duolect.systems.components import Component
@@ -84,7 +85,9 @@ class Transcriber:
         trained = [s for name in self.search.parts() if (s := self.parts[name].trained_seconds) is not None]
         usual = min(SEGMENT_SECONDS, max(_LEAST_SECONDS, min(trained, default=SEGMENT_SECONDS)))
         self.longest = min(usual if asked is None else asked, room)
-        self.whole = self.longest if asked is not None else min(max(self.longest, _WHOLE_SECONDS), room)
+        whole = self.longest if asked is not None else min(max(self.longest, _WHOLE_SECONDS), room)
+        # In samples at 16 kHz: a file of less, at another rate, has no more than these when it is read.
+        self.whole = whole_parts(whole, SAMPLE_RATE) / SAMPLE_RATE if math.isfinite(whole) else whole
         if self.longest < 1:
             raise ConfigError(
                 f"the models have room for {room:.2f} s of audio, less than the second a piece must have."
@@ -167,19 +170,21 @@ class Transcriber:
         settings = SegmentConfig(longest=self.longest, keep_silence=self.config.keep_silence)
         find_gap = None if self.listener is None else gap_finder(self.listener, self.device)
         segments: list[Segment] = []
-        errors: list[str] = []
+        failed: list[_Failed] = []
         group: list[Piece] = []
+        ending: list[str] = []
         before = clock.seconds
         try:
             for piece in cut(blocks, settings, find_gap):
                 group.append(piece)
                 if sum(len(each.samples) for each in group) >= _GROUP_SECONDS * SAMPLE_RATE:
-                    segments += self._pieces(name, group, errors)
+                    segments += self._pieces(name, group, failed)
                     clock.reach(before + group[-1].end / SAMPLE_RATE)
                     group = []
         except AudioError as error:
-            errors.append(str(error))
-        segments += self._pieces(name, group, errors) if group else []
+            ending = [str(error)]
+        segments += self._pieces(name, group, failed) if group else []
+        errors = [f"{name}: {each.sentence}" for each in failed] + ending
         heard, segments = bool(segments), join(segments)
         seconds = blocks.samples / SAMPLE_RATE
         clock.reach(before + seconds)
@@ -195,9 +200,10 @@ class Transcriber:
             duration=seconds if seconds else None,
             error="; ".join(errors).replace(".; ", "; ") or None,
             segments=tuple(segments),
+            missing=tuple((each.start, each.end) for each in failed),
         )
 
-    def _pieces(self, name: str, pieces: Sequence[Piece], errors: list[str]) -> list[Segment]:
+    def _pieces(self, name: str, pieces: Sequence[Piece], failed: list[_Failed]) -> list[Segment]:
         sources = self._told(
             [
                 Source(
@@ -212,12 +218,32 @@ class Transcriber:
         )
         # Overlapping pieces are joined by the times of their words.
         run = self._run(sources, _Clock(0.0, None), self.config.words or any(piece.overlap for piece in pieces))
-        errors += [reason for _, reason in run.bad.values()]
+        failed += [_Failed(pieces[i], reason) for i, (_, reason) in sorted(run.bad.items())]
         return [
             self._segment(piece.begin / SAMPLE_RATE, piece.end / SAMPLE_RATE, run.candidates[i])
             for i, piece in enumerate(pieces)
             if i in run.candidates
         ]
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A piece that could not be recognised, and why."""
+
+    piece: Piece
+    reason: str
+
+    @property
+    def start(self) -> float:
+        return self.piece.begin / SAMPLE_RATE
+
+    @property
+    def end(self) -> float:
+        return self.piece.end / SAMPLE_RATE
+
+    @property
+    def sentence(self) -> str:
+        return f"from {self.start:.2f} to {self.end:.2f} s nothing is recognised ({self.reason.removesuffix('.')})."
 
 
 class _Clock:

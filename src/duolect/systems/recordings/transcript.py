@@ -36,7 +36,8 @@ class Transcript:
     nothing in it was louder than its background. `nbest` holds all hypotheses, best first, where they were asked for
     (of a recording that was cut, its segments have theirs). Where the recording could not be recognised `error` says
     why in one sentence, and `text` is empty; where it is damaged, text, segments and duration are those of what could
-    be read before.
+    be read before. `missing`: from when to when, in seconds, a part of it could not be recognised though what is around
+    it could.
     """
 
     id: str
@@ -48,3 +49,4 @@ class Transcript:
     nbest: tuple[Candidate, ...] = ()
     error: str | None = None
     segments: tuple[Segment, ...] = ()
+    missing: tuple[tuple[float, float], ...] = ()
