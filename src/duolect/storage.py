@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -110,6 +110,23 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         place = f"{path}:{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else str(path)
         raise ConfigError(f"{place}: not valid JSON ({error}).") from error
+
+
+def files_below(folder: str | os.PathLike[str], *, hidden: bool = True) -> Iterator[Path]:
+    """All files below a folder, in linked folders too, sorted within each folder; those of a folder come before those
+    of its subfolders. A link back to a folder that it lies in is not followed. Unless `hidden`, without names that
+    begin with a dot, and what is below them."""
+    above = {os.fspath(folder): (os.path.realpath(folder),)}
+    for base, folders, names in os.walk(folder, followlinks=True):
+        chain, kept = above.pop(base), []
+        for name in sorted(name for name in folders if hidden or not name.startswith(".")):
+            path = os.path.join(base, name)
+            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(chain[-1], name)
+            if real not in chain:
+                above[path] = (*chain, real)
+                kept.append(name)
+        folders[:] = kept
+        yield from (Path(base, name) for name in sorted(names) if hidden or not name.startswith("."))
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:

@@ -304,6 +304,15 @@ def test_folders_patterns_and_files_are_shards(folder: Path) -> None:
     assert list_shards([folder / "train-00003.parquet", folder]) == [whole[3], *whole[:3], *whole[4:]]
 
 
+def test_shards_behind_a_linked_folder_are_found(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.parquet").symlink_to(folder / "train-00000.parquet")
+    (tmp_path / "linked").symlink_to(folder)
+    (tmp_path / "own" / "loop").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in list_shards([tmp_path])]
+    assert found == [*(f"linked/train-{n:05}.parquet" for n in range(SHARDS)), "own/a.parquet"]
+
+
 def test_buckets_ascend_hold_equal_shares_and_are_narrow() -> None:
     for seed in range(20):
         made = np.random.default_rng(seed)

@@ -188,6 +188,18 @@ def test_a_folder_of_sounds_is_read_in_place_in_pieces_and_its_speech_left_out(t
     assert reasons["musan/speech/us/c.wav"] == "lies in a folder named speech"
 
 
+def test_sounds_behind_a_linked_folder_are_read(tmp_path: Path) -> None:
+    (tmp_path / "far" / "rain").mkdir(parents=True)
+    write_audio(tmp_path / "far" / "rain" / "a.wav", np.full(SAMPLE_RATE, 0.1))
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "near").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "sounds")
+    (tmp_path / "sounds" / "gone.wav").symlink_to(tmp_path / "none.wav")
+    made = make_stress_set(tmp_path / "s", StressConfig(kinds=()), sounds=[tmp_path / "sounds"])
+    assert [u.id for u in load_manifest(made.manifest)] == ["sounds/near/rain/a.wav#0"]
+    assert [entry.id for entry in made.skipped] == ["sounds/gone.wav"]
+
+
 def test_wrong_settings_and_places_are_refused(speech: Path, tmp_path: Path) -> None:
     for settings, message in (
         ({"kinds": ("flute",)}, "kinds has 'flute'; known are zeros"),

@@ -185,6 +185,14 @@ def test_folders_that_cannot_be_scored(tmp_path: Path) -> None:
         score_leaderboard(tmp_path)
 
 
+def test_sets_in_a_linked_folder_are_scored(tmp_path: Path) -> None:
+    write(tmp_path / "far" / name("x_ami_test"), [line(0, "a", "a")])
+    write(tmp_path / "near" / name("x_spgispeech_test"), [line(0, "a", "a")])
+    (tmp_path / "near" / "more").symlink_to(tmp_path / "far")
+    (result,) = score_leaderboard(tmp_path / "near")
+    assert [each.name for each in result.sets] == ["x_ami_test", "x_spgispeech_test"]
+
+
 def test_lines_that_are_there_twice_are_noted(tmp_path: Path) -> None:
     write(tmp_path / name("x_ami_test"), [line(0, "a", "a"), line(0, "a", "a"), line(1, "b", "b")])
     (result,) = score_leaderboard(tmp_path)

@@ -23,6 +23,7 @@ from duolect.evaluation.chunks import INDEX, PARENT, merge_chunks, missing_chunk
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.results import HypothesisRow
 from duolect.evaluation.score import Score, score_run
+from duolect.storage import files_below
 
 CURRENT: Normaliser = "open-asr-2026-08"
 FIRST: Normaliser = "open-asr-2026-03"
@@ -104,7 +105,7 @@ def score_leaderboard(
     files that were written under both regimes.
     """
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(Path(folder).rglob("*.jsonl")):
+    for path in sorted(path for path in files_below(folder) if path.suffix == ".jsonl"):
         name, data = model_and_set(path)
         other = found.setdefault(name, {}).setdefault(data, path)
         if other != path:

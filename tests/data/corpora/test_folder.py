@@ -70,6 +70,14 @@ def test_sound_alone(tmp_path: Path) -> None:
         imported("folder", tmp_path / "files", tmp_path / "again", text="beside")
 
 
+def test_a_link_back_to_the_folder_does_not_multiply_it(tmp_path: Path) -> None:
+    sound(tmp_path / "c" / "a" / "1.wav")
+    (tmp_path / "c" / "a" / "loop").symlink_to(tmp_path / "c")
+    (tmp_path / "c" / "b").symlink_to(tmp_path / "c" / "a")
+    imported("folder", tmp_path / "c", tmp_path / "out", lang="en")
+    assert [row["id"] for row in rows(tmp_path / "out" / "all.jsonl")] == ["a/1", "b/1"]
+
+
 def test_no_sound_at_all(tmp_path: Path) -> None:
     lines(tmp_path / "files/x.txt", "text")
     with pytest.raises(ManifestError, match="there is no sound file; expected names in"):

@@ -19,6 +19,7 @@ from duolect.data.corpora.rows import SUFFIXES, Row, read_rows
 from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.data.skips import Skipped
 from duolect.errors import ConfigError, ManifestError
+from duolect.storage import files_below
 
 AUDIO = frozenset(
     f".{name}"
@@ -141,11 +142,7 @@ def plan(source: str, options: FolderOptions, out: Path) -> Plan:
 
 def _sound(folder: Path) -> Iterator[Path]:
     """Sound files below a folder in a fixed order; hidden folders and files are not looked at."""
-    for base, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO:
-                yield Path(base, name)
+    return (path for path in files_below(folder, hidden=False) if path.suffix.lower() in AUDIO)
 
 
 def _signed(root: Path, text_suffix: str | None) -> Iterator[Path]:

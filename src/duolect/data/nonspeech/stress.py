@@ -23,7 +23,7 @@ from duolect.data.skips import SkipLog, Skipped
 from duolect.data.synthetic.folder import AUDIO, CorpusFolder, Progress
 from duolect.data.synthetic.pool import Pool
 from duolect.errors import AudioError, ManifestError
-from duolect.storage import file_hash
+from duolect.storage import file_hash, files_below
 
 _VERSION = 1  # changes when the same config gives other recordings than before
 _MANIFEST, _SKIPPED = "stress.jsonl", "skipped.jsonl"
@@ -206,7 +206,7 @@ def _given(folder: Path, config: StressConfig, skipped: SkipLog) -> list[Utteran
     folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise ManifestError(f"{folder}: is no folder of sounds.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    files = sorted(path for path in files_below(folder) if path.suffix.lower() in _SUFFIXES)
     if not files:
         raise ManifestError(f"{folder}: holds no sound file ({', '.join(sorted(_SUFFIXES))}).")
     found = []

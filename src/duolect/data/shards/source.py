@@ -13,6 +13,7 @@ from duolect.data.manifest import Utterance
 from duolect.data.shards.config import ShardsConfig
 from duolect.data.shards.reader import START, Adapt, Reading, Shard
 from duolect.errors import ConfigError, ManifestError
+from duolect.storage import files_below
 
 _SUFFIX = ".parquet"
 
@@ -36,7 +37,7 @@ def list_shards(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
                 f"{source}: is no folder of parquet files and none itself; a run trains on parquet shards or manifests."
             )
         if os.path.isdir(source):
-            files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
+            files = list(files_below(source))
         elif glob.has_magic(source) and not os.path.exists(source):
             files = [Path(name) for name in glob.glob(source, recursive=True)]
         else:
