@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +154,10 @@ def test_recognize_and_transcribe_in_a_language(translator: Path, corpus: Corpus
     assert result.status == 0, result.err
     assert "; BLEU " in result.out
     assert "; chrF2 " in result.out
+    first = json.loads((tmp_path / "hyps.jsonl").read_text().splitlines()[0])
+    explained = call(*untold, *out, "--target-language", "de", "--explain", first["id"])
+    assert explained.status == 0, explained.err
+    assert re.search(rf"^1 winner +{first['score']:.2f}  {re.escape(first['text'][:20])}", explained.out, re.MULTILINE)
     assert "BLEU" in call("score", tmp_path / "hyps.jsonl", "--manifest", tmp_path / "untold.jsonl").out
     file = utterances[0].audio_filepath
     assert "the model writes de, fr; say which one" in call("transcribe", file, "--system", translator).sentence()

@@ -124,6 +124,20 @@ def test_scales_are_not_tuned_and_votes_are_explained(system: System, translated
     assert explained.hypotheses[1].text == translated[1].translation
 
 
+@pytest.mark.parametrize("told", ["de", "fr", None])
+def test_what_is_explained_is_what_is_written_in_the_language_asked_for(
+    told: str | None, system: System, translated: list[Utterance]
+) -> None:
+    untold = [replace(u, target_lang=told) for u in translated]
+    for language in ("de", "fr"):
+        rows = system.recognize(untold, target_language=language).rows
+        for utterance, row in zip(untold, rows, strict=True):
+            winner = explain(system, utterance, target_language=language).hypotheses[0]
+            assert (winner.text, winner.score) == (row.text, pytest.approx(row.score, abs=1e-4))
+    with pytest.raises(ConfigError, match="the target language 'sw' is unknown; the system writes de, fr"):
+        explain(system, translated[0], target_language="sw")
+
+
 def test_saved_and_written(system: System, translated: list[Utterance], tmp_path: Path) -> None:
     from duolect.data import write_manifest
 

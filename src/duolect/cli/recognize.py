@@ -150,7 +150,13 @@ def _explain(system: System, utterance: Utterance, asked: Recognize) -> None:
     from duolect.reports.votes import votes_table
     from duolect.systems import explain
 
-    explained = explain(system, utterance, rival=asked.rival, max_seconds=asked.max_seconds)
+    explained = explain(
+        system,
+        utterance,
+        rival=asked.rival,
+        max_seconds=asked.max_seconds,
+        target_language=asked.target_language,
+    )
     Console(width=None if sys.stdout.isatty() else 120).print(votes_table(explained))
 
 

@@ -96,20 +96,27 @@ class Explanation:
 
 
 def explain(
-    system: System, utterance: Utterance, *, rival: Rival = "runner-up", max_seconds: float = LONGEST_SECONDS
+    system: System,
+    utterance: Utterance,
+    *,
+    rival: Rival = "runner-up",
+    max_seconds: float = LONGEST_SECONDS,
+    target_language: str | None = None,
 ) -> Explanation:
     """Recognise `utterance` and take its winner and a rival apart.
 
     rival: the best hypothesis of another text, or the reference ("why not this?": a reference that scores higher than
     the winner was lost by the search, one that scores lower by the models). Without such a rival, or where the
-    reference is the winner, the winner stands alone.
-    Raises AudioError where the audio cannot be recognised, UnitsError where the reference cannot be spelled, and
-    SearchError where a model that scored the winner cannot score it (it is longer than an LM's positions).
+    reference is the winner, the winner stands alone. target_language: as for `System.recognize`.
+    Raises AudioError where the audio cannot be recognised, ConfigError where its language is unknown or missing,
+    UnitsError where the reference cannot be spelled, and SearchError where a model that scored the winner cannot score
+    it (it is longer than an LM's positions).
     """
     search = system.search
     if search is None:
         raise SystemFolderError("This system has no search, and so nothing to explain.")
-    sources, _ = with_languages(system.parts, search, [utterance_source(0, utterance)], [utterance])
+    sources = [utterance_source(0, utterance)]
+    sources, _ = with_languages(system.parts, search, sources, [utterance], target_language)
     batch, bad = read_batch(sources, max_seconds)
     if batch is None:
         raise AudioError(bad[0][1])
