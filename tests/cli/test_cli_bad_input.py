@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -304,3 +305,35 @@ def test_a_folder_that_another_process_uses_meanwhile_is_left_alone(
     monkeypatch.undo()
     require_writable(tmp_path / "new" / "folder" / "x")
     assert not (tmp_path / "new").exists()
+
+
+def _powerless() -> None:
+    """Permissions count for root too."""
+    for power in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_folder_that_stands_is_probed_itself_and_not_the_one_around_it(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mount" / "mine", tmp_path / "open" / "theirs"
+    mine.mkdir(parents=True)
+    theirs.mkdir(parents=True)
+    mine.parent.chmod(0o555)
+    theirs.chmod(0o555)
+    script = (
+        "import sys; from pathlib import Path; from duolect.cli.arguments import require_writable\n"
+        "require_writable(Path(sys.argv[1]), folder=True)"
+    )
+
+    def probe(folder: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, str(folder)]
+        return subprocess.run(command, capture_output=True, text=True, preexec_fn=_powerless, check=False)
+
+    done = probe(mine)
+    assert done.returncode == 0, done.stderr
+    assert list(mine.iterdir()) == []
+    refused = probe(theirs)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].endswith(f"{theirs}: nothing can be written there (Permission denied).")
+    beside = probe(mine.parent / "new")
+    assert "nothing can be written there (Permission denied)" in beside.stderr

@@ -75,7 +75,7 @@ def require_writable(path: Path, *, folder: bool = False, reads: Sequence[Path] 
     """Raise DuolectError now rather than after hours where `path`, a file or a `folder` to be, could not be written, or
     is one of the files that the command `reads`, which would be lost.
 
-    A probe of 64 KiB is written beside it and removed; so are the folders that had to be made for that.
+    A probe of 64 KiB is written where files will be and removed; so are the folders that had to be made for that.
     """
     if path.is_dir() and not folder:
         raise DuolectError(f"{path}: is a folder; a file name was expected.")
@@ -86,9 +86,10 @@ def require_writable(path: Path, *, folder: bool = False, reads: Sequence[Path] 
     if path.exists() and any(other.exists() and path.samefile(other) for other in reads):
         raise DuolectError(f"{path}: is what is read; another name was expected for what is written.")
     made = [parent for parent in path.parents if not parent.exists()]
-    probe = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.probe"
+    place = path if folder and path.is_dir() else path.parent
+    probe = place / f".{path.name}.{uuid.uuid4().hex[:8]}.probe"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         try:
             with open(probe, "wb") as handle:
                 handle.write(_PROBE)

@@ -105,7 +105,6 @@ def run(arguments: list[str]) -> int:
     record, tuned = found.record, system.with_tuning(found.record)
     if system.search is not None and system.method != record.method:
         tuned = tuned.with_search(system.search, system.method)  # the other is used where --method names it
-    tuned.save(out)
     scales = "  ".join(f"{term} {getattr(found.scales, term):.3g}" for term in found.scales.active)
     print(f"{record.method}: {scales}")
     what = "the search" if record.rounds else "the lists"
@@ -117,6 +116,7 @@ def run(arguments: list[str]) -> int:
         scales = "  ".join(f"{term} {getattr(each.scales, term):.3g}" for term in each.scales.active)
         promised = 100 * (each.list_wer or 0.0)
         print(f"  round {number}: {scales}: lists {promised:.2f} %, search {100 * each.wer:.2f} %, {each.new} new")
+    tuned.save(out)
     print(f"written to {out}")
     if record.at_edge:
         say("The best scales lie at the edge of the grid; better ones may lie beyond it.")
