@@ -113,6 +113,51 @@ def test_a_file_is_scored_against_a_manifest(tmp_path: Path) -> None:
     assert score_file(path, "none", manifest=manifest).wer == pytest.approx(1 / 3)
 
 
+def test_a_file_is_scored_in_the_blocks_that_its_utterances_say(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    rows = [
+        HypothesisRow(id=f"{n:02}", reference="one two", text="one two" if n % 3 else "", fields={"speaker": n // 2})
+        for n in range(22)
+    ]
+    of = {r.id: str(r.fields["speaker"]) for r in rows}
+    lost = Skipped(id="99", reason="silent", reference="one two", fields={"speaker": "10"})
+    write_run(path, rows, RunRecord(system="x", skipped=(lost,)))
+    by_hand = score_run(rows, skipped=(lost,), blocks=Blocks("speaker", of | {"99": "10"}))
+    assert score_file(path) == by_hand
+    assert (by_hand.units, score_file(path).blocks) == (11, "speaker")
+    assert score_file(path, blocks="none") == score_run(rows, skipped=(lost,))
+    with pytest.raises(ScoringError, match=r"hyps\.jsonl: no utterance has a field 'session'"):
+        score_file(path, blocks="session")
+    before = dataclasses.replace(lost, fields={})
+    write_run(path, rows, RunRecord(system="x", skipped=(before,)))
+    assert score_file(path).units == 12
+
+    lines = [{"audio_filepath": "a.wav", "duration": 1.0, "text": "one two", "id": key} for key in [*of, "99"]]
+    told = [line | {"speaker": of.get(line["id"], "7"), "session": line["id"][0]} for line in lines]
+    manifest = tmp_path / "test.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in told))
+    write_run(path, [dataclasses.replace(r, fields={}) for r in rows], RunRecord(system="x", skipped=(before,)))
+    assert score_file(path).blocks is None
+    assert (score_file(path, manifest=manifest).blocks, score_file(path, manifest=manifest).units) == ("speaker", 11)
+    assert score_file(path, manifest=manifest, blocks="session").units == 4
+
+
+def test_recordings_in_chunks_have_the_blocks_of_their_first(tmp_path: Path) -> None:
+    rows = [
+        HypothesisRow(
+            id=f"{n}-{k}",
+            reference="we went to the old house",
+            text="we went to" if k else "the old house",
+            fields={"parent_id": f"call {n}", "chunk_index": k, "speaker": f"s{n // 2}"},
+        )
+        for n in range(20)
+        for k in range(2)
+    ]
+    write_run(tmp_path / "hyps.jsonl", rows)
+    score = score_file(tmp_path / "hyps.jsonl")
+    assert (score.utterances, score.blocks, score.units) == (20, "speaker", 10)
+
+
 def test_scores_are_compared_pairwise_only_on_the_same_footing() -> None:
     base = score_run(ROWS, "none")
     better = score_run([row("b", "four boats", "four boats"), *ROWS[1:]], "none")

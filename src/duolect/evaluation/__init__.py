@@ -1,5 +1,6 @@
 """Word errors, BLEU and chrF, intervals and tests, hallucination, speed and memory, hypothesis files (no torch)."""
 
+from duolect.evaluation.blocks import Blocks
 from duolect.evaluation.hallucination import (
     PairedRate,
     Panel,
@@ -21,7 +22,6 @@ from duolect.evaluation.results import (
     write_run,
 )
 from duolect.evaluation.score import (
-    Blocks,
     Score,
     compare_scores,
     manifest_references,

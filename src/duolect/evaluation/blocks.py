@@ -7,9 +7,8 @@ ones; intervals and tests that take them as independent are too sure (Liu & Peng
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from duolect.evaluation.score import Blocks
 
 if TYPE_CHECKING:
     from duolect.data.manifest import Utterance
@@ -19,6 +18,17 @@ FIELDS = ("session", "meeting", "call", "talk", "recording", "parent_id", "speak
 
 FEWEST = 10
 """Fewer blocks than these give an interval that cannot be trusted."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Utterances that belong together (a speaker's, a meeting's): `of` has the block of each, `name` is the field's.
+
+    An utterance that is not in `of` is a block of its own.
+    """
+
+    name: str
+    of: Mapping[str, str]
 
 
 def find_blocks(fields: Mapping[str, Mapping[str, Any]], wanted: str = "auto") -> Blocks | None:

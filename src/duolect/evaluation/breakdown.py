@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from duolect.evaluation.blocks import FEWEST
+from duolect.evaluation.blocks import FEWEST, Blocks
 from duolect.evaluation.intervals import SEED, Interval, interval_of_counts, pooled_by_block
-from duolect.evaluation.score import Blocks, Score
+from duolect.evaluation.score import Score
 from duolect.evaluation.words import WordErrors
 
 REPLICAS = 1_000

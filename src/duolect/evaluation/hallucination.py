@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from duolect.errors import ScoringError
+from duolect.evaluation.blocks import Blocks
 from duolect.evaluation.intervals import (
     REPLICAS,
     SEED,
@@ -35,7 +36,7 @@ from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped
-from duolect.evaluation.score import Blocks, texts_of
+from duolect.evaluation.score import texts_of
 from duolect.evaluation.signs import split_words, without_events
 from duolect.evaluation.utterance_signs import (
     NON_SPEECH,

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from duolect.errors import ScoringError
+from duolect.evaluation.blocks import Blocks, find_blocks, utterance_fields
 from duolect.evaluation.chunks import has_chunks, merge_chunks
 from duolect.evaluation.intervals import (
     REPLICAS,
@@ -34,17 +35,6 @@ from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
 from duolect.evaluation.words import WordErrors, spelled_alike, utterance_counts
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Utterances that belong together (a speaker's, a meeting's): `of` has the block of each, `name` is the field's.
-
-    An utterance that is not in `of` is a block of its own.
-    """
-
-    name: str
-    of: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,28 +245,58 @@ def score_file(
     *,
     manifest: str | os.PathLike[str] | None = None,
     skipped_as_deletions: bool = True,
+    blocks: str = "auto",
     replicas: int = REPLICAS,
     seed: int = SEED,
 ) -> Score:
     """Score a hypothesis file with the skip list of its sidecar; references from `manifest` or the file itself.
 
-    Raises ScoringError naming the file, and the line where one is at fault, or where its texts were normalised in
-    another way before.
+    blocks: a field (speaker, session …) whose utterances are drawn together for the interval; "auto", or "none", as for
+    `find_blocks`. Raises ScoringError naming the file, and the line where one is at fault, where its texts were
+    normalised in another way before, or where no utterance has the field.
     """
     rows, record = read_run(path)
     require_form(record, normaliser, str(path))
+    skipped = record.skipped if record else ()
+    references, said = None, {}
+    if manifest is not None:
+        from duolect.data.manifest import load_manifest  # here, since scoring alone needs nothing of the data room
+
+        utterances = load_manifest(manifest)
+        references, said = {utterance.id: utterance.text for utterance in utterances}, utterance_fields(utterances)
     try:
         return score_run(
             rows,
             normaliser,
-            references=manifest_references(manifest) if manifest is not None else None,
-            skipped=record.skipped if record else (),
+            references=references,
+            skipped=skipped,
             skipped_as_deletions=skipped_as_deletions,
+            blocks=_blocks(blocks, rows, references, skipped, said),
             replicas=replicas,
             seed=seed,
         )
     except ScoringError as error:
         raise ScoringError(f"{path}: {error}") from error
+
+
+def _blocks(
+    wanted: str,
+    rows: Sequence[HypothesisRow],
+    references: Mapping[str, str] | None,
+    skipped: Sequence[Skipped],
+    said: Mapping[str, Mapping[str, Any]],
+) -> Blocks | None:
+    """The blocks of what is scored, by the fields of rows, of what was skipped, and of the manifest."""
+    if has_chunks(rows, references, skipped):
+        rows, _, skipped = merge_chunks(rows, references, skipped)
+    fields = {entry.id: {**entry.fields, **said.get(entry.id, {})} for entry in (*rows, *skipped)}
+    for entry in skipped:  # files of before say nothing of it: it hides no block, and is one of its own
+        if not fields[entry.id]:
+            del fields[entry.id]
+    found = find_blocks(fields, wanted)
+    if found is None and wanted not in ("auto", "none"):
+        raise ScoringError(f"no utterance has a field {wanted!r}.")
+    return found
 
 
 def require_form(record: RunRecord | None, normaliser: Normaliser, where: str) -> None:
