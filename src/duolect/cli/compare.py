@@ -62,7 +62,7 @@ class Compare:
     title: str = ""
     """The report's heading."""
     batch_seconds: float = 60.0
-    """Seconds of audio recognised at once, padding included."""
+    """Seconds of audio recognised at once, padding included; 0 for one utterance at a time."""
     max_seconds: float = 120.0
     """Longer utterances are skipped, and count as deleted."""
     device: Device = "auto"

@@ -48,7 +48,7 @@ class Tune:
     rounds: int = 6
     """At most so often are scales chosen and the set decoded with them, which lengthens the lists."""
     batch_seconds: float = 60.0
-    """Seconds of audio recognised at once, padding included."""
+    """Seconds of audio recognised at once, padding included; 0 for one utterance at a time."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     normaliser: Literal["plain", "none"] = "plain"

@@ -192,7 +192,8 @@ def caveats(evidence: Evidence) -> list[str]:
     if score.utterances < FEW_UTTERANCES:
         found.append(f"Only {score.utterances:,} utterances were scored: even large differences may not be seen.")
     if score.blocks is not None and score.units < FEWEST:
-        found.append(f"Only {score.units} blocks by {score.blocks}: intervals and tests are rough.")
+        blocks = "block" if score.units == 1 else "blocks"
+        found.append(f"Only {score.units} {blocks} by {score.blocks}: intervals and tests are rough.")
     tuned = [name for name, record in evidence.records.items() if record.search.get("tuned_on_this_set")]
     if tuned:
         found.append(
