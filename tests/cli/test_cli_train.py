@@ -185,6 +185,24 @@ def test_a_run_that_fails_is_kept_from_its_first_step_on(corpus: Corpus, tmp_pat
     assert sum("ids" in line for line in lines) == 20
 
 
+def test_a_first_attempt_that_fails_leaves_its_folder_as_it_was(corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    given = ("train", RECIPES, "--dev", corpus.dev, "--out", run, "--device", "cpu", "--steps", 2)
+    for mine in ([], ["mine.txt"]):
+        for name in mine:
+            (run / name).write_text("kept")
+        assert "nothing.jsonl" in call(*given, "--train", tmp_path / "nothing.jsonl").err.splitlines()[-1]
+        assert [path.name for path in run.iterdir()] == mine
+        best_by = ("--train", corpus.train, "--loop.best-by", "wer")  # refused when the units are made
+        assert "best_by is 'wer'" in call(*given, *best_by).err.splitlines()[-1]
+        assert [path.name for path in run.iterdir()] == mine
+    assert call(*given, "--train", corpus.train).status == 0
+    before = sorted(path.name for path in run.iterdir())
+    assert "another config" in call(*given, "--train", corpus.dev).err
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
 def test_a_finished_run_is_left_as_it_is(runs: Path, call: Call) -> None:
     before = {path: path.stat().st_mtime_ns for path in runs.glob("am/**/*.safetensors")}
     result = call("train", runs / "am", "--device", "cpu")

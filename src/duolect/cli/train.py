@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import shutil
 import sys
 import traceback
 import typing
@@ -88,24 +87,14 @@ def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
         require_writable(out / "recipe.json")
     from duolect.training import TrainingInterrupted, train_recipe
 
-    fresh = not out.exists()
     try:
         system = train_recipe(recipe, out, device=device, console=console(quiet=not first))
     except TrainingInterrupted as interrupted:
         say(f"duolect train: {interrupted}")
         return 130
-    except DuolectError:
-        if fresh and first and not _has_begun(out):
-            shutil.rmtree(out, ignore_errors=True)  # else its recipe would refuse the corrected one
-        raise
     if first:
         print(f"system: {system}")
     return 0
-
-
-def _has_begun(out: Path) -> bool:
-    """Whether a run has taken a step: its log then says at least why it ended."""
-    return (out / "log.jsonl").exists() or any((out / "checkpoints").glob("step-*"))
 
 
 def _list() -> int:

@@ -29,6 +29,7 @@ from duolect.data.shards import ShardBatches, Shards
 from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, load_units
+from duolect.training.attempt import first_attempt
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
 from duolect.training.dev import dev_names, require_dev_value, speech_evaluation, text_evaluation
@@ -62,12 +63,17 @@ def train_recipe(
 
     A run that is finished and exported returns at once. Runs unchanged under `torchrun`. The run folder gets units/
     (and ctc_units/), the checkpoints and logs of `Trainer`, skipped.jsonl and system/. Raises TrainingInterrupted after
-    Ctrl-C, and a DuolectError in one sentence for whatever in the recipe or its files is wrong.
+    Ctrl-C, and a DuolectError in one sentence for whatever in the recipe or its files is wrong; before the first step
+    of a new run the folder is then left as it was.
     """
     folder = Path(folder)
     accelerator = build_accelerator(recipe.loop, folder, cpu=device == "cpu")
+    with first_attempt(folder, main=Ranks(accelerator).rank == 0):
+        return _train(recipe, folder, accelerator, console or Console(stderr=True))
+
+
+def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Console) -> Path:
     ranks, settings = Ranks(accelerator), to_json(recipe)
-    console = console or Console(stderr=True)
     if ranks.rank == 0:
         with run_lock(folder):
             renew_recipe(folder)
