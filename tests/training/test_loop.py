@@ -92,6 +92,37 @@ def test_the_mean_of_the_last_checkpoints(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, torch.stack([state[name] for state in states]).mean(0))
 
 
+def test_the_best_between_checkpoints_is_no_part_of_the_mean(tmp_path: Path) -> None:
+    dev = iter([9.0, 8.0, 7.0, 6.0, 5.0])  # after steps 3, 6, 9 and 12, and of the mean
+    settings: dict = {"checkpoint_every": 5, "evaluate_every": 3, "average_last": 3, "keep": 3}
+    trainer = make_trainer(tmp_path, 12, evaluate=lambda model: {"loss": next(dev)}, **settings)
+    assert trainer.run().weights == "mean of steps 5, 10, 12"
+    assert trainer.checkpoints.steps() == [5, 10, 12]
+
+
+def test_the_best_between_checkpoints_takes_no_place_of_theirs(tmp_path: Path) -> None:
+    dev = iter([9.0, 1.0, 7.0, 6.0])
+    settings: dict = {"checkpoint_every": 5, "evaluate_every": 3, "keep": 2}
+    trainer = make_trainer(tmp_path, 12, evaluate=lambda model: {"loss": next(dev)}, **settings)
+    assert trainer.run().checkpoint == "checkpoints/step-00000006"
+    assert trainer.checkpoints.steps() == [6, 10, 12]
+    assert trainer.checkpoints.due() == [10, 12]
+
+
+def test_a_checkpoint_that_does_not_say_so_was_due_unless_it_has_a_window(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, 20)
+    trainer.run()
+    states = [tmp_path / f"checkpoints/step-000000{step}/state.json" for step in (10, 20)]
+    for path in states:
+        state = read_json(path)
+        assert state.pop("due") is True
+        path.write_text(json.dumps(state))
+    assert trainer.checkpoints.due() == [10, 20]
+    assert trainer.checkpoints.read(20).due
+    (states[1].parent / "window.safetensors").touch()
+    assert trainer.checkpoints.due() == [10]
+
+
 def test_averaging_takes_integers_from_the_last_and_needs_a_state() -> None:
     states = [{"a": torch.tensor([float(i)]), "n": torch.tensor(i)} for i in (1, 4)]
     mean = average_tensors(states)

@@ -119,7 +119,8 @@ class Best:
 class Snapshot:
     """One whole checkpoint: the tensors of model, optimiser and random generators, and all else as JSON values.
 
-    `window`: the open sums of a run that was interrupted here; a checkpoint without them is one that was due.
+    `window`: the open sums of a run that was interrupted here. `due`: the loop asks for a checkpoint after this step;
+    it does not where a run was interrupted, or was the best on dev between two of them.
     """
 
     step: int
@@ -128,6 +129,7 @@ class Snapshot:
     random: Mapping[str, Tensor]
     state: Mapping[str, Any]
     window: Mapping[str, Tensor] | None = None
+    due: bool = True
 
 
 class Checkpoints:
@@ -146,8 +148,12 @@ class Checkpoints:
         return sorted(int(p.name[5:]) for p in self.folder.glob("step-*") if p.name[5:].isdigit() and p.is_dir())
 
     def due(self) -> list[int]:
-        """Those of them that an uninterrupted run has, too."""
-        return [step for step in self.steps() if not (self.path(step) / _WINDOW).exists()]
+        """Those of them that the loop asks for, whatever dev was and wherever the run was interrupted."""
+        return [step for step in self.steps() if self._is_due(self.path(step))]
+
+    def _is_due(self, path: Path) -> bool:
+        # Checkpoints that do not say it are older, and there was one reason why they might not be.
+        return read_json(path / "state.json").get("due", not (path / _WINDOW).exists())
 
     def write(self, snapshot: Snapshot) -> None:
         """Write one checkpoint, whole or not at all. Raises DuolectError when the disk is full or not writable."""
@@ -155,7 +161,7 @@ class Checkpoints:
             save_tensors(folder / "model.safetensors", snapshot.model)
             save_tensors(folder / "optimiser.safetensors", snapshot.optimiser)
             save_tensors(folder / "random.safetensors", snapshot.random)
-            write_json(folder / "state.json", {"step": snapshot.step, **snapshot.state})
+            write_json(folder / "state.json", {"step": snapshot.step, "due": snapshot.due, **snapshot.state})
             if snapshot.window is not None:
                 save_tensors(folder / _WINDOW, snapshot.window)
 
@@ -172,7 +178,7 @@ class Checkpoints:
             load_tensors(folder / f"{name}.safetensors") for name in ("model", "optimiser", "random")
         )
         window = load_tensors(folder / _WINDOW) if (folder / _WINDOW).exists() else None
-        return Snapshot(step, model, optimiser, random, state, window)
+        return Snapshot(step, model, optimiser, random, state, window, self._is_due(folder))
 
     def name(self, step: int) -> str:
         """The path of a checkpoint below the run folder."""
@@ -194,8 +200,8 @@ class Checkpoints:
             write_json(self.run / "best.json", {**dataclasses.asdict(best), "checkpoint": self.name(best.step)})
 
     def prune(self, keep: int, best: Best | None) -> None:
-        """Remove all but the last `keep` checkpoints that were due, the best, and that of an interruption while it is
-        the last of all; each under another name first."""
+        """Remove all but the last `keep` checkpoints that were due, the best, and the last of all; each under another
+        name first."""
         steps = self.steps()
         kept = {*self.due()[-keep:], *steps[-1:], *(() if best is None else (best.step,))}
         for step in steps:

@@ -77,8 +77,9 @@ class LoopConfig:
     gradient norm, None for no clipping · precision: "auto" is bf16 on a GPU that has it, else fp32 ·
     evaluate_every / checkpoint_every / log_every: in steps; the last step always does all three ·
     keep: checkpoints kept besides the best one · average_last: at the end, average the weights of this many last
-    checkpoints (0 or 1: none) · best_by: the dev value, lower is better, that names the best checkpoint ·
-    workers: processes that prepare batches · threads: torch threads per process, None leaves torch's choice ·
+    checkpoints (0 or 1: none; one that is there only because it was the best on dev is none of them) · best_by: the
+    dev value, lower is better, that names the best checkpoint · workers: processes that prepare batches · threads:
+    torch threads per process, None leaves torch's choice ·
     sharding: with several processes, "none" keeps the whole model on each (DDP), "fsdp2" divides parameters, gradients
     and optimiser states over them (`training.sharding`; each device still takes the whole weights while dev is
     measured, each host once for each of its processes); with one process it has no effect.

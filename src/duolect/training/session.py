@@ -49,11 +49,14 @@ def save_run(
     place: Mapping[str, Any],
     loop: LoopConfig,
     window: Mapping[str, float] | None = None,
+    *,
+    due: bool = True,
 ) -> None:
     """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
 
     `trained`: the names of what the run trains. `place` is where the data source stands after the last finished step.
-    `window` is given where an interruption is why: this process's sums since the last log line.
+    `window` is given where an interruption is why: this process's sums since the last log line. `due`: whether the
+    loop asks for a checkpoint here.
     Raises DuolectError when the disk is full.
     """
     everyone = ranks.gather((*random_state(), window))
@@ -73,7 +76,7 @@ def save_run(
         }
         random = {f"{rank}/{name}": value for rank, (_, part, _) in enumerate(everyone) for name, value in part.items()}
         sums = None if window is None else _tensors([part for _, _, part in everyone])
-        checkpoints.write(Snapshot(state.step, weights, moments, random, values, sums))
+        checkpoints.write(Snapshot(state.step, weights, moments, random, values, sums, due))
         checkpoints.point(state.step, state.best)
         checkpoints.prune(loop.keep, state.best)
 

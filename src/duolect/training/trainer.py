@@ -262,12 +262,12 @@ class Trainer:
             self.state.best = Best(self.loop.best_by, value, self.state.step)
         self.state.dev_due = False
         if improved and not saved:
-            self._save(place)
+            self._save(place, due=False)
         elif saved and self.main:
             note_dev(self.checkpoints, self.state, self.loop)
         self.accelerator.wait_for_everyone()
 
-    def _save(self, place: dict[str, Any], window: Mapping[str, float] | None = None) -> None:
+    def _save(self, place: dict[str, Any], window: Mapping[str, float] | None = None, *, due: bool = True) -> None:
         self.journal.clock_in()
         save_run(
             self.checkpoints,
@@ -279,12 +279,14 @@ class Trainer:
             place,
             self.loop,
             window,
+            due=due,
         )
         self.accelerator.wait_for_everyone()
 
     def _interrupted(self, place: dict[str, Any]) -> None:
         if self.state.step and self.state.step not in self.checkpoints.steps():
-            self._save(place, {**self.window.sums(), **meter_sums(self.placed.trained)})
+            window = {**self.window.sums(), **meter_sums(self.placed.trained)}
+            self._save(place, window, due=False)
         raise TrainingInterrupted(
             f"Stopped after step {self.state.step} of {self.loop.steps}; go on with: duolect train {self.folder}"
         )
