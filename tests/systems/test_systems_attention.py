@@ -69,6 +69,25 @@ def test_the_tags_prompt_is_among_the_keys(system: System, corpus: list[Utteranc
         attend(tagged, corpus[0].audio_filepath, text="a")
 
 
+def test_what_a_search_has_less_room_for_than_the_drawn_model_is_drawn_with_a_given_text_alone(
+    system: System, units: CharacterUnits, voice: Callable
+) -> None:
+    config = system.parts["speech_llm"].model.config
+    torch.manual_seed(0)
+    model = SpeechLLM(dataclasses.replace(config, llm=dataclasses.replace(config.llm, max_positions=40)))
+    parts = {"acoustic": system.parts["acoustic"], "speech_llm": Component(model, units)}
+    narrow = System.of(parts).with_method("speech-llm")
+    room = narrow.parts["speech_llm"].longest_seconds
+    assert 1.0 < room < 4.0
+    path = voice(4.0, "long.wav")
+    with pytest.raises(AudioError, match=rf"long lasts 4\.0 s, more than the {room:g} s that are recognised"):
+        attend(narrow, path, component="acoustic")
+    assert attend(narrow, path, component="acoustic", text="a bad cab").text == "a bad cab"
+    short = voice(room - 0.1, "short.wav")
+    (expected,) = narrow.transcribe(short)
+    assert attend(narrow, short, component="acoustic").text == expected.text
+
+
 def test_layers_can_be_spread(system: System, corpus: list[Utterance], units: CharacterUnits) -> None:
     config = system.parts["speech_llm"].model.config
     llm = dataclasses.replace(config.llm, layers=9)

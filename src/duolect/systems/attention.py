@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,12 +75,15 @@ def attend(
     """
     name, part = _listener(system, component)
     source = audio_source(0, audio)
-    batch, bad = read_batch([source], min(max_seconds, part.longest_seconds))
+    recognised = text is None
+    # All models that recognise it must have room for it, too: a map is of one piece.
+    asked = system.search.parts() if recognised and system.search is not None else ()
+    room = min([part.longest_seconds, *(system.parts[each].longest_seconds for each in asked)])
+    batch, bad = read_batch([source], min(max_seconds, room))
     if batch is None:
         raise AudioError(bad[0][1])
-    recognised = text is None
     if text is None:
-        text, labels = _recognised(system, part, batch.samples_BN[0], target_language, max_seconds)
+        text, labels = _recognised(system, part, batch.samples_BN[0], target_language)
     else:
         labels = tuple(part.units.encode(text))
     heard = hear(part.model, batch.samples_BN.to(system.device), batch.lengths_B.to(system.device))
@@ -122,10 +126,10 @@ def _listener(system: System, component: Listener | None) -> tuple[Listener, Com
 
 
 def _recognised(
-    system: System, part: Component, samples_N: Tensor, target_language: str | None, max_seconds: float
+    system: System, part: Component, samples_N: Tensor, target_language: str | None
 ) -> tuple[str, tuple[int, ...]]:
     """The system's text and the labels of `part` for it."""
-    (found,) = system.transcribe(samples_N, nbest=True, segment_seconds=max_seconds, target_language=target_language)
+    (found,) = system.transcribe(samples_N, nbest=True, segment_seconds=math.inf, target_language=target_language)
     if found.error is not None or system.search is None:
         raise AudioError(found.error or "Nothing was recognised.")
     if spelling_units(system.parts, system.search).fingerprint == part.units.fingerprint:
