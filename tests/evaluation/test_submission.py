@@ -140,6 +140,23 @@ def test_what_was_skipped_goes_to_its_own_set_and_a_lost_recording_counts(tmp_pa
         write_submission([tmp_path / "old.jsonl"], tmp_path / "out", MODEL)
 
 
+def test_every_utterance_of_the_manifest_is_in_one_of_the_files(tmp_path: Path) -> None:
+    lost = (Skipped(id="lost", reason="damaged"),)
+    first = hyps(tmp_path / "spgispeech_test.jsonl", [("", "a dog")], RunRecord(system="s", skipped=lost))
+    rows = [HypothesisRow(id="v", text="a cat", fields={"dataset": "ami_cleaned", "split": "test"})]
+    write_run(tmp_path / "other.jsonl", rows)
+    references, out = {"u0": "a dog", "lost": "one", "v": "a cat"}, tmp_path / "out"
+    written = write_submission([first, tmp_path / "other.jsonl"], out, MODEL, references=references)
+    assert [each.wer for each in written.result.sets] == [0, 33.33]
+    for texts, message in (
+        (references | {"w": "no"}, "utterance 'w' is in the manifest, but neither recognised nor listed as skipped"),
+        ({"u0": "a dog", "v": "a cat"}, "utterance 'lost' is not in the manifest"),
+    ):
+        with pytest.raises(ScoringError, match=message):
+            write_submission([first, tmp_path / "other.jsonl"], tmp_path / "no", MODEL, references=texts)
+    assert not (tmp_path / "no").exists()
+
+
 def test_submissions_that_cannot_be(tmp_path: Path) -> None:
     file = hyps(tmp_path / "ami_cleaned_test.jsonl", [("a", "a")])
     out = tmp_path / "out"
@@ -162,6 +179,9 @@ def test_submissions_that_cannot_be(tmp_path: Path) -> None:
         write_submission([file, twice], out, MODEL)
     with pytest.raises(ScoringError, match="every reference is empty"):
         write_submission([hyps(file, [("(noise)", "a")])], out, MODEL)
-    with pytest.raises(ScoringError, match="'u0' is without a reference"):
+    with pytest.raises(ScoringError, match="'u0' is not in the manifest"):
         write_submission([file], out, MODEL, references={})
+    write_run(other, [HypothesisRow(id="u0", text="a", fields={"dataset": "ami_cleaned", "split": "test"})])
+    with pytest.raises(ScoringError, match="'u0' is without a reference"):
+        write_submission([other], out, MODEL)
     assert not out.exists()

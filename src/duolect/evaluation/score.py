@@ -225,7 +225,7 @@ def texts_of(
     if both:
         raise ScoringError(f"{named(both)} both recognised and listed as skipped.")
     if references is not None:
-        _same_ids(references, rows, lost)
+        require_same_ids(references, rows, lost)
     pairs: dict[str, tuple[str, str]] = {}
     without: list[str] = []
     for entry in [*rows, *(lost if skipped_as_deletions else [])]:
@@ -364,8 +364,9 @@ def _unique(ids: Sequence[str], what: str) -> None:
         raise ScoringError(f"{named(again)} in {what} more than once.")
 
 
-def _same_ids(references: Mapping[str, str], rows: Sequence[HypothesisRow], lost: Sequence[Skipped]) -> None:
-    answered = {entry.id for entry in [*rows, *lost]}
+def require_same_ids(references: Mapping[str, str], rows: Sequence[HypothesisRow], skipped: Sequence[Skipped]) -> None:
+    """Raise ScoringError unless what was recognised or skipped are the utterances of a manifest, all of them."""
+    answered = {entry.id for entry in [*rows, *skipped]}
     unknown = sorted(answered - set(references))
     if unknown:
         raise ScoringError(f"{named(unknown)} not in the manifest.")

@@ -21,6 +21,7 @@ from duolect.evaluation.leaderboard import CURRENT, FIRST, ModelResult, score_le
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
+from duolect.evaluation.score import require_same_ids
 from duolect.storage import atomic_file
 
 RESULTS = "results"
@@ -70,12 +71,14 @@ def write_submission(
 
     An utterance's fields `dataset` and `split` say which set it is of (`duolect import open-asr-leaderboard` puts them
     there), else the file's name does: `ami_cleaned_test.jsonl`. References are the rows' own, or `references` (id →
-    text); utterances whose reference is empty or not to be scored are left out, as the leaderboard does. `time` is a
-    row's own field; without it the run's seconds are shared out by duration, and a note says so. An utterance that
-    could not be recognised is written with an empty text. Sets that `folder` has already are kept and count.
+    text), whose utterances are then all in one of the files, and no others; those whose reference is empty or not to be
+    scored are left out, as the leaderboard does. `time` is a row's own field; without it the run's seconds are shared
+    out by duration, and a note says so. An utterance that could not be recognised is written with an empty text. Sets
+    that `folder` has already are kept and count.
 
     Raises ScoringError for a normaliser that is not the leaderboard's, a set that it has not or that is in two files,
-    data of its other regime, and a missing reference; DuolectError where the folder cannot be written.
+    data of its other regime, a missing reference, and other utterances than `references`;
+    DuolectError where the folder cannot be written.
     """
     if normaliser not in (FIRST, CURRENT):
         raise ScoringError(f"a submission is scored under {FIRST} or {CURRENT}; {normaliser} was given.")
@@ -84,8 +87,11 @@ def write_submission(
     known = known_sets(normaliser)
     found: dict[BoardSet, tuple[Path, list[dict[str, Any]]]] = {}
     notes: list[str] = []
-    for file in map(Path, files):
-        rows, record = read_run(file)
+    runs = [(file, *read_run(file)) for file in map(Path, files)]
+    if references is not None:
+        rows = [row for _, each, _ in runs for row in each]
+        require_same_ids(references, rows, [entry for _, _, record in runs if record for entry in record.skipped])
+    for file, rows, record in runs:
         times, said = _times(rows, record)
         notes += [f"{file.name}: {note}" for note in said]
         for row, kind in _with_sets(file, rows, record.skipped if record else (), known, normaliser):
@@ -179,7 +185,7 @@ def _line(
     file: Path,
 ) -> dict[str, Any] | None:
     """A line of a result file; None where the leaderboard does not score it."""
-    reference = references.get(row.id) if references is not None else row.reference
+    reference = references[row.id] if references is not None else row.reference
     if reference is None:
         raise ScoringError(f"{file}: utterance {row.id!r} is without a reference; give the manifest that has it.")
     normalised = normaliser_function(normaliser)
