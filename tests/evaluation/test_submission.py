@@ -157,6 +157,19 @@ def test_every_utterance_of_the_manifest_is_in_one_of_the_files(tmp_path: Path) 
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize(("done", "normaliser"), [("plain", AUGUST), (AUGUST, AUGUST), ("plain", MARCH)])
+def test_texts_that_were_normalised_before_are_no_submission(tmp_path: Path, done: str, normaliser: Any) -> None:
+    record = RunRecord(system="s", normaliser=done)
+    file = hyps(tmp_path / "voxpopuli_test.jsonl", [("a dog", "a dog")], record, dataset="ami", split="test")
+    with pytest.raises(
+        ScoringError, match=rf"voxpopuli_test\.jsonl: its texts are normalised under '{done}'; results of"
+    ):
+        write_submission([file], tmp_path / "out", MODEL, normaliser)
+    for as_it_was in ("none", MARCH):
+        hyps(file, [("a dog", "a dog")], RunRecord(system="s", normaliser=as_it_was), dataset="ami", split="test")
+        assert write_submission([file], tmp_path / "out", MODEL, MARCH).result.wer == 0
+
+
 def test_submissions_that_cannot_be(tmp_path: Path) -> None:
     file = hyps(tmp_path / "ami_cleaned_test.jsonl", [("a", "a")])
     out = tmp_path / "out"

@@ -77,8 +77,8 @@ def write_submission(
     that `folder` has already are kept and count.
 
     Raises ScoringError for a normaliser that is not the leaderboard's, a set that it has not or that is in two files,
-    data of its other regime, a missing reference, and other utterances than `references`;
-    DuolectError where the folder cannot be written.
+    data of its other regime, texts that were normalised before, a missing reference, and other utterances than
+    `references`; DuolectError where the folder cannot be written.
     """
     if normaliser not in (FIRST, CURRENT):
         raise ScoringError(f"a submission is scored under {FIRST} or {CURRENT}; {normaliser} was given.")
@@ -92,6 +92,7 @@ def write_submission(
         rows = [row for _, each, _ in runs for row in each]
         require_same_ids(references, rows, [entry for _, _, record in runs if record for entry in record.skipped])
     for file, rows, record in runs:
+        _require_written_form(file, record, normaliser)
         times, said = _times(rows, record)
         notes += [f"{file.name}: {note}" for note in said]
         for row, kind in _with_sets(file, rows, record.skipped if record else (), known, normaliser):
@@ -104,6 +105,15 @@ def write_submission(
     if empty or not found:
         raise ScoringError(f"nothing to score in {', '.join(empty) or 'these files'}: every reference is empty.")
     return _write(Path(folder), model, normaliser, found, notes, date or datetime.date.today())
+
+
+def _require_written_form(file: Path, record: RunRecord | None, normaliser: Normaliser) -> None:
+    done = record.normaliser if record is not None else None
+    if done not in (None, "none") and (done != normaliser or normaliser == CURRENT):
+        raise ScoringError(
+            f"{file}: its texts are normalised under {done!r}; results of {normaliser} are made of hypotheses as the "
+            "system wrote them."
+        )
 
 
 def known_sets(normaliser: Normaliser) -> dict[BoardSet, str]:
