@@ -325,7 +325,7 @@ def test_an_llm_whose_layers_cannot_carry_it_is_refused_by_name(layers: int, for
 
 def test_layers_that_take_their_input_by_name_are_served() -> None:
     odd: Any = _Odd(2, lambda layers, x, keywords: layers[0](hidden_states=x, **keywords))
-    assert len(build_interface(CrossConfig(), CausalLLM(odd, 3)).blocks) == 2
+    assert len(CrossInterface(CrossConfig(), CausalLLM(odd, 3)).blocks) == 2
 
 
 def test_sizes_that_do_not_fit_are_refused(configs: Any) -> None:

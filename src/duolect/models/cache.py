@@ -126,6 +126,11 @@ def _attention(
                 f"The LLM ({module.config.model_type}) has attention with {name}, which hypotheses with a shared "
                 f"prefix do not support; use a decoder with plain full attention."
             )
+    if attention_mask is not None and attention_mask.numel() > 1:  # not the one it was given
+        raise ModelError(
+            f"The LLM ({module.config.model_type}) makes a mask of its own, which hypotheses with a shared prefix do "
+            f"not support; use a decoder with plain full attention."
+        )
     shared.attended += 1
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     own = OwnLabels(key, value, shared.bias_PNX)

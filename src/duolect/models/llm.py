@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from duolect.errors import ConfigError, ModelError
+from duolect.models.causal import CausalLLM
 from duolect.models.pretrained import quiet, reason
+from duolect.models.probe import probe_llm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -75,7 +77,9 @@ def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreT
     # Torch gives the row of padding no gradient; here it is a label like any other, and what pads a row is never seen.
     table: Any = llm.get_input_embeddings()
     table.padding_idx = None
-    return llm.eval()
+    llm.eval()
+    probe_llm(CausalLLM(llm, config.vocabulary), _name(llm, config))
+    return llm
 
 
 def llm_architecture(config: LLMConfig) -> PreTrainedConfig:
@@ -149,11 +153,14 @@ def _replace_embeddings(llm: Any, vocabulary: int) -> None:
         torch.nn.init.normal_(table.weight, std=std)
 
 
+def _name(llm: Any, config: LLMConfig) -> str:
+    return f"llm: {config.source or config.architecture!r} ({llm.config.model_type})"
+
+
 def _check(llm: Any, config: LLMConfig) -> None:
     from duolect.models.cache import use_shared_prefix
 
-    architecture = llm.config
-    name = f"llm: {config.source or config.architecture!r} ({architecture.model_type})"
+    architecture, name = llm.config, _name(llm, config)
     head = llm.get_output_embeddings()
     if head is None or not hasattr(llm, llm.base_model_prefix):
         raise ModelError(f"{name} has no output layer over a decoder and cannot serve as a language model.")

@@ -12,6 +12,7 @@ from duolect.models.interfaces.base import Audio, Interface, Prompts
 from duolect.models.interfaces.cross import CrossConfig, CrossInterface
 from duolect.models.interfaces.merged import MergedConfig, MergedInterface
 from duolect.models.interfaces.prefix import PrefixConfig, PrefixInterface
+from duolect.models.interfaces.probe import probe_interface
 
 __all__ = [
     "Audio",
@@ -39,4 +40,6 @@ def build_interface(config: InterfaceConfig, llm: CausalLLM) -> Any:
 
     Raises ModelError, naming the LLM, where its layers cannot carry the interface.
     """
-    return _INTERFACES[type(config)](config, llm)
+    interface = _INTERFACES[type(config)](config, llm)
+    probe_interface(interface, llm, config.kind)
+    return interface
