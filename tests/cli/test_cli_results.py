@@ -95,6 +95,8 @@ def test_any_setting_of_the_search_can_be_given(system: Path, corpus: Corpus, tm
     assert complaint("--search.beem", 5).endswith("--search.beem: a search has no field 'beem'; did you mean 'beam'?")
     assert "nbest is 8" in complaint("--search.beam", 2, "--search.nbest", 8)
     assert "a value is missing" in complaint("--search.beam")
+    of_frames = "search: merge applies to a search over frames only, not to a first pass of kind 'labels'."
+    assert complaint("--search.merge", "max") == of_frames
 
 
 def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
@@ -177,6 +179,23 @@ def test_score_without_the_sidecar(system: Path, corpus: Corpus, tmp_path: Path,
     assert result.status == 0
     assert "33.33" in result.out
     assert "RTFx" not in result.out
+
+
+def test_combine_replaces_what_would_be_lost_only_where_that_is_asked_for(
+    runs: Path, tmp_path: Path, call: Call
+) -> None:
+    out = tmp_path / "system"
+    both = ("combine", "--acoustic", runs / "am", "--language", runs / "lm", "--out", out)
+    assert call(*both).status == 0
+    alone = ("combine", "--acoustic", runs / "am", "--out", out)
+    assert call(*alone).sentence() == (
+        f"{out}: holds the language model, which would be lost; choose another folder, or replace it (--overwrite)."
+    )
+    assert (out / "language").is_dir()
+    assert call(*both, "--method", "ctc-greedy").status == 0  # the same models
+    assert call(*alone, "--overwrite").status == 0
+    assert not (out / "language").exists()
+    assert call(*both).status == 0
 
 
 def test_transcribe(runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

@@ -91,6 +91,36 @@ def test_a_folder_that_holds_anything_else_is_not_replaced(system: System, tmp_p
         system.save(tmp_path / "thesis.txt")
 
 
+def test_what_would_be_lost_is_named_unless_it_may_be(
+    saved: Path, corpus: list[Utterance], make: dict[str, Callable[..., Component]], units: CharacterUnits
+) -> None:
+    full = duolect.load(saved)
+    tuned = full.with_tuning(tune(full, corpus, "ctc+lm-rescoring", nbest=4, rounds=1).record)
+    tuned.save(saved, overwrite=False)
+    tuned.with_method("ctc-greedy").save(saved, overwrite=False)  # a search can be named again
+    before = (saved / "system.json").read_text()
+    less = combine(acoustic=saved, language=saved)
+    other = combine(acoustic=make["acoustic"](units, seed=9), language=saved, speech_llm=saved)
+    scales = r"the scales tuned for ctc\+lm-rescoring"
+    for system, lost in (
+        (less, rf"the speech LLM and {scales}"),
+        (other, rf"the acoustic model and {scales}"),
+        (full, scales),
+    ):
+        with pytest.raises(SystemFolderError, match=rf"system: holds {lost}, which would be lost; .*--overwrite"):
+            system.save(saved, overwrite=False)
+    assert (saved / "system.json").read_text() == before
+    (saved / "system.json").write_text("{}")
+    with pytest.raises(
+        SystemFolderError, match="holds the acoustic model, the language model and the speech LLM, which"
+    ):
+        full.save(saved, overwrite=False)
+    less.save(saved)
+    assert list(duolect.load(saved).parts) == ["acoustic", "language"]
+    full.save(saved, overwrite=False)  # more than there was
+    full.save(saved.parent / "new", overwrite=False)
+
+
 def test_a_failed_save_leaves_the_old_system(saved: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

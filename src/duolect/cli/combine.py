@@ -42,6 +42,8 @@ class Combine:
     """What is done to that text: plain lower-cases and drops punctuation, as recipes do; none leaves it as it is."""
     out: Path
     """The system folder to write."""
+    overwrite: bool = False
+    """Replace a system at OUT that has other models or tuned scales, which are lost."""
 
 
 def run(arguments: list[str]) -> int:
@@ -65,7 +67,7 @@ def run(arguments: list[str]) -> int:
                 many = "sentences" if count > 1 else "sentence"
                 say(f"{count} {many} cannot be spelled in the units of {name}; its prior does without.")
     system = override_search(system, settings)
-    system.save(asked.out)
+    system.save(asked.out, overwrite=asked.overwrite)
     able = f"method {system.method}; able to run {', '.join(system.methods())}" if system.methods() else "no search"
     print(f"{asked.out}: {', '.join(system.parts)}; {able}")
     return 0

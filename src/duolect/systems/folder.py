@@ -21,7 +21,7 @@ from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, SystemFolderError
 from duolect.models import load_model, save_model
 from duolect.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
-from duolect.systems.components import KINDS, Component, check_kind
+from duolect.systems.components import KINDS, TITLES, Component, check_kind
 from duolect.systems.config import SearchConfig
 from duolect.systems.provenance import TuningRecord
 from duolect.text import load_units
@@ -70,15 +70,21 @@ def component_folder(path: str | os.PathLike[str], name: str) -> Path:
     )
 
 
-def write_folder(folder: str | os.PathLike[str], contents: Contents) -> None:
+def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrite: bool = True) -> None:
     """Write a system folder, or only its `system.json` where it has these very components already.
 
     Weights that lie unchanged in another system folder are hard-linked (copied where that is impossible).
-    Raises SystemFolderError rather than replace a folder that holds anything else.
+    Raises SystemFolderError rather than replace a folder that holds anything else; and, unless `overwrite`, one with
+    models or tuned scales that are not among `contents`.
     """
     folder = Path(folder)
     prints = {name: component.fingerprint() for name, component in contents.parts.items()}
     settings = _settings(contents, prints)
+    if not overwrite and (lost := _lost(folder, settings)):
+        named = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
+        raise SystemFolderError(
+            f"{folder}: holds {named}, which would be lost; choose another folder, or replace it (--overwrite)."
+        )
     if _stored_prints(folder) == prints:
         write_json(folder / SETTINGS, settings)
         return
@@ -199,6 +205,20 @@ def _stored_prints(folder: Path) -> dict[str, str] | None:
     if not all((folder / name / "model.safetensors").is_file() for name in settings["components"]):
         return None
     return {name: stored.get("fingerprint") for name, stored in settings["components"].items()}
+
+
+def _lost(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+    """The models and tuned scales in `folder` that a system of these settings has not; all where it is damaged."""
+    try:
+        there = read_settings(folder)
+    except SystemFolderError:
+        there = {"components": {}}
+    components, tuned = settings["components"], settings["tuned"]
+    prints = {name: stored.get("fingerprint") for name, stored in there["components"].items()}
+    kept = {name for name, stored in components.items() if prints.get(name) == stored["fingerprint"]}
+    models = [title for name, title in TITLES.items() if name not in kept and (folder / name).exists()]
+    records = (there.get("tuned") or {}).items()
+    return models + [f"the scales tuned for {name}" for name, record in records if tuned.get(name) != record]
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -83,9 +83,12 @@ class System:
             folder=folder,
         )
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a system folder, whole or not at all; unchanged weights of a loaded system are linked, not written."""
-        write_folder(folder, self.contents)
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write a system folder, whole or not at all; unchanged weights of a loaded system are linked, not written.
+
+        overwrite: also where the folder has models or tuned scales that this system has not; else SystemFolderError.
+        """
+        write_folder(folder, self.contents, overwrite=overwrite)
 
     @property
     def contents(self) -> Contents:
