@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from rich.console import Console
 
-from duolect.data import read_manifest, read_text
+from duolect.data import read_manifest, read_text, write_manifest
 from duolect.errors import DuolectError
-from duolect.studies.stages import Store
-from duolect.studies.stages.corpora import GivenCorpus
+from duolect.studies.stages import Stage, Store
+from duolect.studies.stages.corpora import GivenCorpus, Joined
+from duolect.studies.stages.distillation import Distilled, GivenTeacher
+from duolect.studies.stages.llms import LLM, GivenLLM
+from duolect.studies.stages.sets import GivenSets
 
 
 def manifest(path: Path, texts: list[str]) -> Path:
@@ -81,3 +86,70 @@ def test_what_is_missing_is_named_with_the_import_that_makes_it(tmp_path: Path, 
     with pytest.raises(DuolectError, match=r"nowhere\.jsonl: there is no such train data\. Import it\."):
         _ = GivenCorpus(name="given", parts=lost, hint="Import it.").key
     assert GivenCorpus(name="given", parts=lost, planned=True).key
+
+
+def spoken(folder: Path, seed: int) -> dict[str, Path]:
+    """Manifests of a folder that name sound beside it, of as many bytes whatever the seed."""
+    draw = Random(seed)
+    for split in ("train", "dev", "test"):
+        manifest(folder / f"{split}.jsonl", [f"{split} one", "two"])
+    (folder / "sound").mkdir()
+    for number in range(2):
+        (folder / "sound" / f"{number}.wav").write_bytes(b"RIFF" + draw.randbytes(20_000))
+    return {split: folder / f"{split}.jsonl" for split in ("train", "dev", "test")}
+
+
+def test_equal_manifests_of_other_sound_are_other_corpora(tmp_path: Path) -> None:
+    clean, noisy = (spoken(tmp_path / name, seed) for seed, name in enumerate(("clean", "noisy")))
+    assert clean["test"].read_bytes() == noisy["test"].read_bytes()
+    assert GivenCorpus(name="x", parts=clean).key != GivenCorpus(name="x", parts=noisy).key
+    assert GivenSets(name="x", folder=tmp_path / "clean").key != GivenSets(name="x", folder=tmp_path / "noisy").key
+    shards = []
+    for seed in range(2):
+        shards.append(tmp_path / f"shards{seed}")
+        shards[-1].mkdir()
+        (shards[-1] / "0.parquet").write_bytes(Random(seed).randbytes(9000))
+    keys = {GivenCorpus(name="x", parts={**clean, "train": folder}).key for folder in shards}
+    assert len(keys) == 2
+
+
+def test_what_was_made_from_a_corpus_that_is_moved_names_its_new_place(tmp_path: Path) -> None:
+    console, store = Console(file=io.StringIO()), Store(tmp_path / "store")
+
+    def stages(place: Path) -> list[Stage]:
+        text = place / "text"
+        corpus = GivenCorpus(name="x", parts={split: place / f"{split}.jsonl" for split in ("train", "dev", "test")})
+        with_text = dataclasses.replace(corpus, parts={**corpus.parts, "lm": text})
+        llm, teacher = GivenLLM(name="llm", source=place / "llm"), GivenTeacher(name="nmt", source=place / "llm")
+        return [corpus, with_text, Joined(name="two", corpora={"a": corpus, "b": with_text}), llm, teacher]
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    spoken(old, 1)
+    (old / "text").write_text("a text\n")
+    (old / "llm").mkdir()
+    (old / "llm" / "config.json").write_text("{}")
+    before = stages(old)
+    folders = [store.make(stage, console) for stage in before]
+    records = [store.made(stage) for stage in before]
+    distilled = Distilled(name="d", teacher=before[-1], corpus=before[0])
+    target = tmp_path / "distilled"
+    rows = list(read_manifest(folders[0] / "train.jsonl"))
+    write_manifest(target / "train.jsonl", [*rows, dataclasses.replace(rows[0], id=f"{rows[0].id}+distilled")])
+    old.rename(new)
+    after = stages(new)
+    assert [stage.key for stage in after] == [stage.key for stage in before]
+    store.relocate(after, console)
+    assert [store.made(stage) for stage in after] == records
+    for folder in folders[:3]:
+        for split in ("train", "dev", "test"):
+            found = {utterance.audio_filepath for utterance in read_manifest(folder / f"{split}.jsonl")}
+            assert found == {new / "sound" / f"{number}.wav" for number in range(2)}
+    assert (folders[1] / "lm.txt").resolve() == new / "text"
+    assert (folders[3] / LLM / "config.json").resolve() == new / "llm" / "config.json"
+    assert (folders[4] / "model").resolve() == new / "llm"
+    distilled.relocate(target, {"corpus": folders[0]}, console)
+    found = [utterance.audio_filepath for utterance in read_manifest(target / "train.jsonl")]
+    assert found == [new / "sound" / f"{number}.wav" for number in (0, 1, 0)]
+    stamps = [(folder / "train.jsonl").stat().st_mtime_ns for folder in folders[:3]]
+    store.relocate(after, console)
+    assert [(folder / "train.jsonl").stat().st_mtime_ns for folder in folders[:3]] == stamps

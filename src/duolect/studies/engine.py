@@ -131,6 +131,7 @@ def run_studies(
 
         for stage in store.discard(stages, unwanted, console):
             console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)
+    store.relocate(stages, console)
     with terminated_as_interrupted():
         outcomes = run_stages(stages, call, launcher, console, seconds=seconds)
     for study in studies:

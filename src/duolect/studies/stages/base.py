@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ class Stage(ABC):
         """Make the outcome in `folder`, which may hold what an interrupted call left; `inputs` are the folders of
         `uses`. Raises a DuolectError where it cannot be made."""
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Where the data of the user's lie that its outcome refers to, which is no part of the key, as JSON."""
+        return {}
+
+    def relocate(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Let an outcome that was made when data lay elsewhere refer to where they are now."""
+        self.make(folder, inputs, console)
+
     @cached_property
     def key(self) -> str:
         """16 hex digits."""
@@ -79,6 +89,19 @@ class Stage(ABC):
     def place(self) -> str:
         """Its folder below that of all stages."""
         return f"{self.kind}/{self.key}"
+
+
+def place_of(path: Path) -> list[str]:
+    """Where something of the user's lies: as it is called, and where links lead."""
+    return [os.path.abspath(path), os.path.realpath(path)]
+
+
+def link(place: Path, target: Path) -> None:
+    """A link at `place`, which leads nowhere else for a moment either."""
+    beside = place.with_name(f".{place.name}.part")
+    beside.unlink(missing_ok=True)
+    os.symlink(target.resolve(), beside)
+    os.replace(beside, place)
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:

@@ -7,10 +7,9 @@ dev.txt.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -20,10 +19,11 @@ from duolect.configs import to_json
 from duolect.data import Utterance, load_manifest, read_manifest, write_manifest
 from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
 from duolect.data.synthetic import SpeakingConfig, Split, SyntheticConfig, make_corpus, speak_sentences
-from duolect.errors import DuolectError
+from duolect.errors import DuolectError, ManifestError
 from duolect.reports.progress import StageBar
-from duolect.storage import atomic_file, file_hash
-from duolect.studies.stages.base import Stage
+from duolect.storage import atomic_file
+from duolect.studies.stages.base import Stage, link, place_of
+from duolect.studies.stages.identity import content, manifest_identity, shards_identity
 from duolect.text import normalise
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -67,8 +67,13 @@ class GivenCorpus(Stage):
     planned: bool = False
     hours: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Those of the parts."""
+        return {part: place_of(path) for part, path in self.parts.items()}
+
     def settings(self) -> Any:
-        """Hashes of the files; raises DuolectError for one that is missing."""
+        """Hashes of the files, and of the sound they name; raises DuolectError for one that is missing."""
         return {part: self._identity(part, path) for part, path in sorted(self.parts.items())}
 
     def _identity(self, part: str, path: Path) -> Any:
@@ -89,8 +94,7 @@ class GivenCorpus(Stage):
                 # Written anew, since its audio paths may be relative to where it is.
                 write_manifest(target, read_manifest(path))
                 continue
-            target.unlink(missing_ok=True)
-            os.symlink(path.resolve(), target)
+            link(target, path)
         if "lm" not in self.parts:
             _write_texts(folder / self.file("lm"), self.parts["train"])
         _write_texts(folder / "dev.txt", self.parts["dev"])
@@ -107,6 +111,11 @@ class Joined(Stage):
     def uses(self) -> Mapping[str, Stage]:
         """The corpora."""
         return self.corpora
+
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Those of the corpora."""
+        return {name: places for name, corpus in self.corpora.items() if (places := corpus.places)}
 
     def settings(self) -> Any:
         """None: the corpora and their names decide."""
@@ -164,6 +173,8 @@ def _meaning(spoken: Utterance, english: Utterance) -> Utterance:
 
 
 def _write_texts(file: Path, source: Path) -> None:
+    if file.exists():  # of the same contents, which may have lain elsewhere
+        return
     found = (
         Shards(list_shards([source]), ShardsConfig()).utterances(timed=False)
         if is_shards(source)
@@ -175,16 +186,8 @@ def _write_texts(file: Path, source: Path) -> None:
 
 def _identity(part: str, path: Path, hint: str) -> Any:
     if path.is_dir():
-        files = sorted(path.rglob("*.parquet"))
-        if files:
-            return [[str(file.relative_to(path)), file.stat().st_size] for file in files]
+        with suppress(ManifestError):  # no shards
+            return shards_identity(path)
     elif path.is_file():
-        stat = path.stat()
-        return _content(path, stat.st_mtime_ns, stat.st_size)
+        return manifest_identity(path) if part in SPLITS and path.suffix == ".jsonl" else content(path)
     raise DuolectError(f"{path}: there is no such {part} data.{f' {hint}' if hint else ''}")
-
-
-@cache
-def _content(path: Path, changed: int, size: int) -> str:
-    """Hash of a file, which is read again only when it has changed: a study asks for the same keys many times."""
-    return file_hash(path)

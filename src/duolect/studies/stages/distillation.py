@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +15,9 @@ from duolect.data import read_manifest, write_manifest
 from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import file_hash, write_json
-from duolect.studies.stages.base import Needs, Stage
+from duolect.studies.stages.base import Needs, Stage, link, place_of
 from duolect.studies.stages.devices import device_of
-from duolect.training.distillation import distill
+from duolect.training.distillation import SUFFIX, distill
 from duolect.training.teacher import TeacherConfig, train_teacher
 from duolect.training.translator import TranslatorConfig
 
@@ -60,6 +59,11 @@ class GivenTeacher(Stage):
     source: Path
     planned: bool = False
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """That of the folder."""
+        return {"model": place_of(self.source)} if self.source.is_dir() else {}
+
     def settings(self) -> Any:
         """Hashes of its files, or its name. Raises DuolectError for a folder that is missing."""
         if self.source.is_dir():
@@ -72,8 +76,7 @@ class GivenTeacher(Stage):
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Link to it; that of the hub is fetched before. Raises DuolectError where there is no such model."""
         source = self.source if self.source.is_dir() else _fetched(str(self.source))
-        (folder / MODEL).unlink(missing_ok=True)
-        os.symlink(source.resolve(), folder / MODEL)
+        link(folder / MODEL, source)
 
 
 @cache
@@ -124,13 +127,25 @@ class Distilled(Stage):
         """Languages, beam, and whether the original targets stay."""
         return {name: getattr(self, name) for name in ("only", "source", "target", "beam")}
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Those of the corpus, whose sound it names."""
+        return self.corpus.places
+
+    def relocate(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        """Name the sound where it is now; nothing is translated again."""
+        self._copy(folder, inputs)
+        sound = {row.id: row.audio_filepath for row in read_manifest(inputs["corpus"] / "train.jsonl")}
+        rows = list(read_manifest(folder / "train.jsonl"))
+        where = ((row, sound.get(row.id) or sound[row.id.removesuffix(SUFFIX)]) for row in rows)
+        write_manifest(folder / "train.jsonl", (replace(row, audio_filepath=path) for row, path in where))
+
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Translate, or go on with it."""
         config = TranslatorConfig(
             model=str(inputs["teacher"] / MODEL), source=self.source, target=self.target, beam=self.beam
         )
-        for split in ("dev", "test"):
-            write_manifest(folder / f"{split}.jsonl", read_manifest(inputs["corpus"] / f"{split}.jsonl"))
+        self._copy(folder, inputs)
         with StageBar(console, "translating the training set") as advance:
             distill(
                 inputs["corpus"] / "train.jsonl",
@@ -140,3 +155,7 @@ class Distilled(Stage):
                 device=device_of(self),
                 progress=advance,
             )
+
+    def _copy(self, folder: Path, inputs: Mapping[str, Path]) -> None:
+        for split in ("dev", "test"):
+            write_manifest(folder / f"{split}.jsonl", read_manifest(inputs["corpus"] / f"{split}.jsonl"))

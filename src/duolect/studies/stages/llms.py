@@ -5,7 +5,6 @@ The folder of the last is a corpus: train.jsonl, dev.jsonl and test.jsonl, and t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +22,7 @@ from duolect.models import LanguageConfig, LanguageModel, LLMConfig, TextLogProb
 from duolect.reports.progress import StageBar
 from duolect.storage import file_hash, read_json, write_json
 from duolect.studies.sampled_text import SentenceBounds, sampled_sentences
-from duolect.studies.stages.base import Stage
+from duolect.studies.stages.base import Stage, link, place_of
 from duolect.studies.study import FACTS
 from duolect.systems import pretrained_language
 from duolect.text import Units, words
@@ -45,6 +44,11 @@ class GivenLLM(Stage):
     source: Path
     planned: bool = False
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """That of the folder."""
+        return {"llm": place_of(self.source)} if self.source.is_dir() else {}
+
     def settings(self) -> Any:
         """Hashes of its files, or its name. Raises DuolectError for a folder that is missing."""
         if not self.source.is_dir():
@@ -60,9 +64,7 @@ class GivenLLM(Stage):
         place = folder / LLM
         place.mkdir(parents=True, exist_ok=True)
         for path in _files(source):
-            link = place / path.name
-            link.unlink(missing_ok=True)
-            os.symlink(path.resolve(), link)
+            link(place / path.name, path)
         if not (place / "config.json").exists():
             raise DuolectError(f"{self.source}: holds no causal language model, for it has no config.json.")
 

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from duolect.data import Utterance, read_manifest, write_manifest
 from duolect.errors import DuolectError
-from duolect.storage import file_hash
-from duolect.studies.stages.base import Stage
+from duolect.studies.stages.base import Stage, place_of
+from duolect.studies.stages.identity import manifest_identity
 
 SET = "test_set"
 """The field of a row that names its test set: the manifest it is from."""
@@ -32,12 +32,17 @@ class GivenSets(Stage):
     hint: str = ""
     planned: bool = False
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """That of the folder."""
+        return {"sets": place_of(self.folder)}
+
     def settings(self) -> Any:
-        """Hashes of the manifests. Raises DuolectError where there is none."""
+        """Hashes of the manifests, and of the sound they name. Raises DuolectError where there is none."""
         files = self._manifests()
         if not files and not self.planned:
             raise DuolectError(f"{self.folder}: holds no manifests of test sets. {self.hint}".rstrip())
-        return {path.stem: file_hash(path) for path in files}
+        return {path.stem: manifest_identity(path) for path in files}
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Write the manifest; ids begin with the name of the set."""

@@ -27,6 +27,8 @@ from duolect.studies.stages.base import Stage
 from duolect.studies.stages.code import code_fingerprint
 
 RECORD = "stage.json"
+PLACES = "places.json"
+"""Where the user's data lay that the outcome refers to (`Stage.places`)."""
 State = Literal["missing", "stands", "of other code", "of older inputs"]
 """Of a stage: what is of other code than today's, or of older inputs than those that stand now, is used as it is."""
 
@@ -100,6 +102,18 @@ class Store:
                     self._beside(stage, "json").unlink(missing_ok=True)
         return list(gone.values())
 
+    def relocate(self, stages: Iterable[Stage], console: Console) -> None:
+        """Let outcomes refer to the user's data where these are now: they may have been moved. `stages`: in order."""
+        for stage in stages:
+            places, path = stage.places, self.folder(stage) / PLACES
+            made = all(self.made(each) is not None for each in (stage, *stage.uses().values()))
+            if not places or not made or (path.exists() and read_json(path) == places):
+                continue
+            with self._held(stage, console):
+                used = {name: self.folder(each) for name, each in stage.uses().items()}
+                stage.relocate(self.folder(stage), used, console)
+                write_json(path, places)
+
     def make(self, stage: Stage, console: Console) -> Path:
         """The folder of the stage's outcome, which is made, or gone on with, unless it stands.
 
@@ -118,6 +132,8 @@ class Store:
             before, start = float(read_json(spent)) if spent.exists() else 0.0, time.monotonic()
             try:
                 stage.make(folder, inputs, console)
+                if stage.places:
+                    write_json(folder / PLACES, stage.places)
             except BaseException:
                 write_json(spent, before + time.monotonic() - start)
                 raise
