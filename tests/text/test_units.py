@@ -29,6 +29,7 @@ from duolect.text import (
     require_same_units,
     train_sentencepiece,
 )
+from duolect.text.huggingface import _REFUSED
 
 SENTENCES = [
     "the sailor's sale was at four o'clock",
@@ -161,6 +162,34 @@ def test_what_cannot_be_spelled_is_named(units: Units, all_units: dict[str, Unit
             units.encode("sail 日")
     with pytest.raises(UnitsError, match=r"ud800"):
         units.encode("half a pair \ud800")
+
+
+def _without_unknown(kind: str, folder: Path) -> HuggingFaceUnits:
+    """Tokenisers that have neither a token for what is unknown nor one for each byte."""
+    if kind == "unigram":
+        scores = [("</s>", 0.0), ("▁", -1.0), *((c, -2.0) for c in "bcdeghilnorstu'")]
+        tokenizer = Tokenizer(models.Unigram(scores))
+    else:
+        tokenizer = Tokenizer(models.BPE(byte_fallback=kind == "some bytes"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel() if kind == "byte-level" else pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.ByteLevel() if kind == "byte-level" else decoders.Metaspace()
+    if kind != "unigram":
+        trainer = trainers.BpeTrainer(vocab_size=90, show_progress=False, special_tokens=["</s>", "<0xC3>"])
+        tokenizer.train_from_iterator(["the rule is to sing out loud, not in gib or sch"], trainer)
+    return _wrapped(tokenizer, folder, eos_token="</s>")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "some bytes", "byte-level"])
+def test_no_character_is_left_out_where_there_is_no_unknown_token(kind: str, tmp_path: Path) -> None:
+    units = _without_unknown(kind, tmp_path / "source")
+    units.save(tmp_path)
+    for same in (units, load_units(tmp_path), pickle.loads(pickle.dumps(units))):
+        assert same.fingerprint == units.fingerprint
+        assert same.decode(same.encode("the dice rest in")) == "the dice rest in"
+        for text, missing in (("the blé is red", "é"), ("née", "é"), ("du 中国", "中"), ("no k", "k")):
+            with pytest.raises(UnitsError, match=f"^The character '{missing}' in '{text}' cannot be spelled"):
+                same.encode(text)
+    assert _REFUSED not in (tmp_path / "tokenizer.json").read_text()
 
 
 def test_save_and_load(units: Units, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 import os
@@ -10,13 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from duolect.errors import UnitsError
 from duolect.storage import atomic_file, write_json
 from duolect.text.units import UNITS_FILE, check_ids, require_utf8
 
 TOKENIZER_FILE = "tokenizer.json"
+# Named as the unknown token of a model that has none: it is in no vocabulary, so that the model refuses characters that
+# it would otherwise leave out.
+_REFUSED = "<no token for this>"
 _SETTINGS = ("eos_id", "bos_id", "unknown_id", "special_ids", "lowercase")
 
 
@@ -76,6 +80,8 @@ class HuggingFaceUnits:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True
+        if getattr(self._tokenizer.model, "unk_token", _REFUSED) is None:  # before any text, since words are cached
+            self._tokenizer.model.unk_token = _REFUSED
         ids = set(self._tokenizer.get_vocab(with_added_tokens=True).values())
         self.size = max(ids) + 1
         self.eos_id: int = settings["eos_id"]
@@ -92,7 +98,8 @@ class HuggingFaceUnits:
         """A label with text, after which others can be seen with or without a space before them."""
         vocabulary = (token for i in range(self.size) if (token := self._tokenizer.id_to_token(i)))
         for text in itertools.chain(("a", "e", "0"), vocabulary):
-            for label in reversed(self._tokenizer.encode(text, add_special_tokens=False).ids):
+            encoding = self._encoding(text)
+            for label in reversed(encoding.ids if encoding is not None else ()):
                 if label not in self.special_ids and self._text([label]).strip():
                     return label
         raise UnitsError("The tokeniser has no token with text.")
@@ -113,15 +120,28 @@ class HuggingFaceUnits:
     def encode_as_written(self, text: str) -> list[int]:
         """As `encode`, but upper case stays, whatever `lowercase` says: for a prompt, which nobody speaks."""
         require_utf8(text)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding = self._encoding(text)
+        if encoding is None:
+            readable = bisect.bisect_left(range(len(text)), True, key=lambda n: self._encoding(text[: n + 1]) is None)
+            raise self._no_token(text, readable)
         ids: list[int] = encoding.ids
         for label, (start, _) in zip(ids, encoding.offsets, strict=True):
             if label == self._unknown or label in self.special_ids:
-                raise UnitsError(
-                    f"The character {text[start : start + 1]!r} in {text[:60]!r} cannot be spelled in the tokeniser's "
-                    f"{self.size} units; was the text normalised?"
-                )
+                raise self._no_token(text, start)
         return ids
+
+    def _encoding(self, text: str) -> Encoding | None:
+        """None where a character has no token, and there is none for what is unknown."""
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False)
+        except Exception:  # tokenizers raises bare Exceptions
+            return None
+
+    def _no_token(self, text: str, place: int) -> UnitsError:
+        return UnitsError(
+            f"The character {text[place : place + 1]!r} in {text[:60]!r} cannot be spelled in the tokeniser's "
+            f"{self.size} units; was the text normalised?"
+        )
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text, special tokens dropped and no space at either end. Raises UnitsError for ids outside 0 … V-1."""
