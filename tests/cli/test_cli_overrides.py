@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Call
 
 from duolect.cli.overrides import options, override
+from duolect.data.synthetic import Corpus
 from duolect.errors import ConfigError
 from duolect.recipes.small import small_acoustic
 from duolect.systems import METHODS, SearchConfig
@@ -103,3 +106,15 @@ def test_the_fields_of_a_kind_that_is_none_are_not_looked_for() -> None:
 def test_what_a_new_kind_still_needs_has_no_fields() -> None:
     with pytest.raises(ConfigError, match=r"task\.model\.encoder\.source is not given and has no fields"):
         changed("--task.model.encoder.kind", "huggingface", "--task.model.encoder.source.x", "1")
+
+
+def test_what_the_first_pass_ignores_is_refused(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    given = ("recognize", system, corpus.test, "--out", tmp_path / "h.jsonl")
+    assert call(*given, "--search.merge", "max").sentence() == (
+        "search: merge applies to a search over frames only, not to a first pass of kind 'labels'."
+    )
+    # What belongs to the search as it was is no reason to refuse another first pass.
+    over_frames = ("--search.first-pass", "frames", "--search.max-labels-per-second", 1)
+    assert call(*given, *over_frames).status == 0
+    rows = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
+    assert any("truncated" in row["flags"] for row in rows)

@@ -124,6 +124,26 @@ def test_ctc_over_frames(merge) -> None:
     run_all(search, lambda case, b: case.reference(b, ("ctc",), 6, best=merge == "max"), depth=5)
 
 
+@pytest.mark.parametrize("names", [(), ("decoder", "lm", "prior")])
+@pytest.mark.parametrize("merge", ["sum", "max"])
+def test_over_frames_within_limits(names, merge) -> None:
+    def search(case: Case):
+        return frame_synchronous(
+            case.log_probs,
+            case.lengths,
+            beam=case.unlimited,
+            nbest=5,
+            eos_id=EOS,
+            merge=merge,
+            ctc_weight=case.weights["ctc"],
+            scorers=[case.weighted(name) for name in names],
+            encoded=case.audio,
+            limits_B=case.limits,
+        )
+
+    run_all(search, lambda case, b: case.reference(b, ("ctc", *names), case.limits[b], best=merge == "max"), depth=5)
+
+
 @pytest.mark.parametrize("names", [("lm",), ("lm", "prior"), ("decoder",), ("decoder", "lm", "prior")])
 def test_label_wise_over_frames(names) -> None:
     def search(case: Case):

@@ -31,6 +31,31 @@ def test_what_makes_no_sense_is_refused(fields: dict, named: str) -> None:
         SearchConfig(**fields)
 
 
+IGNORED = [
+    ("labels", "labels_per_frame", 1),
+    ("greedy", "labels_per_frame", 1),
+    ("draft", "labels_per_frame", 1),
+    ("labels", "merge", "max"),
+    ("greedy", "merge", "max"),
+    ("frames", "candidates", 1),
+    ("draft", "candidates", 1),
+    ("frames", "stop", "heuristic"),
+    ("greedy", "stop", "heuristic"),
+    ("greedy", "max_labels_per_second", 1.0),
+]
+
+
+@pytest.mark.parametrize(("first_pass", "name", "value"), IGNORED)
+def test_what_a_first_pass_ignores_can_be_carried_but_not_asked_for(first_pass, name: str, value) -> None:
+    inside = Scales(decoder=1.0) if first_pass == "draft" else Scales(ctc=1.0)
+    carrying = SearchConfig(first_pass=first_pass, inside=inside, **{name: value})
+    assert from_json(SearchConfig, to_json(carrying), "stored") == carrying
+    carrying.require_effect(["beam", "inside.ctc", *({name for _, name, _ in IGNORED} - {name})])
+    with pytest.raises(ConfigError, match=rf"search: {name} applies to .* not to a first pass of kind '{first_pass}'"):
+        carrying.require_effect([name])
+    SearchConfig(first_pass=first_pass, inside=inside).require_effect([name])
+
+
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_scales_are_finite_and_not_negative(value: float) -> None:
     with pytest.raises(ConfigError, match="lm"):
@@ -73,6 +98,8 @@ def test_there_are_the_methods_of_the_comparison() -> None:
 def test_a_method_tunes_only_terms_it_has_and_survives_json(name: str) -> None:
     method = METHODS[name]
     assert from_json(SearchConfig, to_json(method.search), name) == method.search
+    for search in method.variants:
+        search.require_effect(to_json(search))
     assert set(method.tuned) <= {*method.search.scales.active, "prior"}
     assert method.description
     assert not method.tuned or getattr(method.search.scales, method.anchor) == 1.0

@@ -1,11 +1,14 @@
 """All methods on real model classes: sorted lists, terms that add up, and nothing that depends on the batch."""
 
+import dataclasses
+
 import pytest
 
 from duolect.data import Utterance
 from duolect.errors import SearchError
 from duolect.systems import METHODS, Recognition, Scales, SearchConfig, System
 
+DELAYED = {"first_pass": "frames", "inside": Scales(ctc=1.0, lm=0.5), "lm_interval": 5}
 PRIOR = SearchConfig(first_pass="frames", inside=Scales(ctc=1.0, lm=0.6, prior=0.3), beam=8, nbest=8)
 ALL_TERMS = SearchConfig(
     first_pass="labels",
@@ -90,12 +93,22 @@ def test_greedy_equals_a_beam_of_one_best_path(system: System, corpus: list[Utte
     assert [r.text for r in greedy.rows] == [r.text for r in system.with_search(best_path).recognize(corpus).rows]
 
 
-def test_a_label_rate_ends_hypotheses_and_says_so(system: System, corpus: list[Utterance]) -> None:
-    slow = SearchConfig(first_pass="labels", inside=Scales(ctc=1.0), beam=4, nbest=4, max_labels_per_second=1.0)
+@pytest.mark.parametrize("settings", [{"first_pass": "labels"}, {"first_pass": "frames"}, DELAYED])
+def test_a_label_rate_ends_hypotheses_and_says_so(settings: dict, system: System, corpus: list[Utterance]) -> None:
+    slow = SearchConfig(**{"inside": Scales(ctc=1.0), "beam": 4, "nbest": 4, "max_labels_per_second": 1.0, **settings})
     found = system.with_search(slow).recognize(corpus, nbest=True)
     for row, utterance in zip(found.rows, corpus, strict=True):
         assert all(entry["labels"] <= utterance.duration + 1 for entry in row.fields["nbest"])
     assert any("truncated" in row.flags for row in found.rows)
+
+
+def test_a_label_rate_that_nothing_reaches_changes_nothing(system: System, corpus: list[Utterance]) -> None:
+    search = METHODS["ctc-beam"].search
+    fast = dataclasses.replace(search, max_labels_per_second=1000.0)
+    limited = system.with_search(fast).recognize(corpus)
+    for a, b in zip(system.with_search(search).recognize(corpus).rows, limited.rows, strict=True):
+        assert (a.text, a.flags) == (b.text, b.flags)
+        assert a.score == pytest.approx(b.score, abs=1e-4)
 
 
 def test_the_other_heads_and_the_other_encoder_can_be_heard(system: System, corpus: list[Utterance]) -> None:

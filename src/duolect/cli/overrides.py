@@ -93,7 +93,7 @@ def override_search(system: System, given: Sequence[Option]) -> System:
     """The system with these fields of its search changed; scales that were tuned stay, and are tuned ones no more where
     they are changed. A beam that is set narrower than the n-best list shortens that.
 
-    Raises ConfigError where there is no search, or a field is unknown or does not fit.
+    Raises ConfigError where there is no search, or a field is unknown, does not fit, or has no effect on the search.
     """
     from duolect.configs import from_json
 
@@ -104,7 +104,9 @@ def override_search(system: System, given: Sequence[Option]) -> System:
     settings = _changed(system.search, given, "search")
     if not any(option.name == "nbest" for option in given) and isinstance(settings["beam"], int):
         settings["nbest"] = min(settings["nbest"], max(settings["beam"], 1))
-    return system.with_search(from_json(type(system.search), settings, "search"), system.method)
+    search = from_json(type(system.search), settings, "search")
+    search.require_effect(option.name for option in given)
+    return system.with_search(search, system.method)
 
 
 def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:

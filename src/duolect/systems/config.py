@@ -12,7 +12,7 @@ pass, where it takes part in pruning, or *after* it, on the n-best list.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -33,6 +33,15 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "draft": ("decoder", "speech_llm"),
 }
 """Which terms each first pass can take inside."""
+
+_KNOWN_TO: dict[str, tuple[str, tuple[str, ...]]] = {
+    "labels_per_frame": ("a search over frames only", ("frames",)),
+    "merge": ("a search over frames only", ("frames",)),
+    "candidates": ("a search over labels only", ("labels",)),
+    "stop": ("a search over labels only", ("labels",)),
+    "max_labels_per_second": ("searches over frames or labels and to a draft only", ("frames", "labels", "draft")),
+}
+"""Fields that a search of another first pass may carry without effect: what they apply to, and the first passes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +114,8 @@ class SearchConfig:
     * `merge`: how a search over frames joins paths of the same labels, by their sum or their maximum.
     * `exact_ctc`: the n-best list of a search over frames is ranked by the full CTC sum of each sequence (the search
       itself only knows the alignments whose prefixes stayed in the beam).
-    * `max_labels_per_second`: the longest hypothesis of a search over labels, by the audio's length (None: one label
-      for each encoder frame, which is never exceeded either).
+    * `max_labels_per_second`: the longest hypothesis of any first pass but "greedy", by the audio's length (None: one
+      label for each encoder frame, which is never exceeded either).
     * `longest_draft`: a first pass of kind "draft" asks for at most that many labels at once (None: all that CTC has;
       "adaptive": twice as many as it last agreed with, for fewer labels in vain).
     * `draft_gate`: it takes the text of CTC as it is, without asking the model, where CTC is sure: where the entropy of
@@ -223,6 +232,19 @@ class SearchConfig:
                 "search: a prior over the LM's tokens cannot be added label by label; set lm_interval, and delay_prior,"
                 " or put it into `after`."
             )
+
+    def require_effect(self, names: Iterable[str]) -> None:
+        """Raise ConfigError where one of these fields is unknown to the first pass and yet not at its default.
+
+        For what somebody asks for: a search that was made of one with another first pass may carry such fields.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in names:
+            where, known_to = _KNOWN_TO.get(name, ("", (self.first_pass,)))
+            if self.first_pass not in known_to and getattr(self, name) != defaults[name]:
+                raise ConfigError(
+                    f"search: {name} applies to {where}, not to a first pass of kind {self.first_pass!r}."
+                )
 
     @property
     def delays_lm(self) -> bool:

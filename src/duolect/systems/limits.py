@@ -40,9 +40,11 @@ def label_room(context: Context, term: str) -> list[float]:
 
 
 def frame_limits(context: Context, terms: Iterable[str]) -> list[int] | None:
-    """The most labels of each utterance in a search over frames, that the models of these terms have positions for;
-    None where they have no such limit."""
+    """The most labels of each utterance in a search over frames, that its rate allows and the models of these terms
+    have positions for; None where there is no such limit."""
     rooms = [label_room(context, term) for term in terms]
+    if context.search.max_labels_per_second is not None:
+        rooms.append([float(limit) for limit in label_limits(context)])
     least = [min(each) for each in zip(*rooms, strict=True)]
     return None if math.inf in least or not least else [int(room) for room in least]
 
