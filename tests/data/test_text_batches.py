@@ -117,6 +117,10 @@ def test_text_that_cannot_be_read(tmp_path: Path, letters: Any) -> None:
         TextBatches([tmp_path / "latin.txt"], letters, 40)
     with pytest.raises(ManifestError, match=r"half\.gz: the text cannot be read"):
         list(read_text([tmp_path / "half.gz"]))
+    whole = gzip.compress("".join(f"sentence {n * n}\n" for n in range(1000)).encode(), mtime=0)
+    (tmp_path / "bad.gz").write_bytes(whole[:10] + b"\xff" * 40 + whole[50:])
+    with pytest.raises(ManifestError, match=r"bad\.gz: the text cannot be read \(.*invalid"):
+        list(read_text([tmp_path / "bad.gz"]))
     with pytest.raises(ManifestError, match=r"none\.txt: the text cannot be read \(No such file"):
         list(read_text([tmp_path / "none.txt"]))
     with pytest.raises(ManifestError, match="No sentence is left to batch: 1 utterance was skipped: sentence 1"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ def numbered_text(path: Path) -> Iterator[tuple[int, str]]:
                     yield line, sentence
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}:{line}: not valid UTF-8 (byte {error.start + 1}).") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ManifestError(
             f"{path}: the text cannot be read ({getattr(error, 'strerror', None) or error})."
         ) from error
