@@ -94,6 +94,8 @@ def test_settings_that_cannot_be(system: System) -> None:
         ({"longest_draft": 0}, "longest_draft must be at least 1"),
         ({"draft_gate": -1.0}, "draft_gate must be an entropy"),
         ({"draft_gate": float("nan")}, "draft_gate must be an entropy"),
+        ({"draft_gate": 1.0, "after": Scales(lm=0.5)}, "without asking another model, but after.lm is to score it"),
+        ({"draft_gate": 0.0, "after": Scales(ctc=0.5)}, "after.ctc"),
         ({"first_pass": "labels", "draft_gate": 1.0}, "draft_gate applies to a first pass of kind 'draft'"),
         ({"first_pass": "labels", "longest_draft": 1}, "longest_draft applies to a first pass of kind 'draft'"),
     ):

@@ -119,7 +119,8 @@ class SearchConfig:
     * `longest_draft`: a first pass of kind "draft" asks for at most that many labels at once (None: all that CTC has;
       "adaptive": twice as many as it last agreed with, for fewer labels in vain).
     * `draft_gate`: it takes the text of CTC as it is, without asking the model, where CTC is sure: where the entropy of
-      its frames is below so many nats (None: nowhere; then it finds exactly what a greedy search finds).
+      its frames is below so many nats (None: nowhere; then it finds exactly what a greedy search finds). It goes with
+      no term `after` the pass, for the score of such a text is CTC's alone.
     * `draft_gate_by`: that is the largest entropy of any frame of an utterance, or the mean of all.
     """
 
@@ -215,6 +216,11 @@ class SearchConfig:
             raise ConfigError(f"search: a first pass of kind 'draft' has one hypothesis, but beam is {self.beam}.")
         if isinstance(self.longest_draft, int) and self.longest_draft < 1:
             raise ConfigError(f"search: longest_draft must be at least 1, not {self.longest_draft}.")
+        if self.draft_gate is not None and self.after.active:
+            raise ConfigError(
+                "search: draft_gate takes the text of CTC without asking another model, but after."
+                f"{self.after.active[0]} is to score it; leave one of them out."
+            )
         if self.draft_gate is not None and not (math.isfinite(self.draft_gate) and self.draft_gate >= 0):
             raise ConfigError(f"search: draft_gate must be an entropy of at least 0 nats, not {self.draft_gate}.")
 
