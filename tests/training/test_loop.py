@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
-from training_toy import ToyBatches, make_trainer
+from training_toy import ToyBatch, ToyBatches, make_trainer
 
 from duolect.errors import DuolectError, TrainingError
 from duolect.nn.norms import MaskedBatchNorm
@@ -22,6 +22,7 @@ from duolect.training import LoopConfig
 from duolect.training.distributed import Ranks, build_accelerator, mixed_precision
 from duolect.training.progress import shared_sums
 from duolect.training.state import average_tensors, load_model_tensors, model_tensors
+from duolect.training.step import optimiser_step
 
 
 def _lines(folder: Path) -> list[dict]:
@@ -53,6 +54,27 @@ def test_accumulating_equals_the_same_batches_with_global_counts(tmp_path: Path)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_how_a_batch_is_cut_matters_to_batch_norms_alone(tmp_path: Path) -> None:
+    whole = ToyBatches().batch(3)
+    whole.label_lengths_B = torch.tensor([4, 2, 4])  # even: each part has both loss terms
+    trainer = make_trainer(tmp_path, 1, dropout=0.0)
+    norms = [module for module in trainer.model.modules() if isinstance(module, MaskedBatchNorm)]
+    still = torch.optim.SGD(trainer.model.parameters(), lr=0.0)
+
+    def gradient_norm(*cuts: slice, training: bool) -> float:
+        trainer.model.train()
+        for norm in norms:
+            norm.train(training)
+        parts = [ToyBatch(**{name: value[cut] for name, value in vars(whole).items()}) for cut in cuts]
+        counts = trainer.loss_counts(whole)
+        step = optimiser_step(trainer.accelerator, trainer.ranks, trainer.model, still, parts, counts, 0, None)
+        return step.norm
+
+    for training in (False, True):
+        one, two = (gradient_norm(*cuts, training=training) for cuts in ([slice(3)], [slice(2), slice(2, 3)]))
+        assert (two == pytest.approx(one, rel=1e-4)) is not training
 
 
 def test_keeps_the_last_and_the_best(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def _pattern(field: str, pattern: str) -> str:
 class LoopConfig:
     """The loop around the optimiser.
 
-    steps: optimiser steps of the whole run · accumulate: micro-batches per step and process · clip_norm: global
-    gradient norm, None for no clipping · precision: "auto" is bf16 on a GPU that has it, else fp32 ·
+    steps: optimiser steps of the whole run · accumulate: micro-batches per step and process, whose gradients are those
+    of one batch of them all, but that batch norms normalise by each micro-batch alone · clip_norm: global gradient
+    norm, None for no clipping · precision: "auto" is bf16 on a GPU that has it, else fp32 ·
     evaluate_every / checkpoint_every / log_every: in steps; the last step always does all three ·
     keep: checkpoints kept besides the best one · average_last: at the end, average the weights of this many last
     checkpoints (0 or 1: none; one that is there only because it was the best on dev is none of them) · best_by: the

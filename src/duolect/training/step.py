@@ -49,7 +49,8 @@ def optimiser_step(
     """Run forward and backward over all micro-batches, clip, and update weights and batch-norm statistics once.
 
     `counts` are each loss term's labels over all micro-batches and processes: the loss Σ weight · total / count, and
-    so its gradient, is the same however the batches are cut and spread. The model gets `model(batch, step)`.
+    so its gradient, is the same however the batches are cut and spread, but for what batch norms do: in training they
+    normalise by the statistics of the one micro-batch that they see. The model gets `model(batch, step)`.
     """
     totals: dict[str, Tensor] = {}
     weights: dict[str, float] = {}
