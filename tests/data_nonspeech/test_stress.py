@@ -200,6 +200,23 @@ def test_sounds_behind_a_linked_folder_are_read(tmp_path: Path) -> None:
     assert [entry.id for entry in made.skipped] == ["sounds/gone.wav"]
 
 
+def test_folders_of_sounds_with_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a/noise/x.wav", "b/noise/x.wav", "b/noise/loud/y.wav", "c/music/z.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_audio(tmp_path / name, np.full(SAMPLE_RATE, 0.1))
+    folders = [tmp_path / name for name in ("a/noise", "b/noise", "c/music")]
+    made = make_stress_set(tmp_path / "s", StressConfig(kinds=()), sounds=folders)
+    assert [(u.id, u.fields["condition"]) for u in load_manifest(made.manifest)] == [
+        ("a/noise/x.wav#0", "a/noise"),
+        ("b/noise/loud/y.wav#0", "b/noise/loud"),
+        ("b/noise/x.wav#0", "b/noise"),
+        ("c/music/z.wav#0", "c/music"),
+    ]
+    with pytest.raises(ConfigError, match=r"b/noise: is named twice among the folders of sounds"):
+        make_stress_set(tmp_path / "t", SMALL, sounds=[*folders, tmp_path / "b" / ".." / "b" / "noise"])
+    assert not (tmp_path / "t").exists()
+
+
 def test_wrong_settings_and_places_are_refused(speech: Path, tmp_path: Path) -> None:
     for settings, message in (
         ({"kinds": ("flute",)}, "kinds has 'flute'; known are zeros"),

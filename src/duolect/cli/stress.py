@@ -27,7 +27,8 @@ class Stress:
     speech: PathOption = None
     """A manifest: its utterances unchanged, with silence before, behind and inside, in noise, and joined."""
     sounds: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR...")] = ()
-    """Folders of sound files without speech, such as musan/music and musan/noise; read where they are."""
+    """Folders of sound files without speech, such as musan/music and musan/noise; read where they are. Conditions are
+    called after them, by as much of the path as tells them apart."""
     kinds: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ("all",)
     """Sounds to make here: zeros, dither, room, white, pink, brown, hum, clicks, bursts, chords, plucked, drums, band,
     babble, backwards, wind, rain, waves, engine, telephone, birds; or all, or none."""

@@ -22,7 +22,7 @@ from duolect.data.nonspeech.strained import CLEAN, Strain, joined_text, plan, st
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.synthetic.folder import AUDIO, CorpusFolder, Progress
 from duolect.data.synthetic.pool import Pool
-from duolect.errors import AudioError, ManifestError
+from duolect.errors import AudioError, ConfigError, ManifestError
 from duolect.storage import file_hash, files_below
 
 _VERSION = 1  # changes when the same config gives other recordings than before
@@ -66,16 +66,17 @@ def make_stress_set(
 
     speech: a manifest, whose utterances are taken unchanged, with silence, in noise and joined to long recordings.
     sounds: folders of sound files without speech, such as MUSAN's music and noise; they are read where they are, in
-    pieces, with the condition FOLDER/SUBFOLDER. What lies in a subfolder named "speech" is left out, as are files that
-    cannot be read.
+    pieces, with the condition FOLDER/SUBFOLDER, where as much of the path stands for FOLDER as tells them apart. What
+    lies in a subfolder named "speech" is left out, as are files that cannot be read.
     The recordings depend on config, manifest and files alone, not on `workers`. Raises ConfigError or ManifestError for
-    a folder of sounds or a manifest that is not there, DuolectError where the folder holds something else.
+    a folder of sounds or a manifest that is not there, and for a folder that is named twice, DuolectError where the
+    folder holds something else.
     """
     config = config or StressConfig()
     utterances = load_manifest(speech) if speech is not None else []
     skipped = SkipLog(Skipped(u.id, str(u.audio_filepath), "has no text") for u in utterances if not u.text.strip())
     utterances = [u for u in utterances if u.text.strip()]
-    given = [entry for path in sounds for entry in _given(Path(path), config, skipped)]
+    given = [entry for path, name in _named(sounds).items() for entry in _given(path, name, config, skipped)]
     made = {
         "version": _VERSION,
         "config": config,
@@ -201,9 +202,21 @@ def _together(utterances: Sequence[Utterance]) -> Utterance:
     )
 
 
-def _given(folder: Path, config: StressConfig, skipped: SkipLog) -> list[Utterance]:
+def _named(folders: Sequence[str | os.PathLike[str]]) -> dict[Path, str]:
+    """What folders of sounds are called: by their last name, or by so many that no two are called alike."""
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigError(f"{path}: is named twice among the folders of sounds.")
+    for count in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(paths, names, strict=True))
+    return {}
+
+
+def _given(folder: Path, called: str, config: StressConfig, skipped: SkipLog) -> list[Utterance]:
     """The sound files of a user's folder, in pieces of at most `config.piece` seconds."""
-    folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise ManifestError(f"{folder}: is no folder of sounds.")
     files = sorted(path for path in files_below(folder) if path.suffix.lower() in _SUFFIXES)
@@ -212,7 +225,7 @@ def _given(folder: Path, config: StressConfig, skipped: SkipLog) -> list[Utteran
     found = []
     for path in files:
         parts = path.relative_to(folder).parts
-        name = "/".join((folder.name, *parts))
+        name = "/".join((called, *parts))
         if _SPEECH in (folder.name, *parts[:-1]):
             skipped.extend([Skipped(name, str(path), "lies in a folder named speech")])
             continue
@@ -221,7 +234,7 @@ def _given(folder: Path, config: StressConfig, skipped: SkipLog) -> list[Utteran
         except AudioError as error:
             skipped.extend([Skipped(name, str(path), str(error))])
             continue
-        condition = "/".join((folder.name, *parts[:-1][:1]))
+        condition = "/".join((called, *parts[:-1][:1]))
         pieces = max(1, -(-int(seconds * 1000) // int(config.piece * 1000)))
         for number in range(pieces):
             found.append(
