@@ -14,6 +14,7 @@ from duolect.data import Utterance, load_manifest, read_samples, write_manifest
 from duolect.data.nonspeech import SOUNDS, StressConfig, make_stress_set
 from duolect.data.nonspeech.strained import Strain, strained_samples
 from duolect.errors import AudioError, ConfigError, DuolectError, ManifestError
+from duolect.evaluation import HypothesisRow, score_run
 
 SMALL = StressConfig(
     kinds=("zeros", "white", "band", "rain"),
@@ -215,6 +216,30 @@ def test_folders_of_sounds_with_the_same_name_are_told_apart(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"b/noise: is named twice among the folders of sounds"):
         make_stress_set(tmp_path / "t", SMALL, sounds=[*folders, tmp_path / "b" / ".." / "b" / "noise"])
     assert not (tmp_path / "t").exists()
+
+
+def test_chunks_are_scored_by_themselves_and_need_texts_of_their_own(speech: Path, tmp_path: Path) -> None:
+    def chunk(n: int, text: str) -> Utterance:
+        fields = {"parent_id": f"call {n // 2}", "chunk_index": n % 2}
+        return dataclasses.replace(rows[n], text=text, fields=fields)
+
+    rows = load_manifest(speech)
+    call = "we went to the old house by the river"
+    parts = [chunk(0, "one two"), chunk(1, "three"), chunk(2, call), chunk(3, f"{call} "), chunk(4, "yes"), rows[5]]
+    write_manifest(tmp_path / "m.jsonl", parts)
+    config = dataclasses.replace(SMALL, kinds=(), utterances=10, joined=())
+    made = make_stress_set(tmp_path / "s", config, speech=tmp_path / "m.jsonl", workers=1)
+    reason = "is a chunk with the text of its whole recording, call 1"
+    assert [(entry.id, entry.reason) for entry in made.skipped] == [("u2", reason), ("u3", reason)]
+    found = load_manifest(made.manifest)
+    assert Counter((u.fields["source"], u.fields.get("parent_id")) for u in found) == {
+        ("u0", "call 0"): 5,
+        ("u1", "call 0"): 5,
+        ("u4", "call 2"): 5,
+        ("u5", None): 5,
+    }
+    hyps = [HypothesisRow(id=u.id, reference=u.text, text=u.text, fields=u.fields) for u in found]
+    assert score_run(hyps, replicas=10).utterances == 20
 
 
 def test_wrong_settings_and_places_are_refused(speech: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from duolect.text.spacing import join_parts
+from duolect.text.spacing import is_whole_text, join_parts
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ from duolect.text.spacing import join_parts
 )
 def test_a_space_parts_words_where_the_script_has_some(parts: list[str], whole: str) -> None:
     assert join_parts(parts) == whole
+
+
+def test_parts_with_the_text_of_the_whole_are_told_from_parts_that_happen_to_be_alike() -> None:
+    whole = "we went to the old house by the river"
+    assert is_whole_text([whole, f" {whole}".replace(" ", "  "), whole])
+    for parts in ([whole], [whole, f"{whole} too"], ["yes thank you", "yes thank you"], ["", ""], []):
+        assert not is_whole_text(parts)

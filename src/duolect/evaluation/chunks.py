@@ -12,12 +12,9 @@ from typing import Any
 
 from duolect.errors import ScoringError
 from duolect.evaluation.results import HypothesisRow, Skipped
-from duolect.text.spacing import join_parts
+from duolect.text.spacing import is_whole_text, join_parts, same_text
 
 PARENT, INDEX = "parent_id", "chunk_index"
-
-# Two chunks may well have a few words alike, or none, each of its own: up to so many characters tell nothing.
-_BY_CHANCE = 20
 
 
 def parent_of(fields: Mapping[str, Any]) -> str | None:
@@ -38,13 +35,10 @@ def has_chunks(
     parents = [parent_of(row.fields) for row in rows] + [entry.parent_id for entry in skipped]
     for entry, parent in zip([*rows, *skipped], parents, strict=True):
         if parent is not None:
-            text = _spaced(_reference(entry, references))
+            text = _reference(entry, references)
             texts.setdefault(parent, []).extend([] if text is None else [text])
-    apart = next((parent for parent, said in texts.items() if len(set(said)) > 1), None)
-    whole = (
-        parent for parent, said in texts.items() if len(said) > 1 and len(set(said)) == 1 and len(said[0]) > _BY_CHANCE
-    )
-    shared = next(whole, None)
+    apart = next((parent for parent, said in texts.items() if said and not same_text(said)), None)
+    shared = next((parent for parent, said in texts.items() if is_whole_text(said)), None)
     if apart is not None and shared is not None:
         raise ScoringError(f"{_different(apart)}, as the chunks of {shared!r} have it.")
     return bool(texts) and apart is None

@@ -24,12 +24,14 @@ from duolect.data.synthetic.folder import AUDIO, CorpusFolder, Progress
 from duolect.data.synthetic.pool import Pool
 from duolect.errors import AudioError, ConfigError, ManifestError
 from duolect.storage import file_hash, files_below
+from duolect.text.spacing import is_whole_text
 
 _VERSION = 1  # changes when the same config gives other recordings than before
 _MANIFEST, _SKIPPED = "stress.jsonl", "skipped.jsonl"
 _SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".m4a"}
 _SPEECH = "speech"
 _FIELDS = ("condition", "sound", "snr", "of", "source", "take")
+_PARENT, _CHUNK = "parent_id", "chunk_index"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,8 @@ def make_stress_set(
 ) -> StressSet:
     """Make a stress set in `folder`, or find it there complete.
 
-    speech: a manifest, whose utterances are taken unchanged, with silence, in noise and joined to long recordings.
+    speech: a manifest, whose utterances are taken unchanged, with silence, in noise and joined to long recordings;
+    chunks that have the text of their whole recording (fields `parent_id` and `chunk_index`) cannot be used.
     sounds: folders of sound files without speech, such as MUSAN's music and noise; they are read where they are, in
     pieces, with the condition FOLDER/SUBFOLDER, where as much of the path stands for FOLDER as tells them apart. What
     lies in a subfolder named "speech" is left out, as are files that cannot be read.
@@ -75,7 +78,7 @@ def make_stress_set(
     config = config or StressConfig()
     utterances = load_manifest(speech) if speech is not None else []
     skipped = SkipLog(Skipped(u.id, str(u.audio_filepath), "has no text") for u in utterances if not u.text.strip())
-    utterances = [u for u in utterances if u.text.strip()]
+    utterances = _with_own_texts([u for u in utterances if u.text.strip()], skipped)
     given = [entry for path, name in _named(sounds).items() for entry in _given(path, name, config, skipped)]
     made = {
         "version": _VERSION,
@@ -122,6 +125,29 @@ def make_stress_set(
     hours = {condition: round(total / 3600, 4) for condition, total in seconds.items()}
     place.finish(hours)
     return StressSet(manifest, hours, skipped)
+
+
+def _with_own_texts(utterances: Sequence[Utterance], skipped: SkipLog) -> list[Utterance]:
+    """Without the chunks of recordings that have the whole recording's text: what is said in each is not known. The
+    others are utterances like any other, and no chunks: several are made of each, which would be joined in scoring."""
+    texts: dict[Any, list[str]] = {}
+    for utterance in utterances:
+        if _is_chunk(utterance):
+            texts.setdefault(str(utterance.fields[_PARENT]), []).append(utterance.text)
+    whole = {parent for parent, said in texts.items() if is_whole_text(said)}
+    kept = []
+    for utterance in utterances:
+        if _is_chunk(utterance) and str(utterance.fields[_PARENT]) in whole:
+            reason = f"is a chunk with the text of its whole recording, {utterance.fields[_PARENT]}"
+            skipped.extend([Skipped(utterance.id, str(utterance.audio_filepath), reason)])
+        else:
+            fields = {key: value for key, value in utterance.fields.items() if key != _CHUNK}
+            kept.append(dataclasses.replace(utterance, fields=fields))
+    return kept
+
+
+def _is_chunk(utterance: Utterance) -> bool:
+    return utterance.fields.get(_PARENT) is not None and _CHUNK in utterance.fields
 
 
 def _sound_tasks(folder: Path, config: StressConfig) -> Iterator[_Task]:
