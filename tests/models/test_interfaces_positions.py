@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 from tiny_interfaces import INTERFACES
+from transformers import AutoConfig
 
 from duolect.errors import ModelError
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig
 from duolect.nn.adapters import ChainConfig, ConcatLinearConfig, ConvConfig, QFormerConfig
 
 LIMIT = 40
@@ -84,3 +86,48 @@ def test_utterances_that_fit_alone_fit_together(name: str, configs: Any, build: 
             alone = encoded.select(torch.tensor([b]))
             alone_1MV = model.sequence_log_probs(alone, labels_BN[b : b + 1, :count], labels_B[b : b + 1])
             torch.testing.assert_close(together_BMV[b, : count + 1], alone_1MV[0], atol=2e-5, rtol=0)
+
+
+LONG = {"rope_theta": 1e4, "original_max_position_embeddings": 16}
+ROPES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "longrope": ("phi3", 16, {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}),
+    "dynamic": ("llama", 64, {"factor": 4.0}),
+    "yarn": ("llama", 64, {"factor": 8.0}),
+    "llama3": ("llama", 64, {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}),
+}
+
+
+@pytest.mark.parametrize("kind", ROPES)
+def test_within_the_positions_no_row_changes_those_of_another(kind: str) -> None:
+    """Nor does a label those before it; LongRoPE would do both where a row is longer than in the original training."""
+    torch.manual_seed(0)
+    architecture, limit, settings = ROPES[kind]
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    stored = AutoConfig.for_model(
+        architecture,
+        vocab_size=40,
+        pad_token_id=0,
+        max_position_embeddings=64,
+        rope_parameters={"rope_type": kind, **LONG, **settings},
+        **sizes,
+        **({"original_max_position_embeddings": 16} if architecture == "phi3" else {}),
+    )
+    model = LanguageModel(LanguageConfig(llm=LLMConfig(vocabulary=40), bos_id=1, eos_id=2), stored).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.15 * torch.randn_like(parameter)
+    assert model.llm.positions == limit
+    labels_BN = torch.randint(3, 40, (2, limit - 1))
+    with torch.inference_mode():
+        together_BMV = model.sequence_log_probs(None, labels_BN, torch.tensor([limit - 1, 8]))
+        alone_1MV = model.sequence_log_probs(None, labels_BN[1:, :8], torch.tensor([8]))
+        torch.testing.assert_close(together_BMV[1:, :9], alone_1MV, atol=2e-5, rtol=0)
+        _, state = model.start(None, 2)
+        _, state = model.step(state, labels_BN[:, :10])
+        after_BNV, state = model.step(state, labels_BN[:, 10:])
+        torch.testing.assert_close(after_BNV, together_BMV[:, 11:], atol=2e-5, rtol=0)
+        says = rf"A sequence of {limit + 1} positions .* is longer than the {limit} positions of the LLM"
+        with pytest.raises(ModelError, match=says):
+            model.step(state, labels_BN[:, :1])
+        with pytest.raises(ModelError, match=says):
+            model.sequence_log_probs(None, torch.cat((labels_BN, labels_BN[:, :1]), 1), torch.tensor([limit, 8]))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from duolect.errors import ModelError
 from duolect.models.given_labels import given_log_probs, tree_log_probs
 from duolect.models.heads import LabelHead
+from duolect.models.positions import most_positions
 from duolect.nn.dropout import Dropout
 from duolect.nn.label_tree import LabelTree
 from duolect.nn.rows import RowLayout
@@ -188,11 +189,15 @@ class CausalLLM(nn.Module):
         prefix = state.prefix.differentiable()
         check_attention(self.model)
         cache = StepCache(prefix, layout, growth, self.dtype)
+        positions_PN = prefix.lengths_B[layout.utterance_R, None] + growth.before_PN
+        longest = prefix.layers[0][0].shape[2] + growth.slots_PX.shape[1]
+        if self.positions is not None and longest > self.positions:  # else there is no need to wait for a GPU's lengths
+            self.check_positions(int(positions_PN.max()) + 1)
         states_PNE = self.run(
             self.embed(labels_PN),
             past_key_values=cache,
             use_cache=True,
-            position_ids=prefix.lengths_B[layout.utterance_R, None] + growth.before_PN,
+            position_ids=positions_PN,
             attention_mask=cache.no_mask,
             shared=cache,
             **to_layers,
@@ -228,7 +233,7 @@ class CausalLLM(nn.Module):
     @property
     def positions(self) -> int | None:
         """The most positions the LLM was made for; None where there is no such limit."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        return most_positions(self.model.config)
 
     def check_positions(self, positions: int) -> None:
         """Raise ModelError where the LLM was not made for so many positions."""
