@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from duolect.errors import ModelError
-from duolect.models import LLMConfig, key_value_bytes
+from duolect.models import LanguageConfig, LanguageModel, LLMConfig, key_value_bytes, load_model, save_model
 from duolect.models.causal import CausalLLM
 from duolect.models.llm import build_llm
 from duolect.nn.rows import RowLayout
@@ -244,6 +244,37 @@ def test_attention_that_cannot_share_a_prefix_is_refused_by_name(
     stored = AutoConfig.for_model(architecture, vocab_size=VOCABULARY, **sizes, **settings)
     with pytest.raises(ModelError, match=rf"{architecture}.*{message}"):
         build_llm(LLMConfig(vocabulary=VOCABULARY), stored)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "window"),
+    [("phi3", 64), ("phi3", 262_144), ("mistral", 4096), ("qwen2_moe", 32_768)],  # the last: not used, written as 0
+)
+def test_a_window_that_hides_nothing_is_none(architecture: str, window: int, tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "max_position_embeddings": 64, "sliding_window": window, "vocab_size": 40}
+    if architecture == "qwen2_moe":
+        sizes |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+        sizes |= {"shared_expert_intermediate_size": 16}
+    AutoConfig.for_model(architecture, **sizes, pad_token_id=0).save_pretrained(tmp_path / "source")
+    torch.manual_seed(1)
+    config = LLMConfig(vocabulary=40, source=str(tmp_path / "source"), pretrained=False)
+    built = LanguageModel(LanguageConfig(llm=config, bos_id=1, eos_id=0)).eval()
+    save_model(built, tmp_path / "saved")
+    labels_BN = torch.randint(40, (1, 63))  # with BOS, all positions there are
+    with torch.inference_mode():
+        for model in (built, load_model(tmp_path / "saved")):
+            assert isinstance(model, LanguageModel)
+            expected_BMV = model.sequence_log_probs(None, labels_BN, torch.tensor([63]))
+            _, state = model.llm.prefill(model.llm.embed(labels_BN), torch.tensor([63]))
+            before_BE = model.llm.hidden(model.llm.embed(torch.cat((labels_BN, labels_BN[:, :1]), 1)))[:, -1]
+            after_B1V, _ = model.step(state, labels_BN[:, :1])
+            torch.testing.assert_close(after_B1V[:, 0], model.llm.log_probs(before_BE), atol=1e-5, rtol=0)
+            first_BV, state = model.start(None, 1)
+            stepped_BNV, _ = model.step(state, labels_BN)
+            torch.testing.assert_close(torch.cat((first_BV[:, None], stepped_BNV), 1), expected_BMV, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gemma2"])  # position biases; capped scores

@@ -10,16 +10,19 @@ P rows of a forward · N labels · X label positions · Q query heads · H heads
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from duolect.errors import ModelError
+from duolect.models.positions import most_positions
 from duolect.nn.masks import key_bias
 from duolect.nn.rows import RowLayout
 from duolect.nn.shared_prefix import OwnLabels, SharedPrefix, attend
@@ -93,12 +96,21 @@ def use_shared_prefix(model: PreTrainedModel, name: str) -> None:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         raise ModelError(f"{name} has layers of kind {', '.join(sorted(kinds))}; only full attention is supported.")
+    _widen(config)
     for field in ("sliding_window", "attn_logit_softcapping"):
-        if getattr(config, field, None) is not None:
+        if getattr(config, field, None):  # some configurations say 0 for none
             raise ModelError(f"{name} has {field} {getattr(config, field)}; only full attention is supported.")
     AttentionInterface.register(ATTENTION, _attention)
     AttentionMaskInterface.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     config._attn_implementation = ATTENTION
+
+
+def _widen(config: Any) -> None:
+    """Forget a window that hides nothing, since there are no more positions than it holds."""
+    window, most = getattr(config, "sliding_window", None), most_positions(config)
+    if window and most is not None and window >= most:
+        with contextlib.suppress(StrictDataclassError):  # some must have a number there
+            config.sliding_window = None
 
 
 def _attention(
