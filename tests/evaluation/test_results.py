@@ -161,6 +161,21 @@ def test_missing_empty_and_binary_files_are_named(tmp_path: Path) -> None:
         list(read_rows(binary))
 
 
+def test_what_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    lines = [f'{{"id": "{n}", "text": "fine"}}\n'.encode() for n in range(6)]
+    lines[4] = '\n{"id": "4", "text": "für"}\n'.encode("latin-1")
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(ScoringError, match=r"hyps\.jsonl:6: not UTF-8 text \(byte 22\)\.$"):
+        list(read_rows(path))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"id": "0", "text": "fine"}\r\n{"id": "1", "text": ""}\r\n')
+    assert [(row.id, row.text) for row in read_rows(path)] == [("0", "fine"), ("1", "")]
+
+
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "hyps.jsonl"
     write_run(path, [ROW], RECORD)

@@ -156,28 +156,29 @@ def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], recor
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[HypothesisRow]:
-    """Read a hypothesis file lazily, line by line; blank lines are passed over.
+    """Read a hypothesis file lazily, line by line; blank lines are passed over, as is a byte order mark.
 
     Raises ScoringError "FILE:LINE: …" for what is not a row, and for an id that occurred before.
     """
     path = Path(path)
     seen: dict[str, int] = {}
     try:
-        handle = open(path, encoding="utf-8")  # noqa: SIM115  (closed by the with below)
+        handle = open(path, "rb")  # noqa: SIM115  (closed by the with below)
     except OSError as error:
         raise ScoringError(f"{path}: the hypothesis file cannot be read ({error.strerror}).") from error
     with handle:
-        try:
-            for number, line in enumerate(handle, start=1):
-                if not line.strip():
-                    continue
-                row = _from_line(line, f"{path}:{number}")
-                if row.id in seen:
-                    raise ScoringError(f"{path}:{number}: the id {row.id!r} is already on line {seen[row.id]}.")
-                seen[row.id] = number
-                yield row
-        except UnicodeDecodeError as error:
-            raise ScoringError(f"{path}: not UTF-8 text after line {len(seen)} ({error.reason}).") from error
+        for number, raw in enumerate(handle, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ScoringError(f"{path}:{number}: not UTF-8 text (byte {error.start + 1}).") from error
+            if not line.strip():
+                continue
+            row = _from_line(line, f"{path}:{number}")
+            if row.id in seen:
+                raise ScoringError(f"{path}:{number}: the id {row.id!r} is already on line {seen[row.id]}.")
+            seen[row.id] = number
+            yield row
     if not seen:
         raise ScoringError(f"{path}: there is no hypothesis in this file.")
 
