@@ -166,7 +166,7 @@ def test_what_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
     lines = [f'{{"id": "{n}", "text": "fine"}}\n'.encode() for n in range(6)]
     lines[4] = '\n{"id": "4", "text": "für"}\n'.encode("latin-1")
     path.write_bytes(b"".join(lines))
-    with pytest.raises(ScoringError, match=r"hyps\.jsonl:6: not UTF-8 text \(byte 22\)\.$"):
+    with pytest.raises(ScoringError, match=r"hyps\.jsonl:6: not UTF-8 text \(byte 23\)\.$"):
         list(read_rows(path))
 
 
