@@ -220,8 +220,8 @@ class _TorchcodecSound:
             decoders: Any = importlib.import_module("torchcodec.decoders")
         except (ImportError, OSError, RuntimeError) as error:
             raise AudioError(
-                f"{path}: is not audio that libsndfile reads ({_reason(cause)}); if it is m4a, aac or video, install "
-                "duolect[codecs] and FFmpeg."
+                f"{path}: is not audio that libsndfile reads ({_reason(cause)}); if it is m4a, aac or video, it "
+                "needs torchcodec (pip install torchcodec) and FFmpeg."
             ) from error
         try:
             self.decoder = decoders.AudioDecoder(str(path) if isinstance(path, Path) else path.data)

@@ -71,7 +71,7 @@ def open_parquet(path: Path) -> Any:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        raise AudioError(f"{path}: parquet files need pyarrow; install duolect[corpora].") from error
+        raise AudioError(f"{path}: parquet files need pyarrow: pip install pyarrow.") from error
     try:
         return parquet.ParquetFile(path)
     except FileNotFoundError as error:

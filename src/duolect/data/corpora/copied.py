@@ -111,7 +111,7 @@ def _guarded(table: Table, rows: Any, before: int) -> Iterator[dict[str, Any]]:
         raise
     except ImportError as error:  # `datasets` lists sound outside of parquet files only with torchcodec
         raise DuolectError(
-            f"{table.where}: {one_line(error)}; install duolect[codecs], or import a folder of this machine by "
+            f"{table.where}: {one_line(error)}; pip install torchcodec, or import a folder of this machine by "
             "duolect import folder."
         ) from error
     except Exception as error:

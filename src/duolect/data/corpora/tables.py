@@ -209,7 +209,7 @@ def library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DuolectError("this corpus needs the library datasets; install duolect[corpora].") from error
+        raise DuolectError("this corpus needs the library datasets: pip install datasets.") from error
     datasets.disable_progress_bars()
     return datasets
 

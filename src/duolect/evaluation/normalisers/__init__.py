@@ -5,7 +5,7 @@
 * whisper-english: Whisper's English normaliser;
 * open-asr-2026-03, open-asr-2026-08: the Open ASR leaderboard's at b4fe3e4 (2026-03-12) and d1e99b2 (2026-08-21).
 
-The last three read a spelling table of the package whisper-normalizer (the extra `duolect[leaderboard]`).
+The last three read a spelling table of the package whisper-normalizer (the extra `leaderboard`).
 """
 
 from __future__ import annotations

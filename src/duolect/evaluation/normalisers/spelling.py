@@ -33,10 +33,7 @@ def whisper_spellings() -> dict[str, str]:
     """
     spec = find_spec(_MODULE)  # found, not imported: its modules for Indic languages need more
     if spec is None or not spec.submodule_search_locations:
-        raise ScoringError(
-            f"this normaliser needs the spelling table of the package {PACKAGE}; install it with "
-            "pip install 'duolect[leaderboard]'."
-        )
+        raise ScoringError(f"this normaliser needs the spelling table of the package {PACKAGE}: pip install {PACKAGE}.")
     path = Path(spec.submodule_search_locations[0]) / _FILE
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
