@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,19 @@ def _parakeet() -> tuple[Any, Any]:
     sizes = {**_SIZES, "subsampling_conv_channels": 4, "num_mel_bins": 80}
     encoder = ParakeetEncoderConfig(**sizes, **none, layerdrop=0.5)
     model = ParakeetForCTC(ParakeetCTCConfig(vocab_size=12, pad_token_id=11, encoder_config=encoder))
-    return model, parakeet_features(80)
+    try:
+        return model, ParakeetFeatureExtractor(feature_size=80)
+    except ImportError:
+        return model, _ParakeetSettings()
+
+
+class _ParakeetSettings:
+    """What the feature extractor writes, where it cannot be made for want of a package."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        settings = {"feature_size": 80, "hop_length": 160, "n_fft": 512, "win_length": 400, "sampling_rate": 16_000}
+        settings |= {"feature_extractor_type": "ParakeetFeatureExtractor", "preemphasis": 0.97}
+        (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
 _LAYER = {"feat_extract_norm": "layer", "conv_bias": True}

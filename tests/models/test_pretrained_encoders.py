@@ -10,15 +10,23 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_encoders import ALL, POSITIONS, SAFE, UNSAFE, Sources
+from tiny_encoders import ALL, POSITIONS, SAFE, UNSAFE, Sources, parakeet_features
 from torch import Tensor
-from transformers import AutoFeatureExtractor, AutoModel, BertConfig, ParakeetForCTC, WhisperModel
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    BertConfig,
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    WhisperModel,
+)
 
 from duolect.audio import FeatureConfig, WaveformConfig
 from duolect.audio.waveform import build_input
 from duolect.errors import ConfigError, ModelError
 from duolect.models import HuggingFaceEncoderConfig, inspect_source
 from duolect.models.encoders import PretrainedEncoder, build_encoder, check_ctc_layers
+from duolect.models.encoders.extractor import read_extractor
 from duolect.nn import ConformerConfig
 
 RATE = 16_000
@@ -48,7 +56,7 @@ def sound(lengths: list[int], seed: int, padding: int = 0) -> tuple[Tensor, Tens
 
 def original(name: str, source: Path, samples_N: Tensor) -> tuple[Tensor, ...]:
     """What transformers makes of one utterance: the states after each layer, the last ones normed."""
-    extractor = AutoFeatureExtractor.from_pretrained(source)
+    extractor = parakeet_features(80) if name == "parakeet" else AutoFeatureExtractor.from_pretrained(source)
     if name == "whisper":
         model = WhisperModel.from_pretrained(source).encoder.eval()
         inputs = extractor(samples_N.numpy(), sampling_rate=RATE, return_tensors="pt").input_features
@@ -205,6 +213,71 @@ def test_a_source_with_features_there_are_not_is_refused(
     (folder / "preprocessor_config.json").write_text(json.dumps(settings | change))
     with pytest.raises(ModelError, match=says):
         inspect_source(str(folder))
+
+
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "processor_config.json"])
+@pytest.mark.parametrize("damage", ["cut", "list", "bytes"])
+def test_damaged_settings_of_features_are_not_taken_for_none(
+    file: str, damage: str, sources: Sources, tmp_path: Path
+) -> None:
+    folder = tmp_path / "source"
+    shutil.copytree(sources["wav2vec2-group"], folder)
+    features = inspect_source(str(folder)).features
+    own = folder / "preprocessor_config.json"
+    whole = own.read_text()
+    if file == "processor_config.json":  # where a processor was saved, the settings are in its own file
+        own.unlink()
+        whole = json.dumps({"processor_class": "Wav2Vec2Processor", "feature_extractor": json.loads(whole)})
+        (folder / file).write_text(whole)
+        assert inspect_source(str(folder)).features == features == WaveformConfig(normalise=False)
+    broken = {"cut": whole[: len(whole) // 2].encode(), "list": b"[1]", "bytes": b"\xff\xfe"}[damage]
+    (folder / file).write_bytes(broken)
+    with pytest.raises(ModelError, match=rf"^encoder: {file} of .*source.* cannot be read \(.+\); expected [^;]*\.$"):
+        inspect_source(str(folder))
+    with pytest.raises(ModelError, match=rf"{file} of "):
+        build_encoder(HuggingFaceEncoderConfig(source=str(folder)), WaveformConfig())
+    (folder / file).unlink()
+    assert inspect_source(str(folder)).features == WaveformConfig()  # as transformers has it where nothing is said
+
+
+def test_settings_that_could_not_be_fetched_are_not_taken_for_none(monkeypatch, tmp_path: Path) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    answers: dict[str, Any] = {}
+
+    def answer(_source: str, name: str) -> str:
+        if isinstance(answers[name], Exception):
+            raise answers[name]
+        return answers[name]
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    known: Any = None
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: known)
+    (tmp_path / "settings.json").write_text('{"do_normalize": false}')
+    missing = EntryNotFoundError("404")
+    answers |= {"processor_config.json": missing, "preprocessor_config.json": str(tmp_path / "settings.json")}
+    assert read_extractor("some/encoder").do_normalize is False
+    answers["preprocessor_config.json"] = missing
+    assert read_extractor("some/encoder") is None
+    for error in (LocalEntryNotFoundError("no network"), PermissionError("not yours")):
+        answers["preprocessor_config.json"] = error
+        with pytest.raises(ModelError, match=r"^encoder: preprocessor_config\.json of 'some/encoder'.*\((no|not) "):
+            read_extractor("some/encoder")
+    answers["preprocessor_config.json"] = LocalEntryNotFoundError("no network")
+    known = object()  # the cache remembers that the hub had no such file
+    assert read_extractor("some/encoder") is None
+
+
+def test_no_feature_extractor_is_built(sources: Sources, monkeypatch) -> None:
+    """Some want packages that need not be there: with transformers 5.17 that of Parakeet wants librosa."""
+
+    def wants_more(*_: Any, **__: Any) -> None:
+        raise ImportError("ParakeetFeatureExtractor requires the librosa library")
+
+    source = str(sources["parakeet"])
+    monkeypatch.setattr(ParakeetFeatureExtractor, "__init__", wants_more)
+    assert inspect_source(source).features == FeatureConfig(kind="nemo", mels=80, normalisation="per_feature")
 
 
 def test_sources_that_cannot_be_used_are_refused(sources: Sources, tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ from duolect.errors import ModelError
 
 
 def require(extractor: Any, **settings: Any) -> None:
-    """Raise ModelError unless a feature extractor of transformers has these settings."""
+    """Raise ModelError unless a feature extractor has these settings, as far as it says."""
+    kind = getattr(extractor, "feature_extractor_type", "of no stated type")
     for name, wanted in settings.items():
         found = getattr(extractor, name, wanted)
         if found != wanted:
-            raise ModelError(
-                f"encoder: its features ({type(extractor).__name__}) have {name} {found}; only {wanted} is supported."
-            )
+            raise ModelError(f"encoder: its features ({kind}) have {name} {found}; only {wanted} is supported.")
 
 
 def check_inputs(source: str, given: InputConfig, wanted: InputConfig, exactly: bool) -> None:

@@ -13,6 +13,7 @@ from duolect.errors import ModelError
 from duolect.models.encoders.base import PretrainedEncoder
 from duolect.models.encoders.checks import check_inputs
 from duolect.models.encoders.config import HuggingFaceEncoderConfig
+from duolect.models.encoders.extractor import read_extractor
 from duolect.models.encoders.parakeet import ParakeetEncoder
 from duolect.models.encoders.wav2vec2 import Wav2Vec2ConformerEncoder, Wav2Vec2Encoder
 from duolect.models.encoders.whisper import WhisperEncoder
@@ -50,7 +51,7 @@ def inspect_source(source: str) -> PretrainedSource:
     architecture = _read_architecture(source)
     family = _family(source, architecture)
     own = family.own_architecture(architecture)
-    facts, features = family.facts_of(own), family.inputs_of(own, _read_extractor(source))
+    facts, features = family.facts_of(own), family.inputs_of(own, read_extractor(source))
     seconds = features.seconds_per_frame
     return PretrainedSource(
         features=features,
@@ -73,7 +74,7 @@ def load_encoder(
     whole = copy.deepcopy(stored) if stored is not None else _read_architecture(source)
     family = _family(source, whole)
     own = family.own_architecture(whole)
-    extractor = _read_extractor(source) if stored is None else None
+    extractor = read_extractor(source) if stored is None else None
     check_inputs(source, inputs, family.inputs_of(own, extractor), exactly=extractor is not None)
     network = family.network(own)
     with quiet():
@@ -102,17 +103,6 @@ def _read_architecture(source: str) -> PreTrainedConfig:
             return AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(source, error) from error
-
-
-def _read_extractor(source: str) -> Any | None:
-    """The source's feature extractor; None where it brings none."""
-    from transformers import AutoFeatureExtractor
-
-    try:
-        with quiet():
-            return AutoFeatureExtractor.from_pretrained(source)
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _load(network: Any, architecture: Any, family: type[PretrainedEncoder], source: str) -> Any:

@@ -67,7 +67,7 @@ class Wav2Vec2Encoder(PretrainedEncoder):
         if extractor is None:
             return WaveformConfig()
         require(extractor, sampling_rate=16_000, feature_size=1)
-        return WaveformConfig(normalise=bool(extractor.do_normalize))
+        return WaveformConfig(normalise=bool(getattr(extractor, "do_normalize", True)))
 
     @property
     def front_end(self) -> list[nn.Module]:
