@@ -111,6 +111,9 @@ _MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "wav2vec2-group": lambda: _wave(Wav2Vec2ForCTC, Wav2Vec2Config, normalise=False),
     "hubert": lambda: _wave(HubertForCTC, HubertConfig, **_LAYER, do_stable_layer_norm=True),
     "hubert-group": lambda: _wave(HubertForCTC, HubertConfig),
+    "hubert-batch-norm": lambda: _wave(
+        HubertForCTC, HubertConfig, **_LAYER, do_stable_layer_norm=True, conv_pos_batch_norm=True
+    ),
     "wavlm": lambda: _wave(WavLMModel, WavLMConfig, **_LAYER, do_stable_layer_norm=True, num_buckets=16),
     "wavlm-group": lambda: _wave(WavLMModel, WavLMConfig, normalise=False, num_buckets=16),
     "conformer": lambda: _wave(

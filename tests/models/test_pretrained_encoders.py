@@ -298,5 +298,5 @@ def test_sources_that_cannot_be_used_are_refused(sources: Sources, tmp_path: Pat
         check_ctc_layers((0, 3), HuggingFaceEncoderConfig(source="x"))
 
 
-def test_unsafe_ones_are_those_with_group_norm_and_the_conformers() -> None:
-    assert all("group" in name or "conformer" in name for name in UNSAFE)
+def test_unsafe_ones_are_those_with_group_or_batch_norm_and_the_conformers() -> None:
+    assert all("group" in name or "batch-norm" in name or "conformer" in name for name in UNSAFE)

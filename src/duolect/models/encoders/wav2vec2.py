@@ -19,10 +19,11 @@ from duolect.nn.masks import length_mask
 class Wav2Vec2Encoder(PretrainedEncoder):
     """wav2vec 2.0, HuBERT, WavLM: convolutions over samples (20 ms a state), a convolution for positions, Transformer.
 
-    Those whose front end normalises over time ("group", most base models) hear padding, and are not padding-safe;
-    those that normalise over channels ("layer", most large ones) do not. SpecAugment hides frames after the front end,
-    and channels, as in the paper, but drawn for each utterance by its own seed; a hidden frame is the vector learnt for
-    that purpose in pre-training, which stays as it is.
+    Those whose front end normalises over time ("group", most base models) hear padding, and are not padding-safe, nor
+    are HuBERTs with a batch norm before the convolution for positions; those that normalise over channels ("layer",
+    most large ones) are. SpecAugment hides frames after the front end, and channels, as in the paper, but drawn for
+    each utterance by its own seed; a hidden frame is the vector learnt for that purpose in pre-training, which stays as
+    it is.
     """
 
     model_types = ("wav2vec2", "hubert", "wavlm")
@@ -54,11 +55,13 @@ class Wav2Vec2Encoder(PretrainedEncoder):
     @classmethod
     def facts_of(cls, architecture: Any) -> Facts:
         """See `PretrainedEncoder`."""
+        # A batch norm before the convolution for positions makes something of the zeros that pad an utterance.
+        shifted = getattr(architecture, "conv_pos_batch_norm", False)
         return Facts(
             width=architecture.hidden_size,
             depth=architecture.num_hidden_layers,
             downsampling=math.prod(architecture.conv_stride),
-            padding_safe=architecture.feat_extract_norm == "layer",
+            padding_safe=architecture.feat_extract_norm == "layer" and not shifted,
         )
 
     @classmethod
