@@ -110,6 +110,20 @@ def test_calls_are_joined_from_their_chunks(tmp_path: Path) -> None:
     )
 
 
+def test_chunks_that_do_not_belong_together_are_named_with_their_file(tmp_path: Path) -> None:
+    chunks = [line(n, "we sold more", "we", parent_id="call", chunk_index=n) for n in range(2)]
+    path = tmp_path / name("AA-chunked__test")
+    for second, sentence in (
+        ({"chunk_index": 0}, "chunk 0 of 'call' is there twice"),
+        ({"chunk_index": "1"}, "utterance 'sample_1': 'chunk_index' must be an integer from 0"),
+        ({"text": "more"}, "the chunks of 'call' have different references; the whole recording's was expected."),
+    ):
+        write(path, [chunks[0], chunks[1] | second])
+        with pytest.raises(ScoringError) as caught:
+            score_leaderboard(tmp_path)
+        assert str(caught.value).startswith(f"{path}: {sentence}")
+
+
 def test_without_all_times_there_is_no_speed(tmp_path: Path) -> None:
     write(tmp_path / name("x_ami_test"), [line(0, "a", "a"), line(1, "b", "b", time=None)])
     write(tmp_path / name("x_spgispeech_test"), [line(0, "a", "a")])

@@ -173,12 +173,10 @@ def _model_result(
 ) -> ModelResult:
     sets, notes = [], []
     for data, path in sorted(files.items()):
-        each = rows[path]
-        notes += _oddities(each, data)
-        each = merge_chunks(each)[0]
         as_stored = normaliser == FIRST and forms[path] != "raw"
         try:
-            score = score_run(each, normaliser, normalised_already=as_stored)
+            notes += _oddities(rows[path], data)
+            score = score_run(merge_chunks(rows[path])[0], normaliser, normalised_already=as_stored)
         except ScoringError as error:
             raise ScoringError(f"{path}: {error}") from error
         if score.empty_references or score.marked_references:
