@@ -12,7 +12,7 @@ import soundfile
 
 from duolect.audio import read_audio, write_audio
 from duolect.audio.blocks import sound_blocks, sound_seconds
-from duolect.audio.segments import Piece, SegmentConfig, cut
+from duolect.audio.segments import Piece, SegmentConfig, cut, hears_nothing
 from duolect.errors import AudioError, ConfigError
 
 RATE = 16_000
@@ -118,6 +118,29 @@ def test_steady_noise_and_clicks_are_no_speech() -> None:
     assert list(cut([np.zeros(20 * RATE, np.float32)], SegmentConfig())) == []
     assert list(cut([], SegmentConfig())) == []
     assert spans(list(cut([steady], SegmentConfig(longest=60, keep_silence=True))))[-1][1] == 100.0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.9, 2.0, 5.0, 9.99, 31.0])
+def test_a_whole_recording_of_silence_is_heard_as_such(seconds: float) -> None:
+    still = np.zeros(round(seconds * RATE), np.float32)
+    rounded = np.round(noise(seconds, -100) * 32768).astype(np.float32) / 32768
+    clicked = still.copy()
+    clicked[RATE // 4 : RATE // 4 + 50] = 0.5
+    for sound in (still, rounded, *([noise(seconds, -30), noise(seconds, -60), clicked] if seconds >= 2 else [])):
+        assert hears_nothing(sound)
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.1, 0.5, 1.9, 2.0, 5.0, 9.99, 31.0])
+@pytest.mark.parametrize("level", [-15.0, -40.0])
+def test_speech_is_not_taken_for_silence_however_short(seconds: float, level: float) -> None:
+    loud = speech(seconds, level)
+    assert not hears_nothing(loud)
+    lone = noise(20.0, level - 30)
+    lone[8 * RATE : 8 * RATE + min(len(loud), 4 * RATE)] += loud[: 4 * RATE]
+    assert hears_nothing(lone) == (not list(cut([lone], SegmentConfig()))) == (seconds == 0.03)
+    if seconds < 2:  # a vowel alone is as steady as noise is
+        time = np.arange(round(seconds * RATE)) / RATE
+        assert not hears_nothing((10 ** (level / 20) * np.sin(2 * np.pi * 150 * time)).astype(np.float32))
 
 
 def test_what_came_before_an_error_is_given_first() -> None:

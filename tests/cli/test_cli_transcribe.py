@@ -52,6 +52,7 @@ def test_every_format_to_standard_output_and_to_files(runs: Path, talk: Path, tm
 
 def test_silence_and_damage_are_said(runs: Path, talk: Path, tmp_path: Path, call: Call) -> None:
     write_audio(tmp_path / "still.wav", np.zeros(16_000 * 40, np.float32))
+    write_audio(tmp_path / "short.wav", np.zeros(16_000 * 5, np.float32))
     data = talk.read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) * 2 // 3])
     common = ("--system", runs / "am", "--method", "ctc-greedy", "--format", "srt", "--out", tmp_path / "out")
@@ -59,6 +60,10 @@ def test_silence_and_damage_are_said(runs: Path, talk: Path, tmp_path: Path, cal
     assert still.status == 0
     assert "still.wav: no speech was found in 40 s" in still.err
     assert (tmp_path / "out" / "still.srt").read_text() == ""
+    short = call("transcribe", tmp_path / "short.wav", *common[:4])
+    assert (short.status, short.out) == (0, "\n")
+    assert "short.wav: no speech was found in 5 s" in short.err
+    assert call("transcribe", tmp_path / "short.wav", *common[:4], "--json", "--keep-silence").status == 0
     broken = call("transcribe", tmp_path / "cut.flac", tmp_path / "none.wav", *common)
     assert broken.status == 1, broken
     assert "cut.flac: what comes before that is transcribed, " in broken.err, broken.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,24 @@ def test_nothing_said_is_no_text_and_no_hallucination(system: System) -> None:
     assert (found.text, found.flags, found.error, found.segments) == ("", ("no_speech",), None, ())
     (heard,) = chosen.transcribe(silence(40.0), keep_silence=True)
     assert "no_speech" not in heard.flags
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0, 40.0])
+@pytest.mark.parametrize("longest", [None, math.inf])
+@pytest.mark.parametrize("method", ["attention", "speech-llm"])
+def test_where_nothing_is_said_no_model_is_asked_be_it_whole(
+    seconds: float, longest: float | None, method: str, system: System, tmp_path: Path
+) -> None:
+    chosen = system.with_method(method)
+    write_audio(tmp_path / "still.wav", silence(seconds))
+    for audio in (silence(seconds), tmp_path / "still.wav"):
+        spoken, still = chosen.transcribe([said(2.0, 1), audio], segment_seconds=longest, words=True)
+        assert (still.text, still.flags, still.error, still.segments) == ("", ("no_speech",), None, ())
+        assert (still.duration, still.score, still.nbest) == (seconds, None, ())
+        assert spoken == chosen.transcribe(said(2.0, 1), words=True)[0]
+        (kept,) = chosen.transcribe(audio, segment_seconds=longest, keep_silence=True)
+        assert "no_speech" not in kept.flags
+        assert kept.error is None
 
 
 def test_of_a_damaged_recording_what_comes_before_is_kept(system: System, tmp_path: Path) -> None:

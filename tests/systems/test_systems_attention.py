@@ -69,6 +69,12 @@ def test_the_tags_prompt_is_among_the_keys(system: System, corpus: list[Utteranc
         attend(tagged, corpus[0].audio_filepath, text="a")
 
 
+def test_silence_is_drawn_with_what_the_system_makes_of_it(system: System) -> None:
+    searching, still = system.with_method("speech-llm"), np.zeros(80_000, np.float32)
+    (expected,) = searching.transcribe(still, keep_silence=True)
+    assert attend(searching, still).text == expected.text
+
+
 def test_what_a_search_has_less_room_for_than_the_drawn_model_is_drawn_with_a_given_text_alone(
     system: System, units: CharacterUnits, voice: Callable
 ) -> None:
@@ -84,7 +90,7 @@ def test_what_a_search_has_less_room_for_than_the_drawn_model_is_drawn_with_a_gi
         attend(narrow, path, component="acoustic")
     assert attend(narrow, path, component="acoustic", text="a bad cab").text == "a bad cab"
     short = voice(room - 0.1, "short.wav")
-    (expected,) = narrow.transcribe(short)
+    (expected,) = narrow.transcribe(short, keep_silence=True)
     assert attend(narrow, short, component="acoustic").text == expected.text
 
 

@@ -86,7 +86,7 @@ def test_nothing_but_bad_files_is_an_empty_result(system: System, tmp_path: Path
 
 @pytest.mark.parametrize("method", ["ctc-beam", "attention+ctc", "speech-llm", "ctc+lm-labelwise"])
 def test_the_shortest_and_the_silent_are_answered(method: str, system: System, zoo: dict[str, Path]) -> None:
-    for transcript in system.with_method(method).transcribe([zoo["short"], zoo["silent"]]):
+    for transcript in system.with_method(method).transcribe([zoo["short"], zoo["silent"]], keep_silence=True):
         assert transcript.error is None
         assert transcript.score is not None
         assert np.isfinite(transcript.score)

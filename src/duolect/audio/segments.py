@@ -31,6 +31,7 @@ _MARGINS = (4.0, 10.0)  # dB above the floor; a steady noise varies by less than
 _SHORT_PAUSE = 20  # frames: a shorter one may be the closure of a stop consonant
 _DIP = 10.0  # dB below the median of its surroundings: a pause in a louder background
 _FEWEST = 5  # frames above the floor that are more than a click
+_STEADY = 2 * 100  # frames: steady sound of less may be a vowel
 
 FindGap = Callable[[np.ndarray, int, int], int | None]
 """(samples, low, high) → the sample between `low` and `high` at which to part them; None: there is no good one."""
@@ -90,6 +91,16 @@ def cut(blocks: Iterable[np.ndarray], config: SegmentConfig, find_gap: FindGap |
     yield from cutter.pieces(final=True)
     if source.error is not None:
         raise source.error
+
+
+def hears_nothing(samples: np.ndarray) -> bool:
+    """Whether in a whole recording, samples at 16 kHz, nothing is louder than its background: `cut` gives no piece.
+
+    In less than two seconds background and speech cannot be told apart, and only digital silence is said to be none.
+    """
+    if len(samples) < _STEADY * FRAME:
+        return not (frame_levels(samples) > _LOWEST_FLOOR + _MARGINS[0]).any()
+    return next(cut([samples], SegmentConfig()), None) is None
 
 
 class _Source:

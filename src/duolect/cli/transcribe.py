@@ -61,7 +61,7 @@ class Transcribe:
     """Cut what lasts longer (default: as long as what the models were trained on, from 5 to 30 s; up to 10 s recordings
     stay whole)."""
     keep_silence: bool = False
-    """Show the models the silence in long recordings, too."""
+    """Show the models the silence, too: that in long recordings, and recordings in which nothing is said."""
     batch_seconds: float = 60.0
     """Seconds of audio recognised at once, padding included."""
     device: Device = "auto"
@@ -135,8 +135,8 @@ def _report(file: Path, transcript: Transcript) -> None:
             say(f"{file}: {transcript.duration:.1f} s are transcribed, but not {lost}")
         elif transcript.duration is not None:
             say(f"{file}: what comes before that is transcribed, {transcript.duration:.1f} s")
-    elif "no_speech" in transcript.flags:
-        say(f"{file}: no speech was found in {transcript.duration:.0f} s")
+    elif "no_speech" in transcript.flags and transcript.duration is not None:
+        say(f"{file}: no speech was found in {round(transcript.duration, 2):g} s")
     if "no_word_times" in transcript.flags:
         say(f"{file}: no CTC head can tell when the words were said; only segments have times")
 

@@ -129,7 +129,9 @@ def _recognised(
     system: System, part: Component, samples_N: Tensor, target_language: str | None
 ) -> tuple[str, tuple[int, ...]]:
     """The system's text and the labels of `part` for it."""
-    (found,) = system.transcribe(samples_N, nbest=True, segment_seconds=math.inf, target_language=target_language)
+    (found,) = system.transcribe(
+        samples_N, nbest=True, segment_seconds=math.inf, keep_silence=True, target_language=target_language
+    )
     if found.error is not None or system.search is None:
         raise AudioError(found.error or "Nothing was recognised.")
     if spelling_units(system.parts, system.search).fingerprint == part.units.fingerprint:

@@ -268,8 +268,8 @@ class System:
 
         What lasts longer than `segment_seconds` (None: what the models were trained on, from 5 to 30 s, but 10 s stay
         whole) is cut while it is read, at pauses where there are some, and in memory for some minutes of it. The
-        silence between its pieces is not shown to the models, unless `keep_silence`. With `words` every word has its
-        times, where a CTC head can tell.
+        silence between its pieces is not shown to the models, nor a recording in which nothing is said (flag
+        "no_speech"), unless `keep_silence`. With `words` every word has its times, where a CTC head can tell.
 
         What cannot be recognised never stops the rest, and nothing is raised for it, not even for a single file: its
         transcript has `error` set. `target_language`: what to write them in, which a model of several must be told

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from duolect.audio import SAMPLE_RATE, read_audio
 from duolect.audio.blocks import sound_blocks, sound_seconds
-from duolect.audio.segments import Piece, SegmentConfig, cut, whole_parts
+from duolect.audio.segments import Piece, SegmentConfig, cut, hears_nothing, whole_parts
 from duolect.errors import AudioError, ConfigError
-from duolect.systems.batches import Source, audio_source, plan
+from duolect.systems.batches import SHORTEST_SECONDS, Source, audio_source, plan
 from duolect.systems.components import Component
 from duolect.systems.config import SearchConfig
 from duolect.systems.languages import with_languages
@@ -51,7 +51,8 @@ class TranscribeConfig:
 
     `segment_seconds`: what lasts longer is cut into pieces of at most so much. None: what the models were trained on
     and have room for, from 5 to 30 s (30 where that is not known); up to 10 s recordings stay whole all the same.
-    `keep_silence`: of long recordings the models hear the silence, too. `words`: when each word was said. `nbest`: all
+    `keep_silence`: the models hear the silence, too, that between pieces and that of recordings in which nothing is
+    said. `words`: when each word was said. `nbest`: all
     hypotheses. `batch_seconds`: audio recognised at once, padding included.
     """
 
@@ -135,9 +136,13 @@ class Transcriber:
         )
 
     def _short(self, sources: Sequence[Source], clock: _Clock) -> dict[int, Transcript]:
-        run = self._run(sources, clock, self.config.words)
+        silent: dict[int, float] = {}
+        heard = sources if self.config.keep_silence else [_unless_silent(source, silent) for source in sources]
+        run = self._run(heard, clock, self.config.words)
         clock.add(sum(source.seconds for source in sources))
         found = {i: Transcript(source.id, "", error=reason) for i, (source, reason) in run.bad.items()}
+        for i, seconds in silent.items():
+            found[i] = Transcript(found[i].id, "", flags=("no_speech",), duration=seconds)
         for source in sources:
             if source.index not in run.candidates:
                 continue
@@ -291,6 +296,19 @@ def recording_source(index: int, audio: Audio, longest: float) -> Source:
     if isinstance(audio, str | Path) and (seconds := sound_seconds(audio)) > longest:
         return Source(index, Path(audio).stem, str(audio), seconds, partial(read_audio, audio))
     return audio_source(index, audio)
+
+
+def _unless_silent(source: Source, silent: dict[int, float]) -> Source:
+    """The source, but where nothing is heard in it, its seconds go into `silent`, and it cannot be read."""
+
+    def read() -> np.ndarray:
+        samples = source.read()
+        if len(samples) >= SHORTEST_SECONDS * SAMPLE_RATE and hears_nothing(samples):
+            silent[source.index] = len(samples) / SAMPLE_RATE
+            raise AudioError(f"{source.file}: nothing is said in it.")
+        return samples
+
+    return dataclasses.replace(source, read=read)
 
 
 def _is_file(audio: Audio) -> TypeGuard[str | Path]:

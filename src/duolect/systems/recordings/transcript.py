@@ -32,12 +32,12 @@ class Transcript:
     """The text of one recording: `score` and unweighted `terms` are natural logarithms, `flags` as in `Candidate`.
 
     `segments`: the same, part by part. A recording that was not cut is one segment; of one that was cut each segment
-    has its own score and terms, the whole has none, its flags are all that a segment has, and "no_speech" says that
-    nothing in it was louder than its background. `nbest` holds all hypotheses, best first, where they were asked for
-    (of a recording that was cut, its segments have theirs). Where the recording could not be recognised `error` says
-    why in one sentence, and `text` is empty; where it is damaged, text, segments and duration are those of what could
-    be read before. `missing`: from when to when, in seconds, a part of it could not be recognised though what is around
-    it could.
+    has its own score and terms, the whole has none, and its flags are all that a segment has. The flag "no_speech" says
+    that nothing in it was louder than its background; it has no segment and no score then. `nbest` holds all
+    hypotheses, best first, where they were asked for (of a recording that was cut, its segments have theirs). Where the
+    recording could not be recognised `error` says why in one sentence, and `text` is empty; where it is damaged, text,
+    segments and duration are those of what could be read before. `missing`: from when to when, in seconds, a part of it
+    could not be recognised though what is around it could.
     """
 
     id: str
