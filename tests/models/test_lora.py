@@ -19,6 +19,8 @@ from duolect.models import (
     LoraSettings,
     SpeechLLM,
     build_model,
+    load_model,
+    save_model,
 )
 from duolect.models.lora import merged_state
 from duolect.systems import System
@@ -67,6 +69,57 @@ def test_an_exported_lora_gives_the_same_log_probs(
     unmerged = _log_probs(model, batch)
     assert (unmerged - without).abs().max() > 0.01, f"seed {seed}: the low-rank additions do nothing"
     torch.testing.assert_close(_log_probs(part.model, batch), unmerged, rtol=0, atol=1e-4, msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize(
+    ("targets", "adapted"),
+    [
+        (("q_proj", "v_proj"), {"attn.c_attn"}),
+        (LORA_PRESETS["lora"].targets, {"attn.c_attn", "attn.c_proj"}),
+        (LORA_PRESETS["lora-language"].targets, {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}),
+        (("c_proj",), {"attn.c_proj", "mlp.c_proj"}),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gpt2_whose_weights_are_the_other_way_round_has_lora_too(
+    targets: tuple[str, ...], adapted: set[str], dtype: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(4)
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    GPT2LMHeadModel(GPT2Config(vocab_size=11, bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(tmp_path / "g")
+    network = LLMConfig(vocabulary=11, source=str(tmp_path / "g"), dtype=dtype)
+    lora = LoraSettings(rank=3, alpha=9, targets=targets)
+    model = LanguageModel(LanguageConfig(llm=network, bos_id=0, eos_id=0, finetune="lora", lora=lora)).eval()
+    assert not [warning for warning in recwarn if "fan_in_fan_out" in str(warning.message)]
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {".".join(name.split(".lora_")[0].split(".")[-2:]) for name in trained} == adapted
+    labels_BN, lengths_B = torch.tensor([[3, 1, 2], [2, 0, 0]]), torch.tensor([3, 1])
+    with torch.no_grad():
+        without = model.sequence_log_probs(None, labels_BN, lengths_B)
+        randomise(model, 3)
+        unmerged = model.sequence_log_probs(None, labels_BN, lengths_B)
+        assert (unmerged - without).abs().max() > 0.01
+        save_model(model, tmp_path / "saved")
+        merged = load_model(tmp_path / "saved")
+        assert isinstance(merged, LanguageModel)
+        assert not any("lora" in name for name in merged.state_dict())
+        found = merged.sequence_log_probs(None, labels_BN, lengths_B)
+    torch.testing.assert_close(found, unmerged, rtol=0, atol=1e-4 if dtype == "float32" else 0.1)
+    delta = merged_state(model)["llm.model.transformer.h.1.attn.c_attn.weight"]
+    assert delta.shape == (16, 48)
+
+
+def test_a_target_that_gpt2_does_not_have_is_refused_with_those_it_has(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
+    GPT2LMHeadModel(GPT2Config(vocab_size=11, bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(tmp_path / "g")
+    network = LLMConfig(vocabulary=11, source=str(tmp_path / "g"))
+    lora = LoraSettings(rank=3, targets=("query",))
+    with pytest.raises(ModelError, match=r"'query' names no projection of this LLM; it has c_attn, c_fc, c_proj\.$"):
+        LanguageModel(LanguageConfig(llm=network, bos_id=0, eos_id=0, finetune="lora", lora=lora))
 
 
 class LabelBatch:

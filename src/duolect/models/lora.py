@@ -19,7 +19,8 @@ Finetune = Literal["full", "frozen", "lora"]
 class LoraSettings:
     """W + scale · B A with A of `rank` rows; scale is alpha / rank, or alpha / √rank when rank-stabilised.
 
-    `targets` are the last parts of the names of projections. Named settings: `LORA_PRESETS`.
+    `targets` are the last parts of the names of projections. Where an LLM has none of that name, as GPT-2, what it has
+    instead is meant: the one for queries, keys and values together, say. Named settings: `LORA_PRESETS`.
     """
 
     rank: int = 16
@@ -54,6 +55,17 @@ LORA_PRESETS: dict[str, LoraSettings] = {
     ),
 }
 """Settings by name: a common one, and those of arXiv 2603.15045 for the speech LLM and the 7B language model."""
+
+_GPT2 = {
+    "q_proj": "attn.c_attn",
+    "k_proj": "attn.c_attn",
+    "v_proj": "attn.c_attn",
+    "o_proj": "attn.c_proj",
+    "gate_proj": "mlp.c_fc",
+    "up_proj": "mlp.c_fc",
+    "down_proj": "mlp.c_proj",
+}
+"""What a decoder laid out as GPT-2 has in the place of a projection."""
 
 
 def check_finetune(
@@ -93,27 +105,39 @@ def prepare_finetuning(
 
 def _add_lora(llm: Any, lora: LoraSettings) -> None:
     from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
 
     # The output layer is none: it may share its weights with the input table, and is applied to some labels alone.
-    projections = {module: name for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
-    projections.pop(llm.get_output_embeddings(), None)
-    names = projections.values()
-    for target in lora.targets:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
-            known = sorted({name.rsplit(".", 1)[-1] for name in names})
-            raise ModelError(f"lora: the target {target!r} names no projection of this LLM; it has {', '.join(known)}.")
+    projections = {name: module for name, module in llm.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
+    projections = {name: module for name, module in projections.items() if module is not llm.get_output_embeddings()}
+    targets = {_found(target, list(projections)) for target in lora.targets}
+    adapted = [module for name, module in projections.items() if any(_named(name, target) for target in targets)]
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # ty: ignore[invalid-argument-type]
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
+        target_modules=sorted(targets),
         use_rslora=lora.rank_stabilised,
         bias="none",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in adapted),  # its weights are the other way round
     )
     inject_adapter_in_model(settings, llm)
     for parameter in llm.parameters():  # small steps of what is trained would be lost in bfloat16
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def _found(target: str, names: list[str]) -> str:
+    """`target`, or what stands for it. Raises ModelError where there is neither among the names of projections."""
+    for known in (target, _GPT2.get(target, target)):
+        if any(_named(name, known) for name in names):
+            return known
+    there = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in names}))
+    raise ModelError(f"lora: the target {target!r} names no projection of this LLM; it has {there or 'none'}.")
+
+
+def _named(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
 
 
 @torch.no_grad()
