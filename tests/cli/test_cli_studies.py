@@ -75,6 +75,43 @@ def test_a_failure_is_shown_and_the_rest_is_made(tmp_path: Path, call: Call) -> 
     assert page.out.split() == [str(tmp_path / name) for name in ("report.html", "docs/toy-broken.md")]
 
 
+def test_reports_are_left_as_they_are_while_data_are_out_of_sight(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, out, docs = tmp_path / "disk", tmp_path / "out", tmp_path / "docs"
+    disk.mkdir()
+    for split in ("train", "dev", "test"):
+        (disk / f"{split}.jsonl").write_text(f'{{"audio_filepath": "a.wav", "duration": 1.0, "text": "{split}"}}\n')
+    monkeypatch.chdir(disk)
+    data = [f"{split}={split}.jsonl" for split in ("train", "dev", "test")]
+    ran = call("study", "toy-given", "--scale", "small", "--data", *data, "--seeds", 1, "--out", out, "--docs", docs)
+    assert ran.status == 0, ran.err
+    pages = [out / "small" / "toy-given" / name for name in ("rows.jsonl", "report.md", "report.html")]
+    pages += [out / "report.html", docs / "toy-given.md"]
+    before = [page.read_bytes() for page in pages]
+    assert before[0].count(b"\n") == 2
+
+    monkeypatch.chdir(tmp_path)
+    pages[0].unlink()
+    assert call("study", "--report", out, "--docs", docs).status == 0
+    assert [page.read_bytes() for page in pages] == before
+    disk.rename(tmp_path / "unmounted")
+    gone = call("study", "--report", out, "--docs", docs)
+    assert gone.status == 2
+    assert f"{out}/small/toy-given: left as it is: {disk}/dev.jsonl: there is no such dev data." in gone.err
+    assert "none of the studies that were run there can be reported; all is left as it is" in gone.err
+    assert [page.read_bytes() for page in pages] == before
+    assert call("study", "toy-translation", "--only", "much", "--out", out).status == 0
+    assert call("study", "--report", out).status == 0
+    assert [page.read_bytes() for page in pages[:3]] == before[:3]
+    disk.mkdir()
+    for split in ("train", "dev", "test"):
+        (disk / f"{split}.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 1.0, "text": "else"}\n')
+    other = call("study", "--report", out)
+    assert "small/toy-given: left as it is: nothing stands of what is asked for there today" in other.err
+    assert [page.read_bytes() for page in pages[:3]] == before[:3]
+
+
 def test_ctrl_c_and_time_limits_end_cleanly_and_are_gone_on_from(tmp_path: Path, call: Call) -> None:
     limited = call("study", "toy-slow", "--out", tmp_path, "--jobs", 2, "--until", 4)
     assert limited.status == 3, limited.err

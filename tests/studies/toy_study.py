@@ -183,12 +183,25 @@ def toy_lacking(scale: Scale) -> Study:
     return toy(scale)
 
 
+def toy_given(scale: Scale) -> Study:
+    """Rows made from the scale's corpus, which may be the user's."""
+    entries = [
+        Entry(
+            name=name,
+            runs={s: Spoken(name=f"{name}, seed {s}", rate=rate, seed=s, base=scale.corpus) for s in scale.seeds},
+        )
+        for name, rate in {"many": 0.3, "few": 0.1}.items()
+    ]
+    return Study(name="toy-given", title="Toy: given", question="Whose?", scale=scale.name, entries=entries)
+
+
 TOYS = {
     "toy": toy,
     "toy-translation": toy_translation,
     "toy-broken": toy_broken,
     "toy-slow": toy_slow,
     "toy-lacking": toy_lacking,
+    "toy-given": toy_given,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,12 @@ class Asked:
     data: Mapping[str, Path] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] = ()
+
+    def placed(self) -> Asked:
+        """The same from whatever folder it is asked again: paths that are there made absolute (a name of the hub is
+        none)."""
+        data = {part: Path(os.path.abspath(path)) if path.exists() else path for part, path in self.data.items()}
+        return dataclasses.replace(self, data=data)
 
     def build(self, *, planned: bool = False) -> Scale:
         """The scale."""
@@ -115,6 +122,7 @@ def run_studies(
     """
     from duolect.studies.report import write_report
 
+    asked = asked.placed()
     studies, faults = asked.studies()
     if len(faults) == 1 and not studies:
         raise ConfigError(next(iter(faults.values())))

@@ -44,22 +44,31 @@ def report_all(out: Path, *, docs: Path | None = None, console: Console) -> list
     """Write the reports of all studies that were run in `out` anew from what stands, and out/report.html, one page of
     all; with `docs` also docs/NAME.md of each study at all its scales, with its figures. Returns what was written.
 
-    Raises ConfigError where no study was run there.
+    The report of a study whose data, or whose rows, are out of sight is left as it is, and so is its page in `docs`.
+    Raises ConfigError where no study was run there, or none can be reported.
     """
     found: list[tuple[StudyResult, str]] = []
+    left: set[str] = set()
     for scale in SCALES:
         for path in sorted((out / scale).glob(f"*/{ASKED}")):
             try:
                 asked, command = _read_asked(path)
-                studies, faults = asked.studies(planned=True)
+                studies, faults = asked.studies()
                 if faults:
                     raise ConfigError(next(iter(faults.values())))
                 result = gather(studies[0], Store(out / STAGES))
+                if not result.standing and _has_rows(path.parent):
+                    raise ConfigError(
+                        "nothing stands of what is asked for there today; have data been changed, or settings?"
+                    )
             except DuolectError as error:
-                console.print(f"{path.parent}: left out: {error}", highlight=False, markup=False)
+                console.print(f"{path.parent}: left as it is: {error}", highlight=False, markup=False, soft_wrap=True)
+                left.add(path.parent.name)
                 continue
             _write(result, path.parent, command)
             found.append((result, command))
+    if not found and left:
+        raise ConfigError(f"{out}: none of the studies that were run there can be reported; all is left as it is.")
     if not found:
         raise ConfigError(f"{out}: no study has been run there; `duolect study NAME --out {out}` runs one.")
     with atomic_file(out / "report.html") as handle:
@@ -67,8 +76,17 @@ def report_all(out: Path, *, docs: Path | None = None, console: Console) -> list
     written = [out / "report.html"]
     if docs is not None:
         for name in dict.fromkeys(result.study.name for result, _ in found):
+            if name in left and (docs / f"{name}.md").exists():
+                said = "left as it is, since not all scales can be reported"
+                console.print(f"{docs / name}.md: {said}", highlight=False, markup=False, soft_wrap=True)
+                continue
             written.append(_write_docs(name, [pair for pair in found if pair[0].study.name == name], docs))
     return written
+
+
+def _has_rows(folder: Path) -> bool:
+    path = folder / "rows.jsonl"
+    return path.exists() and path.stat().st_size > 0
 
 
 def _read_asked(path: Path) -> tuple[Asked, str]:
