@@ -170,6 +170,23 @@ def test_texts_that_were_normalised_before_are_no_submission(tmp_path: Path, don
         assert write_submission([file], tmp_path / "out", MODEL, MARCH).result.wer == 0
 
 
+def test_lines_keep_their_times_where_others_lack_one(tmp_path: Path) -> None:
+    rows = [
+        HypothesisRow(id=f"u{n}", reference="a", text="a", duration=2.0, fields={"time": 0.25} if n else {})
+        for n in range(3)
+    ]
+    file = tmp_path / "ami_cleaned_test.jsonl"
+    write_run(file, rows)
+    written = write_submission([file], tmp_path / "out", MODEL)
+    assert [line["time"] for line in lines(written.files[0])] == [None, 0.25, 0.25]
+    assert written.notes[0] == "ami_cleaned_test.jsonl: 1 of 3 lines lack their time, so theirs is null."
+    assert "no RTFx, since 1 of 3 lines lack their duration or time" in written.result.notes[0]
+    write_run(file, rows, RunRecord(system="s", wall_seconds=9.0))
+    written = write_submission([file], tmp_path / "out", MODEL)
+    assert [line["time"] for line in lines(written.files[0])] == [3.0, 3.0, 3.0]
+    assert "shared out by duration, since 1 of 3 lines lack their time, not the time of each" in written.notes[0]
+
+
 def test_submissions_that_cannot_be(tmp_path: Path) -> None:
     file = hyps(tmp_path / "ami_cleaned_test.jsonl", [("a", "a")])
     out = tmp_path / "out"

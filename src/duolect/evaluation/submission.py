@@ -177,14 +177,20 @@ def _times(rows: Sequence[HypothesisRow], record: RunRecord | None) -> tuple[dic
     own = {row.id: row.fields["time"] for row in rows if isinstance(row.fields.get("time"), int | float)}
     if len(own) == len(rows):
         return own, []
+    lacking = f"{len(rows) - len(own):,} of {len(rows):,} lines lack their time"
     lasting = {row.id: row.duration for row in rows if row.duration}
     if record is None or record.wall_seconds <= 0 or len(lasting) < len(rows):
+        if own:
+            return own, [f"{lacking}, so theirs is null."]
         return {}, ["neither its lines nor a record beside it say how long recognition took, so 'time' is null."]
     share = record.wall_seconds / sum(lasting.values())
     region = f" ({record.region})" if record.region else ""
-    return {key: share * duration for key, duration in lasting.items()}, [
-        f"'time' is the run's {record.wall_seconds:.1f} s{region} shared out by duration, not the time of each batch."
-    ]
+    since = f" since {lacking}," if own else ""
+    note = (
+        f"'time' is the run's {record.wall_seconds:.1f} s{region} shared out by duration,{since} not the time of each "
+        "batch."
+    )
+    return {key: share * duration for key, duration in lasting.items()}, [note]
 
 
 def _line(
