@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -110,6 +111,16 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         place = f"{path}:{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else str(path)
         raise ConfigError(f"{place}: not valid JSON ({error}).") from error
+
+
+def finite_number(value: Any) -> float | None:
+    """A JSON value as a float; None for what is no number, not finite, or an integer too large for a float."""
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(number := float(value)):
+            return number
+    except OverflowError:
+        pass
+    return None
 
 
 def files_below(folder: str | os.PathLike[str], *, hidden: bool = True) -> Iterator[Path]:

@@ -174,6 +174,7 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
         ('\n{"text": "a"}', r":2: 'text' and 'pred_text' must be strings; they are 'a' and None"),
         ('{"text": "a", "pred_text": "a", "time": "0.1"}', r":1: 'time' must be a number of seconds or null"),
         ('{"text": "a", "pred_text": "a", "duration": -1}', r":1: 'duration' must be a number of seconds or null"),
+        (f'{{"text": "a", "pred_text": "a", "time": {10**400}}}', r":1: 'time' must be a number of seconds or null"),
         ("", r"there is no result in this file"),
     ],
 )

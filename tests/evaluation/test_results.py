@@ -133,6 +133,8 @@ def test_a_file_without_a_record_is_read(tmp_path: Path) -> None:
         ('{"id": "1", "text": "", "score": NaN}', "NaN is not a JSON number"),
         ('{"id": "1", "text": "", "score": true}', "'score' must be a finite number"),
         ('{"id": "1", "text": "", "score": 1e999}', "'score' must be a finite number"),
+        (f'{{"id": "1", "text": "", "score": {10**400}}}', "'score' must be a finite number; it is 1000"),
+        (f'{{"id": "1", "text": "", "duration": -{10**400}}}', "'duration' must be a finite number"),
         ('{"id": "1", "text": "", "terms": {"ctc": "x"}}', "the term 'ctc' must be a finite number"),
         ('{"id": "1", "text": "", "terms": [1]}', "'terms' must be an object"),
         ('{"id": "1", "text": "", "flags": "truncated"}', "'flags' must be a list of strings"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from duolect.errors import ManifestError
-from duolect.storage import atomic_file
+from duolect.storage import atomic_file, finite_number
 
 REQUIRED = ("audio_filepath", "duration", "text")
 OPTIONAL = ("offset", "speaker", "lang", "translation", "target_lang", "id")
@@ -235,13 +234,10 @@ def _name(record: Mapping[str, Any], key: str) -> str | None:
 
 
 def _number(record: Mapping[str, Any], key: str) -> float:
-    value = record[key]
-    try:
-        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(number := float(value)):
-            return number
-    except OverflowError:
-        pass
-    raise _Fault(f"{key} must be a finite number of seconds, not {_show(value)}.")
+    number = finite_number(record[key])
+    if number is None:
+        raise _Fault(f"{key} must be a finite number of seconds, not {_show(record[key])}.")
+    return number
 
 
 def _show(value: Any) -> str:

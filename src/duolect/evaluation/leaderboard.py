@@ -23,7 +23,7 @@ from duolect.evaluation.chunks import INDEX, PARENT, merge_chunks, missing_chunk
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.results import HypothesisRow
 from duolect.evaluation.score import Score, score_run
-from duolect.storage import files_below
+from duolect.storage import files_below, finite_number
 
 CURRENT: Normaliser = "open-asr-2026-08"
 FIRST: Normaliser = "open-asr-2026-03"
@@ -260,7 +260,8 @@ def _row(line: str, number: int, where: str) -> HypothesisRow:
 
 
 def _seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    number = finite_number(value)
+    return number is not None and number >= 0
 
 
 def _slug(model: str) -> str:

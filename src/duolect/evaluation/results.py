@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any, Literal
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, ScoringError
 from duolect.evaluation.speed import FILES_TO_TEXT, Latency, Timing
-from duolect.storage import atomic_file, read_json, write_json
+from duolect.storage import atomic_file, finite_number, read_json, write_json
 
 _KNOWN = ("id", "reference", "text", "score", "terms", "flags", "duration", "run")
 
@@ -273,6 +272,7 @@ def _from_line(line: str, where: str) -> HypothesisRow:
 def _number(value: Any, what: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ScoringError(f"{what} must be a finite number; it is {value!r}.")
-    return float(value)
+    number = finite_number(value)
+    if number is None:
+        raise ScoringError(f"{what} must be a finite number; it is {value!r:.60}.")
+    return number
