@@ -26,6 +26,7 @@ from duolect.models import (
     load_model,
     save_model,
 )
+from duolect.models.llm import build_llm
 from duolect.nn import ConformerConfig
 from duolect.text import SpelledPrompt
 
@@ -177,6 +178,18 @@ def test_new_embeddings_for_other_units(pretrained: Callable, tmp_path: Path) ->
         load_model(tmp_path / "saved").sequence_log_probs(None, torch.ones(1, 2).long(), torch.tensor([2])).shape[-1]
         == 7
     )
+
+
+@pytest.mark.parametrize("vocabulary", [7, 30])  # fewer and more than the source has
+def test_new_embeddings_have_no_bias_of_the_old_labels(vocabulary: int, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    source = AutoModelForCausalLM.from_config(AutoConfig.for_model("phi", vocab_size=20, **sizes, pad_token_id=0))
+    torch.nn.init.normal_(source.lm_head.bias)
+    source.save_pretrained(tmp_path)
+    for replaced in (True, False):
+        config = LLMConfig(vocabulary=vocabulary if replaced else 20, source=str(tmp_path), replace_embeddings=replaced)
+        bias_V = build_llm(config).get_output_embeddings().bias
+        assert torch.equal(bias_V, torch.zeros(vocabulary) if replaced else source.lm_head.bias)
 
 
 @pytest.mark.parametrize("replaced", [False, True])

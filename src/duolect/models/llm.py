@@ -151,6 +151,8 @@ def _replace_embeddings(llm: Any, vocabulary: int) -> None:
     std = getattr(llm.config, "initializer_range", 0.02)
     for table in (llm.get_input_embeddings(), llm.get_output_embeddings()):
         torch.nn.init.normal_(table.weight, std=std)
+    if getattr(llm.get_output_embeddings(), "bias", None) is not None:  # of other labels until now
+        torch.nn.init.zeros_(llm.get_output_embeddings().bias)
 
 
 def _name(llm: Any, config: LLMConfig) -> str:
