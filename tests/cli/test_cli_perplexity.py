@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from command_line import Call
 from tiny_llm import make_llm
 
@@ -33,8 +34,22 @@ def test_a_trained_model_beside_an_llm_as_it_is(call: Call, runs: Path, corpus: 
     assert abs(rows[0]["per_word"] - dev["dev_perplexity_word"]) < 1e-3 * rows[0]["per_word"]
 
 
+def test_the_sum_is_told_from_a_text_that_is_called_all(
+    call: Call, runs: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("all").write_text("the cat\n")
+    lines = call("perplexity", runs / "lm", "all", corpus.dev, "--device", "cpu").out.splitlines()
+    assert [line.split()[0] for line in lines if str(runs / "lm") in line] == ["all", str(corpus.dev), "all"]
+    assert sum(line.strip().startswith("all 2 texts ") for line in lines) == 1
+
+
 def test_what_is_missing_is_one_sentence(call: Call, runs: Path, corpus: Corpus, tmp_path: Path) -> None:
     assert "no system is given" in call("perplexity", corpus.dev).sentence()
+    for paths in ((runs / "ml", corpus.dev), (runs / "lm", runs / "ml", corpus.dev), (corpus.dev, runs / "ml")):
+        assert f"{runs / 'ml'}: the text cannot be read, nor a system, for " in call("perplexity", *paths).sentence()
+    twice = call("perplexity", runs / "lm", corpus.dev, corpus.dev, "--device", "cpu").sentence()
+    assert f"{corpus.dev}: is the same text as {corpus.dev}, and would count twice" in twice
     assert "no text is given" in call("perplexity", runs / "lm").sentence()
     assert "has no language model, only acoustic" in call("perplexity", runs / "am", corpus.dev).sentence()
     assert "the text cannot be read" in call("perplexity", runs / "lm", tmp_path / "none.txt").sentence()

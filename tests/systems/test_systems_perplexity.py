@@ -72,6 +72,25 @@ def test_several_texts_have_a_row_each_and_one_of_all(system: System, text: Path
     assert [entry.place for entry in plain.left_out] == [f"{more}:2"]  # a capital letter
 
 
+def test_a_text_counts_once_and_may_be_called_as_the_sum_is(
+    system: System, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("all").write_text("head\nbead\na cage\n")
+    one, other, both = measure_perplexity({"a": system}, [Path("all"), text]).rows
+    assert [(row.text, row.total, row.sums.sentences) for row in (one, other, both)] == [
+        ("all", False, 3),
+        (str(text), False, 3),
+        ("all", True, 6),
+    ]
+    assert [row.summary()["total"] for row in (one, other, both)] == [False, False, True]
+    assert [row.total for row in measure_perplexity({"a": system}, ["all"]).rows] == [False]
+    Path("link").symlink_to("all")
+    for again in ("all", tmp_path / "all", "link"):
+        with pytest.raises(ScoringError, match=rf"{again}: is the same text as all, and would count twice\."):
+            measure_perplexity({"a": system}, ["all", text, again])
+
+
 def test_what_cannot_be_measured_is_one_sentence(system: System, text: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemFolderError, match="deaf: has no language model, only acoustic"):
         measure_perplexity({"deaf": System(acoustic=system.acoustic)}, [text])

@@ -41,6 +41,9 @@ class Perplexity:
 def run(arguments: list[str]) -> int:
     """Run the command; see `Perplexity`."""
     asked = parse("perplexity", Perplexity, arguments)
+    for path in asked.paths:
+        if not path.exists():
+            raise ConfigError(f"{path}: the text cannot be read, nor a system, for there is no such file or folder.")
     folders, files = ([path for path in asked.paths if path.is_dir() == wanted] for wanted in (True, False))
     if not folders:
         raise ConfigError("no system is given; name the folder of one that has a language model.")
@@ -73,6 +76,7 @@ def _print(rows: tuple[TextPerplexity, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    texts = len({row.text for row in rows if not row.total})
     compared = any(row.ratio is not None for row in rows)
     numbers = ["Sentences", "Words", "Tokens", "log p", "PPL per token", "PPL per word", "95 % interval"]
     table = Table("Text", "System", box=box.SIMPLE_HEAD)
@@ -84,7 +88,7 @@ def _print(rows: tuple[TextPerplexity, ...]) -> None:
         cells += [f"{sums.per_token:,.2f}", f"{sums.per_word:,.2f}", _interval(row.interval, 2)]
         if compared:
             cells += ["" if row.ratio is None else f"× {row.ratio:,.3f}", _interval(row.ratio_interval, 3)]
-        table.add_row(Text(row.text), Text(row.system), *cells)
+        table.add_row(Text(f"all {texts} texts" if row.total else row.text), Text(row.system), *cells)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

@@ -45,7 +45,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class TextPerplexity:
-    """One model on one text (a file, or `ALL` of them).
+    """One model on one text: a file, or `ALL` of them together, which `total` says, as a file may be called so.
 
     `interval`: 95 % of the perplexity per word. `ratio`: that of the perplexity per word to the first model's, with the
     interval of the paired bootstrap; None for the first model itself.
@@ -57,6 +57,7 @@ class TextPerplexity:
     interval: Interval | None
     ratio: float | None = None
     ratio_interval: Interval | None = None
+    total: bool = False
 
     def summary(self) -> dict[str, Any]:
         """Plain values for a JSON file; what is not finite is None."""
@@ -64,6 +65,7 @@ class TextPerplexity:
         return {
             "system": self.system,
             "text": self.text,
+            "total": self.total,
             **{name: getattr(self.sums, name) for name in ("sentences", "words", "tokens", "log_prob")},
             **{name: value if value is not None and np.isfinite(value) else None for name, value in values.items()},
             "interval": to_json(self.interval),
@@ -109,13 +111,16 @@ def measure_perplexity(
 
     A sentence that one of them cannot spell, or that is longer than its positions, is left out for all and listed.
     `progress` is told which system comes next. Raises SystemFolderError for a system without a language model,
-    ManifestError for a file that cannot be read, ScoringError where no sentence is left.
+    ManifestError for a file that cannot be read, ScoringError for one that is given twice and where no sentence is
+    left.
     """
+    files = [Path(file) for file in files]
+    _check_distinct(files)
     parts = {name: _language(name, system) for name, system in systems.items()}
     normal = normaliser_function(normaliser)
     names, places, sentences = [], [], []
     for file in files:
-        for line, text in numbered_text(Path(file)):
+        for line, text in numbered_text(file):
             if sentence := " ".join(normal(text).split()):
                 names.append(str(file))
                 places.append(f"{file}:{line}")
@@ -142,6 +147,15 @@ def measure_perplexity(
         seed=seed,
         replicas=replicas,
     )
+
+
+def _check_distinct(files: Sequence[Path]) -> None:
+    """Raise ScoringError for a file that is there twice, be it by two names: its sentences are one sample only."""
+    there = [file for file in files if file.exists()]
+    for number, file in enumerate(there):
+        first = next(other for other in there if other.samefile(file))
+        if first is not there[number]:
+            raise ScoringError(f"{file}: is the same text as {first}, and would count twice.")
 
 
 def _language(name: str, system: System) -> Component:
@@ -178,8 +192,8 @@ def _rows(
     files_N = np.array(names)
     texts = list(dict.fromkeys(names))
     first_N = next(iter(scores.values()))[0]
-    for text in [*texts, ALL] if len(texts) > 1 else texts:
-        chosen_N = np.full(len(names), True) if text == ALL else files_N == text
+    for text in [*texts, None] if len(texts) > 1 else texts:
+        chosen_N = np.full(len(names), True) if text is None else files_N == text
         counts_N = words_N[chosen_N] + 1
         for number, (system, (log_probs_N, tokens_N)) in enumerate(scores.items()):
             own_N, ratio, interval = log_probs_N[chosen_N], None, None
@@ -190,7 +204,8 @@ def _rows(
                 interval = perplexity_interval(difference_N, counts_N, replicas=replicas, seed=seed)
             yield TextPerplexity(
                 system=system,
-                text=text,
+                text=ALL if text is None else text,
+                total=text is None,
                 sums=TextLogProb(
                     float(own_N.sum()), int(tokens_N[chosen_N].sum()), int(words_N[chosen_N].sum()), len(own_N)
                 ),
