@@ -4,6 +4,7 @@ import json
 import math
 import random
 import re
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -242,6 +243,14 @@ def test_mcnemar_is_the_binomial_tail_and_the_randomisation_test_of_zeros_and_on
             drawn = np.array([1] * gained + [-1] * lost)
             assert mcnemar_p_value(gained, lost) == pytest.approx(randomisation_p_value(drawn))
     assert mcnemar_p_value(10_000, 9_000) < 1e-10
+    for gained, lost in ((1000, 1000), (1000, 1001), (2000, 2150), (1900, 1500), (3000, 10)):
+        tail = Fraction(
+            2 * sum(math.comb(gained + lost, k) for k in range(min(gained, lost) + 1)), 2 ** (gained + lost)
+        )
+        assert mcnemar_p_value(gained, lost) == pytest.approx(min(1.0, float(tail)), rel=1e-9)
+    before = time.process_time()
+    assert mcnemar_p_value(300_000, 302_000) == pytest.approx(0.00998, abs=2e-5)  # the normal distribution's, corrected
+    assert time.process_time() - before < 5
     assert mcnemar_p_value(20_000, 0) == 0.0  # below what a float can tell from it
 
 

@@ -33,9 +33,13 @@ def mcnemar_p_value(gained: int, lost: int) -> float:
     """
     if gained < 0 or lost < 0:
         raise ScoringError(f"numbers of utterances cannot be negative: {gained}, {lost}.")
-    both = gained + lost
-    term, tail = 1, 1
-    for k in range(min(gained, lost)):
-        term = term * (both - k) // (k + 1)
+    both, fewer = gained + lost, min(gained, lost)
+    # The binomial tail 0 … fewer, from its largest term down: whole numbers of so many digits would take minutes.
+    largest = math.lgamma(both + 1) - math.lgamma(fewer + 1) - math.lgamma(both - fewer + 1) - both * math.log(2)
+    term = tail = 1.0
+    for k in range(fewer, 0, -1):
+        term *= k / (both - k + 1)
         tail += term
-    return min(1.0, 2 * tail / (1 << both))
+        if term < tail * 1e-18:
+            break
+    return min(1.0, 2 * tail * math.exp(largest))
