@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from duolect.errors import ConfigError, DuolectError
 from duolect.studies.catalogue import STUDIES, build_scale, build_study
 from duolect.studies.figures import absent
 from duolect.studies.scales.base import AEDModel, Architecture, Scale
+from duolect.studies.scales.published_aed import LANGUAGES
 from duolect.studies.stages import in_order
 from duolect.studies.stages.corpora import GivenCorpus, Joined
+from duolect.studies.stages.distillation import Distilled, GivenTeacher
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Training, Tuned
 
@@ -155,3 +159,58 @@ def test_eight_languages_are_eight_corpora(paper: Any) -> None:
     joined = paper.multilingual
     assert isinstance(joined, Joined)
     assert sorted(joined.corpora) == [f"en-{code}" for code in ("de", "es", "fr", "it", "nl", "pt", "ro", "ru")]
+
+
+def test_what_is_made_depends_on_the_data_it_reads(tmp_path: Path) -> None:
+    given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
+    for part in (*given, "other"):
+        row = {"audio_filepath": f"{part}.wav", "duration": 1.0, "text": part}
+        (tmp_path / f"{part}.jsonl").write_text(f"{json.dumps(row)}\n")
+    text = tmp_path / "text"
+    text.write_text("a text\n")
+
+    def keys(name: str, **data: Path) -> dict[str, str]:
+        scale = build_scale(name, data=given | data)
+        recognised = scale.recognition("", scale.acoustic(1), "ctc-greedy")
+        return {
+            "acoustic": scale.acoustic(1).key,
+            "language": scale.language(1).key,
+            "speech LLM": scale.speech_llm(1).key,
+            "tuned": scale.tuned(scale.acoustic(1), "attention+ctc").key,
+            "counted": scale.system(1, "acoustic", counted=True).key,
+            "recognised": recognised.key,
+            "dev recognised": dataclasses.replace(recognised, split="dev").key,
+        }
+
+    for name in ("small", "paper"):
+        before = keys(name)
+
+        def changed(before: Mapping[str, str] = before, name: str = name, **data: Path) -> set[str]:
+            now = keys(name, **data)
+            return {made for made in now if now[made] != before[made]}
+
+        assert changed(test=tmp_path / "other.jsonl") == {"recognised"}
+        of_text = {"language"} if name == "paper" else {"language", "speech LLM"}  # there it starts from Qwen2 as it is
+        assert changed(lm=text) == of_text
+        assert changed(train=tmp_path / "other.jsonl") == before.keys()
+        assert changed(dev=tmp_path / "other.jsonl") == before.keys()
+
+
+def test_what_models_of_translation_hear_has_a_key_of_its_own(tmp_path: Path) -> None:
+    def keys(test: str) -> tuple[str, ...]:
+        for place in (f"mustc/en-{code}" for code in LANGUAGES):
+            for part in ("train", "dev", "tst-COMMON"):
+                manifest = tmp_path / place / f"{part}.jsonl"
+                manifest.parent.mkdir(parents=True, exist_ok=True)
+                text = test if part == "tst-COMMON" else "a"
+                row = {"audio_filepath": "a.wav", "duration": 1.0, "text": text, "translation": place}
+                manifest.write_text(f"{json.dumps(row)}\n")
+        scale = build_scale("paper", data={"mustc": tmp_path / "mustc"})
+        several = scale.aed(1, aed(translate=True, languages=LANGUAGES), corpus=scale.multilingual)
+        teacher = GivenTeacher(name="x", source=Path("a/b"))
+        distilled = Distilled(name="x", teacher=teacher, corpus=scale.translated)
+        heard = scale.recognition("", several, "attention+ctc", corpus=scale.multilingual)
+        return several.key, distilled.key, heard.key
+
+    one, other = keys("a test"), keys("another")
+    assert [a == b for a, b in zip(one, other, strict=True)] == [True, True, False]

@@ -73,7 +73,7 @@ def _named(text: str, stage: Training, root: str) -> str:
     for name, used in stage.inputs.items():
         place = os.path.join(root, f"<{name}>")
         text = text.replace(os.path.join(place, LLM), str(used.source)) if isinstance(used, GivenLLM) else text
-        text = text.replace(place, used.name)
+        text = text.replace(place, used.whole)
     return text.replace(f"{root}{os.sep}", "")
 
 

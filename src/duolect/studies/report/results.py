@@ -185,7 +185,7 @@ def _blocks(
     """Found in the manifest that was recognised, once for each; in what the rows say where it is not known."""
     if not isinstance(stage, Recognition):
         return find_blocks({row.id: row.fields for row in rows})
-    manifest = store.folder(stage.corpus) / f"{stage.split}.jsonl"
+    manifest = store.folder(stage.uses()["corpus"]) / f"{stage.split}.jsonl"
     if str(manifest) not in drawn:
         known = manifest.exists()
         fields = utterance_fields(load_manifest(manifest)) if known else {row.id: row.fields for row in rows}

@@ -13,6 +13,16 @@ from duolect.studies.stages.training import Build, Training
 from duolect.training import Recipe
 
 
+def heard_of(corpus: Stage) -> Stage:
+    """What trainings hear of a corpus."""
+    return corpus.part("train", "dev")
+
+
+def read_of(corpus: Stage) -> Stage:
+    """What language models read of a corpus."""
+    return corpus.part("lm", "dev")
+
+
 def corpus_file(corpus: Stage, folder: Path, part: str) -> Path:
     """A part ("train", "dev", "test", or "lm" for text) of the corpus that stands in `folder`."""
     if isinstance(corpus, GivenCorpus):

@@ -20,7 +20,7 @@ from duolect.studies.scales.base import (
     Scale,
     TestSets,
 )
-from duolect.studies.scales.building import changed, corpus_file, training
+from duolect.studies.scales.building import changed, corpus_file, heard_of, read_of, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
     with_ctc_units,
@@ -127,7 +127,7 @@ class OwnScale(Scale):
         def build(inputs: Mapping[str, Path]) -> Recipe:
             return changed(change, self.recipes.acoustic(**self._speech(heard, inputs), **settings))
 
-        return training("acoustic", seed, arguments, build, {"corpus": heard}, self._needs)
+        return training("acoustic", seed, arguments, build, {"corpus": heard_of(heard)}, self._needs)
 
     def language(
         self,
@@ -154,7 +154,7 @@ class OwnScale(Scale):
                 recipe = with_task(recipe, units=own)
             return changed(change, with_llm(recipe, **network))
 
-        inputs: dict[str, Stage] = {"corpus": self.corpus}
+        inputs: dict[str, Stage] = {"corpus": read_of(self.corpus)}
         if own is None:
             inputs["acoustic"] = self.acoustic(seed)
         said = {"units": units, "size": size, **arguments}
@@ -207,7 +207,7 @@ class OwnScale(Scale):
             return changed(change, recipe)
 
         inputs: dict[str, Stage] = {
-            "corpus": heard,
+            "corpus": heard_of(heard),
             "acoustic": self.acoustic(seed, corpus=corpus),
             **({"language": self.language(seed, units=units, size=size)} if pretrained is None else {"llm": self.llm}),
         }

@@ -13,7 +13,7 @@ from duolect.models import LoraSettings
 from duolect.recipes.aed import Coupling, EncoderKind
 from duolect.recipes.settings import finetuning
 from duolect.studies.scales.base import AEDModel, Architecture, Languages
-from duolect.studies.scales.building import corpus_file, training
+from duolect.studies.scales.building import corpus_file, heard_of, training
 from duolect.studies.scales.changes import with_model, with_task
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import Joined, SpokenTranslations, SyntheticCorpus
@@ -62,7 +62,9 @@ def adapted_language(
             loop=dataclasses.replace(recipe.loop, steps=steps),
         )
 
-    return training("language", seed, {"transcripts": how, **said}, build, {"corpus": corpus, "llm": llm}, needs)
+    return training(
+        "language", seed, {"transcripts": how, **said}, build, {"corpus": heard_of(corpus), "llm": llm}, needs
+    )
 
 
 def english_and_german(size: Size) -> Languages:
@@ -93,7 +95,7 @@ class Attention:
         arguments: dict[str, Any] = {"encoder": encoder, "decoder": decoder, "compress": model.compress, "seed": seed}
         arguments |= {"large": model.architecture == "decoder-only-large", "causal_prefix": model.causal_prefix}
         arguments["steps"] = self.steps
-        inputs = {"corpus": corpus}
+        inputs = {"corpus": heard_of(corpus)}
         if model.translate:
             arguments |= {"target": "translation", "tags": model.languages}
             arguments["steps"] = self.translation_steps + (self.steps if model.from_scratch else 0)

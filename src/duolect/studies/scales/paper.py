@@ -19,7 +19,7 @@ from duolect.recipes.paper import (
 )
 from duolect.recipes.settings import SpeechFinetuning
 from duolect.studies.scales.base import Adaptation, AEDModel, Change, CTCUnits, LabelUnits, Languages, Scale
-from duolect.studies.scales.building import changed, corpus_file, training
+from duolect.studies.scales.building import changed, corpus_file, heard_of, read_of, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
     with_ctc_units,
@@ -125,7 +125,7 @@ class PaperScale(Scale):
         def build(inputs: Mapping[str, Path]) -> Recipe:
             return changed(change, self._shared(recipe(**_speech(heard, inputs), **settings)))
 
-        return training("acoustic", seed, arguments, build, {"corpus": heard}, self._needs)
+        return training("acoustic", seed, arguments, build, {"corpus": heard_of(heard)}, self._needs)
 
     def language(
         self,
@@ -153,7 +153,7 @@ class PaperScale(Scale):
                 recipe = with_llm(with_task(recipe, units=_CHARACTERS), replace_embeddings=True)
             return changed(change, recipe)
 
-        inputs = {"corpus": self.corpus, **({"acoustic": self.acoustic(seed)} if shared else {})}
+        inputs = {"corpus": read_of(self.corpus), **({"acoustic": self.acoustic(seed)} if shared else {})}
         # Its batches are too small to be divided.
         return training("language", seed, {"units": units, "size": size, **arguments}, build, inputs, Needs(gpus=1))
 
@@ -208,7 +208,7 @@ class PaperScale(Scale):
             recipe = with_model(recipe, freeze_encoder=freeze_encoder)
             return changed(change, with_adapter_first(recipe, 0.1) if adapter_first else recipe)
 
-        inputs: dict[str, Stage] = {"corpus": heard, "acoustic": self.acoustic(seed, corpus=corpus)}
+        inputs: dict[str, Stage] = {"corpus": heard_of(heard), "acoustic": self.acoustic(seed, corpus=corpus)}
         if not own:
             if pretrained is False:
                 raise ConfigError(
@@ -287,7 +287,7 @@ class PaperScale(Scale):
             text: dict[str, Any] = {"text": (corpus_file(self.corpus, folder, "lm"),), "dev": folder / "dev.txt"}
             return self._shared(transformer_language(**text, units=inputs["acoustic"], accumulate=self.gpus, seed=seed))
 
-        inputs = {"corpus": self.corpus, "acoustic": self.acoustic(seed)}
+        inputs = {"corpus": read_of(self.corpus), "acoustic": self.acoustic(seed)}
         return training("Transformer LM", seed, {}, build, inputs, self._needs)
 
     def _shared(self, recipe: Recipe) -> Recipe:

@@ -16,7 +16,7 @@ from duolect.recipes.fbk import (
     prepend_transformer,
 )
 from duolect.studies.scales.base import AEDModel, Architecture
-from duolect.studies.scales.building import corpus_file, training
+from duolect.studies.scales.building import corpus_file, heard_of, training
 from duolect.studies.scales.changes import with_task
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.training import Training
@@ -70,7 +70,7 @@ class PublishedAED:
             arguments["causal_prefix"] = model.causal_prefix
         if model.compress:
             arguments["compress"] = True
-        inputs = {"corpus": corpus}
+        inputs = {"corpus": heard_of(corpus)}
         if model.translate:
             arguments |= {"target": "translation", "tags": model.languages}
             arguments["pieces"] = self.settings.several if model.languages else self.settings.translating

@@ -66,6 +66,16 @@ class Stage(ABC):
         `uses`. Raises a DuolectError where it cannot be made."""
 
     @property
+    def whole(self) -> str:
+        """Its name, or that of what it is a part of."""
+        return self.name
+
+    def part(self, *names: str) -> Stage:
+        """Of a corpus those of "train", "dev", "test" and "lm" that another stage reads: where they are known one by
+        one, a stage of these alone, so that the key of what reads it depends on nothing else."""
+        return self
+
+    @property
     def places(self) -> Mapping[str, Any]:
         """Where the data of the user's lie that its outcome refers to, which is no part of the key, as JSON."""
         return {}

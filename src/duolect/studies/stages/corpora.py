@@ -55,7 +55,8 @@ class GivenCorpus(Stage):
     """Data of the user's, known by their contents: `parts` has a manifest for each of SPLITS, and text (or a manifest)
     as "lm", without which language models learn the transcripts of the training set.
 
-    `train` may be a folder of parquet shards. `hint`: the import that makes what is missing, for the error's text.
+    `train` may be a folder of parquet shards. `of`: the name of the corpus that has further parts. `hint`: the import
+    that makes what is missing, for the error's text.
     `planned`: files may be missing, as the stage is part of a plan and will not be made; `hours`: how much each of them
     is known to hold, for plans.
     """
@@ -63,9 +64,23 @@ class GivenCorpus(Stage):
     kind: ClassVar[str] = "given"
 
     parts: Mapping[str, Path]
+    of: str = ""
     hint: str = ""
     planned: bool = False
     hours: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> str:
+        """The name of the corpus."""
+        return self.of or self.name
+
+    def part(self, *names: str) -> Stage:
+        """The corpus of these parts alone; for "lm", where there is none, the training set with its transcripts."""
+        wanted = {"train" if name == "lm" and "lm" not in self.parts else name for name in names}
+        parts = {name: path for name, path in self.parts.items() if name in wanted}
+        if len(parts) == len(self.parts):
+            return self
+        return dataclasses.replace(self, name=f"{self.whole}: {', '.join(parts)}", of=self.whole, parts=parts)
 
     @property
     def places(self) -> Mapping[str, Any]:
@@ -95,18 +110,38 @@ class GivenCorpus(Stage):
                 write_manifest(target, read_manifest(path))
                 continue
             link(target, path)
-        if "lm" not in self.parts:
+        if "lm" not in self.parts and "train" in self.parts:
             _write_texts(folder / self.file("lm"), self.parts["train"])
-        _write_texts(folder / "dev.txt", self.parts["dev"])
+        if "dev" in self.parts:
+            _write_texts(folder / "dev.txt", self.parts["dev"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joined(Stage):
-    """The manifests of several corpora as one, ids beginning with the corpus's name in `corpora`."""
+    """The manifests of several corpora as one, ids beginning with the corpus's name in `corpora`.
+
+    `splits`: those that it has; `of`: the name of what has the others.
+    """
 
     kind: ClassVar[str] = "joined"
 
     corpora: Mapping[str, Stage]
+    splits: tuple[str, ...] = SPLITS
+    of: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The name of all its splits."""
+        return self.of or self.name
+
+    def part(self, *names: str) -> Stage:
+        """The same of these parts of the corpora, where these can be had."""
+        corpora = {name: corpus.part(*names) for name, corpus in self.corpora.items()}
+        if any(corpora[name] is corpus for name, corpus in self.corpora.items()):
+            return self
+        splits = tuple(split for split in SPLITS if split in names)
+        name = f"{self.whole}: {', '.join(splits)}"
+        return dataclasses.replace(self, name=name, of=self.whole, corpora=corpora, splits=splits)
 
     def uses(self) -> Mapping[str, Stage]:
         """The corpora."""
@@ -118,12 +153,12 @@ class Joined(Stage):
         return {name: places for name, corpus in self.corpora.items() if (places := corpus.places)}
 
     def settings(self) -> Any:
-        """None: the corpora and their names decide."""
+        """None: the corpora and their names decide, for these say what splits there are."""
         return {}
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Write the manifests."""
-        for split in SPLITS:
+        for split in self.splits:
             write_manifest(folder / f"{split}.jsonl", self._rows(inputs, split))
 
     def _rows(self, inputs: Mapping[str, Path], split: str) -> Iterator[Utterance]:

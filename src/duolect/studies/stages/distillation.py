@@ -99,7 +99,7 @@ def _fetched(name: str) -> Path:
 @dataclass(frozen=True, kw_only=True)
 class Distilled(Stage):
     """A corpus whose training set has the targets that a translation model writes: beside the original ones, or `only`
-    those. Dev and test are as they were.
+    those. What there is of dev and test is as it was.
 
     `source` and `target` are languages; of other target languages nothing is distilled.
     """
@@ -120,8 +120,8 @@ class Distilled(Stage):
         return Needs(gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
-        """The translation model and the corpus."""
-        return {"teacher": self.teacher, "corpus": self.corpus}
+        """The translation model, and of the corpus what trainings hear."""
+        return {"teacher": self.teacher, "corpus": self.corpus.part("train", "dev")}
 
     def settings(self) -> Any:
         """Languages, beam, and whether the original targets stay."""
@@ -130,7 +130,7 @@ class Distilled(Stage):
     @property
     def places(self) -> Mapping[str, Any]:
         """Those of the corpus, whose sound it names."""
-        return self.corpus.places
+        return self.uses()["corpus"].places
 
     def relocate(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Name the sound where it is now; nothing is translated again."""
@@ -158,4 +158,6 @@ class Distilled(Stage):
 
     def _copy(self, folder: Path, inputs: Mapping[str, Path]) -> None:
         for split in ("dev", "test"):
-            write_manifest(folder / f"{split}.jsonl", read_manifest(inputs["corpus"] / f"{split}.jsonl"))
+            manifest = inputs["corpus"] / f"{split}.jsonl"
+            if manifest.exists():
+                write_manifest(folder / manifest.name, read_manifest(manifest))

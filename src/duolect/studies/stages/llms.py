@@ -180,8 +180,8 @@ class Foreknowledge(Stage):
     seed: int = 1
 
     def uses(self) -> Mapping[str, Stage]:
-        """LLM and corpus."""
-        return {"llm": self.llm, "corpus": self.corpus}
+        """LLM and test set."""
+        return {"llm": self.llm, "corpus": self.corpus.part("test")}
 
     def settings(self) -> Any:
         """Whose weights."""

@@ -50,8 +50,8 @@ class Perplexity(Stage):
     normaliser: Normaliser = "plain"
 
     def uses(self) -> Mapping[str, Stage]:
-        """The system with the language model, and the corpus."""
-        return {"language": self.language, "corpus": self.corpus}
+        """The system with the language model, and that part of the corpus."""
+        return {"language": self.language, "corpus": self.corpus.part(self.split)}
 
     def settings(self) -> Any:
         """Which part, and what is done to its text."""
@@ -91,8 +91,10 @@ class SetRates(Stage):
     metric: Metric = "wer"
 
     def uses(self) -> Mapping[str, Stage]:
-        """The recognitions, and the corpus."""
-        return {"corpus": self.corpus} | {f"run {number}": run for number, run in enumerate(self.runs, start=1)}
+        """The recognitions, and what they heard."""
+        return {"corpus": self.corpus.part(self.split)} | {
+            f"run {number}": run for number, run in enumerate(self.runs, start=1)
+        }
 
     def settings(self) -> Any:
         """What tells the sets apart, and how they are scored."""

@@ -37,8 +37,8 @@ class KeyValues(Stage):
     utterances: int = 16
 
     def uses(self) -> Mapping[str, Stage]:
-        """System and corpus."""
-        return {"system": self.system, "corpus": self.corpus}
+        """System and test set."""
+        return {"system": self.system, "corpus": self.corpus.part("test")}
 
     def settings(self) -> Any:
         """Of what they are counted."""

@@ -52,8 +52,8 @@ class Recognition(Stage):
         return Needs(timed=self.timed, gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
-        """System and corpus."""
-        return {"system": self.system, "corpus": self.corpus}
+        """System and what it hears."""
+        return {"system": self.system, "corpus": self.corpus.part(self.split)}
 
     def settings(self) -> Any:
         """All fields but what is used."""

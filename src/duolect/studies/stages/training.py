@@ -139,7 +139,8 @@ class Combined(Stage):
 
     def uses(self) -> Mapping[str, Stage]:
         """The `parts`, and the corpus that labels are counted in."""
-        return self.parts if self.prior_text is None else {**self.parts, _PRIOR_TEXT: self.prior_text}
+        text = {} if self.prior_text is None else {_PRIOR_TEXT: self.prior_text.part("train")}
+        return {**self.parts, **text}
 
     def settings(self) -> Any:
         """None: the parts decide."""
@@ -193,8 +194,8 @@ class Tuned(Stage):
         return Needs(gpus=self.gpus)
 
     def uses(self) -> Mapping[str, Stage]:
-        """System and corpus."""
-        return {"system": self.system, "corpus": self.corpus}
+        """System and dev set."""
+        return {"system": self.system, "corpus": self.corpus.part("dev")}
 
     def settings(self) -> Any:
         """Method, search and effort of the tuning."""
