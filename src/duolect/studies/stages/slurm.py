@@ -41,7 +41,7 @@ class Slurm:
         try:
             import submitit
         except ImportError as error:
-            raise ConfigError("SLURM needs submitit; install duolect[slurm].") from error
+            raise ConfigError("SLURM needs submitit: pip install submitit.") from error
         gpus = stage.needs.gpus
         parameters = {
             "name": f"duolect-{stage.kind}",
