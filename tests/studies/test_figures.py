@@ -11,7 +11,7 @@ import pytest
 from duolect.errors import ModelError
 from duolect.studies import figures
 from duolect.studies.catalogue import build_scale, build_study
-from duolect.studies.plan import plan_stages
+from duolect.studies.plan import plan_stages, plan_summary
 from duolect.studies.scales.base import AEDModel
 from duolect.studies.stages import Store, in_order
 from duolect.training import Plan
@@ -138,3 +138,24 @@ def test_a_model_that_cannot_be_built_is_a_note(tmp_path: Path, monkeypatch: pyt
     scale = build_scale("demo", settings={"size": "tiny"}, planned=True)
     *_, last = plan_stages(in_order([scale.acoustic(1)]), Store(tmp_path), sustained=1.0)
     assert (last.plan, last.hours, last.note) == (None, None, "no such model.")
+
+
+def test_a_plan_names_every_import_that_is_missing(tmp_path: Path) -> None:
+    scale = build_scale("paper", seeds=(1,), data={"translator": tmp_path / "nmt"}, planned=True)
+    studies = [build_study(name, scale) for name in ("interface", "leaderboard", "distillation", "languages")]
+    stages = in_order(stage for study in studies for stage in study.stages)
+    given = [stage for stage in stages if stage.kind in ("given", "sets", "translator")]
+    names = {stage.whole for stage in given}
+    assert {"loquacious", "MuST-C en-de", "CoVoST 2 fr-en", "test sets of the leaderboard"} <= names
+    planned = plan_stages(given, Store(tmp_path / "store"))
+    assert all(each.note for each in planned)
+    notes = [line for line in plan_summary(planned) if line.startswith("Note: ")]
+    assert len(notes) == 5, notes
+    for said in (
+        "loquacious: train, dev, test data are not there. Fetch it",
+        "MuST-C en-de: train, dev, test data are not there. Make its manifests",
+        "duolect import covost2",
+        "test sets of the leaderboard: no manifests are there. `duolect import open-asr-leaderboard",
+        f"translation model: there is no folder {tmp_path / 'nmt'}",
+    ):
+        assert any(said in note for note in notes), said

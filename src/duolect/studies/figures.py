@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,9 +24,11 @@ from duolect.models.sizing import architecture_of, published_vocabulary
 from duolect.storage import read_json, write_json
 from duolect.studies.stages import Stage, Store
 from duolect.studies.stages.code import code_fingerprint
-from duolect.studies.stages.corpora import GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.distillation import GivenTeacher
 from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.sets import GivenSets
 from duolect.studies.stages.training import Combined, Training, Tuned, outlines
 from duolect.systems.methods import find_method
 from duolect.training import Plan, Recipe, plan_training
@@ -38,6 +40,7 @@ SEARCHING = 0.1
 LABELS_PER_SECOND = 3.5
 _ONCE = ("encoder", "ctc", "adapter")  # for all hypotheses of an utterance
 _SYNTHETIC_SECONDS = 3.1  # of an utterance, on average
+_PARTS = (*SPLITS, "lm")
 _BYTES_PER_SECOND = 32_000  # 16 bit at 16 kHz
 _HYPOTHESIS_BYTES = 200  # for a second of audio, with what a line says besides
 
@@ -187,12 +190,39 @@ def disk(stage: Stage, plan: Plan | None = None) -> float:
 
 def absent(stage: Stage) -> str:
     """A sentence on what is the user's and a plan goes without, and how to come by it; "" where all is there."""
+    return absences([stage]).get(stage.key, "")
+
+
+def absences(stages: Iterable[Stage]) -> dict[str, str]:
+    """Key → `absent`, for those of the stages that lack something; what one import makes is named in one sentence."""
+    said: dict[str, str] = {}
+    imports: dict[str, dict[str, dict[str, None]]] = {}  # hint → corpus → parts
+    keys: dict[str, list[str]] = {}
+    for stage in stages:
+        if isinstance(stage, GivenCorpus):
+            lost = [part for part, path in stage.parts.items() if not path.exists()]
+            if lost:
+                imports.setdefault(stage.hint, {}).setdefault(stage.whole, {}).update(dict.fromkeys(lost))
+                keys.setdefault(stage.hint, []).append(stage.key)
+        elif sentence := _absent(stage):
+            said[stage.key] = sentence
+    for hint, corpora in imports.items():
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for corpus, lost in corpora.items():
+            alike.setdefault(tuple(sorted(lost, key=_PARTS.index)), []).append(corpus)
+        named = "; ".join(f"{', '.join(names)}: {', '.join(parts)}" for parts, names in alike.items())
+        said |= dict.fromkeys(keys[hint], f"{named} data are not there. {hint}".rstrip())
+    return said
+
+
+def _absent(stage: Stage) -> str:
     if isinstance(stage, GivenLLM):
         return _absent_llm(stage)
-    if not isinstance(stage, GivenCorpus):
-        return ""
-    lost = [part for part, path in stage.parts.items() if not path.exists()]
-    return f"{stage.name}: {', '.join(lost)} data are not there. {stage.hint}" if lost else ""
+    if isinstance(stage, GivenSets) and not stage.manifests():
+        return f"{stage.name}: no manifests are there. {stage.hint}".rstrip()
+    if isinstance(stage, GivenTeacher) and not stage.source.is_dir() and stage.is_local:
+        return f"{stage.name}: there is no folder {stage.source}; give --data translator=PATH, a folder or a hub name."
+    return ""
 
 
 def _absent_llm(llm: GivenLLM) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from duolect.reports.cells import DASH, Column, plain_column
-from duolect.studies.figures import SEARCHING, absent, disk, recognition_operations, training_figures
+from duolect.studies.figures import SEARCHING, absences, disk, recognition_operations, training_figures
 from duolect.studies.stages import Stage, Store
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.store import State
@@ -59,12 +59,13 @@ def plan_stages(
 
     `progress` is told how many of the stages have been planned.
     """
+    notes = absences(stage for stage in stages if store.made(stage) is None)
     plans: dict[str, Plan] = {}
     found: list[PlannedStage] = []
     for number, stage in enumerate(stages):
         if progress is not None:
             progress(number, len(stages))
-        plan, note = None, absent(stage) if store.made(stage) is None else ""
+        plan, note = None, notes.get(stage.key, "")
         if isinstance(stage, Training):
             plan = training_figures(stage, store)
             if isinstance(plan, str):

@@ -92,7 +92,9 @@ class GivenCorpus(Stage):
         return {part: self._identity(part, path) for part, path in sorted(self.parts.items())}
 
     def _identity(self, part: str, path: Path) -> Any:
-        return None if self.planned and not path.exists() else _identity(part, path, self.hint)
+        # What is missing in a plan is told apart by where it would be, lest it all be one stage.
+        missing = self.planned and not path.exists()
+        return {"missing": str(path)} if missing else _identity(part, path, self.hint)
 
     def file(self, part: str) -> str:
         """The name of a part in the folder."""

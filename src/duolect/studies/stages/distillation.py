@@ -69,9 +69,14 @@ class GivenTeacher(Stage):
         if self.source.is_dir():
             files = sorted(path for path in self.source.iterdir() if path.is_file())
             return {path.name: _hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files}
-        if (self.source.is_absolute() or len(self.source.parts) > 2) and not self.planned:
+        if self.is_local and not self.planned:
             raise DuolectError(f"{self.source}: there is no such folder with a translation model.")
         return str(self.source)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the source can be no name of the hub."""
+        return self.source.is_absolute() or len(self.source.parts) > 2
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Link to it; that of the hub is fetched before. Raises DuolectError where there is no such model."""

@@ -39,9 +39,11 @@ class GivenSets(Stage):
 
     def settings(self) -> Any:
         """Hashes of the manifests, and of the sound they name. Raises DuolectError where there is none."""
-        files = self._manifests()
+        files = self.manifests()
         if not files and not self.planned:
             raise DuolectError(f"{self.folder}: holds no manifests of test sets. {self.hint}".rstrip())
+        if not files:
+            return {"missing": str(self.folder)}
         return {path.stem: manifest_identity(path) for path in files}
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
@@ -49,10 +51,11 @@ class GivenSets(Stage):
         write_manifest(folder / "test.jsonl", self._rows())
 
     def _rows(self) -> Iterator[Utterance]:
-        for path in self._manifests():
+        for path in self.manifests():
             for utterance in read_manifest(path):
                 fields = {**utterance.fields, SET: path.stem}
                 yield dataclasses.replace(utterance, id=f"{path.stem}/{utterance.id}", fields=fields)
 
-    def _manifests(self) -> list[Path]:
+    def manifests(self) -> list[Path]:
+        """Those of the folder."""
         return [path for path in sorted(self.folder.glob("*.jsonl")) if not path.name.endswith(".skipped.jsonl")]
