@@ -174,7 +174,7 @@ def _bad(folder: Path, kind: str) -> Path:
         ("missing", "there is no such audio file"),
         ("folder", "is a folder"),
         ("empty", r"is empty \(0 bytes\)"),
-        ("text", "is not audio that libsndfile reads .* pip install torchcodec"),
+        ("text", "is not audio that libsndfile reads .*pip install torchcodec"),
         ("header", "is not audio"),
         ("zero-length", "has no samples"),
         ("nan", "not finite"),
