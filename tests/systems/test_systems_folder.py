@@ -96,12 +96,13 @@ def test_what_would_be_lost_is_named_unless_it_may_be(
 ) -> None:
     full = duolect.load(saved)
     tuned = full.with_tuning(tune(full, corpus, "ctc+lm-rescoring", nbest=4, rounds=1).record)
+    tuned = tuned.with_tuning(tune(full, corpus, "attention+ctc", nbest=4, rounds=1).record)
     tuned.save(saved, overwrite=False)
     tuned.with_method("ctc-greedy").save(saved, overwrite=False)  # a search can be named again
     before = (saved / "system.json").read_text()
     less = combine(acoustic=saved, language=saved)
     other = combine(acoustic=make["acoustic"](units, seed=9), language=saved, speech_llm=saved)
-    scales = r"the scales tuned for ctc\+lm-rescoring"
+    scales = r"the scales tuned for ctc\+lm-rescoring, attention\+ctc"
     for system, lost in (
         (less, rf"the speech LLM and {scales}"),
         (other, rf"the acoustic model and {scales}"),

@@ -217,8 +217,8 @@ def _lost(folder: Path, settings: Mapping[str, Any]) -> list[str]:
     prints = {name: stored.get("fingerprint") for name, stored in there["components"].items()}
     kept = {name for name, stored in components.items() if prints.get(name) == stored["fingerprint"]}
     models = [title for name, title in TITLES.items() if name not in kept and (folder / name).exists()]
-    records = (there.get("tuned") or {}).items()
-    return models + [f"the scales tuned for {name}" for name, record in records if tuned.get(name) != record]
+    methods = [name for name, record in (there.get("tuned") or {}).items() if tuned.get(name) != record]
+    return [*models, f"the scales tuned for {', '.join(methods)}"] if methods else models
 
 
 def _check_replaceable(folder: Path) -> None:
