@@ -106,5 +106,5 @@ def test_plain_and_none_are_as_ever() -> None:
 def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spelling, "find_spec", lambda name: None if name == "whisper_normalizer" else installed(name))
     monkeypatch.setattr(spelling, "whisper_spellings", spelling.whisper_spellings.__wrapped__)
-    with pytest.raises(ScoringError, match=r"pip install 'duolect\[leaderboard\]'\.$"):
+    with pytest.raises(ScoringError, match=r"the package whisper-normalizer: pip install whisper-normalizer\.$"):
         leaderboard_spellings(added=True)
