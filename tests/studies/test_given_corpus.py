@@ -13,12 +13,14 @@ import pytest
 from rich.console import Console
 
 from duolect.data import read_manifest, read_text, write_manifest
-from duolect.errors import DuolectError
+from duolect.errors import ConfigError, DuolectError
+from duolect.studies.scales.building import corpus_file
 from duolect.studies.stages import Stage, Store
-from duolect.studies.stages.corpora import GivenCorpus, Joined
+from duolect.studies.stages.corpora import TRANSCRIPTS, GivenCorpus, Joined
 from duolect.studies.stages.distillation import Distilled, GivenTeacher
 from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.studies.stages.sets import GivenSets
+from duolect.studies.stages.training import _transcripts
 
 
 def manifest(path: Path, texts: list[str]) -> Path:
@@ -153,3 +155,56 @@ def test_what_was_made_from_a_corpus_that_is_moved_names_its_new_place(tmp_path:
     stamps = [(folder / "train.jsonl").stat().st_mtime_ns for folder in folders[:3]]
     store.relocate(after, console)
     assert [(folder / "train.jsonl").stat().st_mtime_ns for folder in folders[:3]] == stamps
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "said"),
+    [
+        ("dev", "shards", "the dev data must be a manifest"),
+        ("test", "0.parquet", "the test data must be a manifest"),
+        ("dev", "dev.jsonl.gz", "the dev data must be a manifest"),
+        ("train", "train.jsonl.gz", "the train data must be a manifest .*, or parquet shards"),
+        ("train", "train.tsv", "the train data must be a manifest .*, or parquet shards"),
+        ("lm", "lm.jsonl.gz", "the lm data must be text, one sentence a line"),
+        ("lm", "shards", "the lm data must be text, one sentence a line"),
+    ],
+)
+def test_a_form_that_nothing_reads_is_refused_at_once(
+    tmp_path: Path, parts: dict[str, Path], part: str, name: str, said: str
+) -> None:
+    (tmp_path / "shards").mkdir()
+    for file in ("shards/0.parquet", "0.parquet", "dev.jsonl.gz", "train.jsonl.gz", "train.tsv", "lm.jsonl.gz"):
+        (tmp_path / file).write_bytes(b"x")
+    for planned in (False, True):
+        corpus = GivenCorpus(name="x", parts=parts | {part: tmp_path / name}, hint="Import it.", planned=planned)
+        with pytest.raises(ConfigError, match=rf"{name}: {said}.*\. Import it\."):
+            _ = corpus.key
+
+
+def test_a_manifest_may_be_called_json(tmp_path: Path, parts: dict[str, Path]) -> None:
+    named = parts["train"].rename(tmp_path / "given" / "train.json")
+    corpus, folder = made(tmp_path, parts | {"train": named})
+    assert corpus.file("train") == "train.jsonl"
+    assert next(iter(read_manifest(folder / "train.jsonl"))).audio_filepath == tmp_path / "given" / "sound" / "0.wav"
+
+
+def test_priors_are_counted_in_transcripts_whatever_else_there_is_to_read(
+    tmp_path: Path, parts: dict[str, Path]
+) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    shards, text = tmp_path / "shards", tmp_path / "text.norm"
+    shards.mkdir()
+    text.write_text("of a text\n")
+    sound = [{"bytes": b"", "path": f"{n}.wav"} for n in range(2)]
+    pq.write_table(pa.table({"ID": ["a", "b"], "wav": sound, "text": ["first", "second"]}), shards / "0.parquet")
+    for given in ({"train": shards, "lm": text}, {"train": shards}, {"lm": text}):
+        corpus = GivenCorpus(name="given", parts=parts | given)
+        store, console = Store(tmp_path / "store"), Console(file=io.StringIO())
+        for stage in (corpus, corpus.part("train"), corpus.part("train", "dev")):
+            folder = store.make(stage, console)
+            said = ["first", "second"] if "train" in given else ["train one", "two"]
+            assert sorted(read_text([_transcripts(folder)])) == said
+            assert corpus_file(corpus, folder, TRANSCRIPTS) == _transcripts(folder)
+        folder = store.make(corpus.part("lm", "dev"), console)
+        read = sorted(read_text([corpus_file(corpus, folder, "lm")]))
+        assert read == (["of a text"] if "lm" in given else ["first", "second"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from duolect.studies.scales.base import Change
 from duolect.studies.stages import Needs, Stage
-from duolect.studies.stages.corpora import GivenCorpus
+from duolect.studies.stages.corpora import TRANSCRIPTS, GivenCorpus
 from duolect.studies.stages.training import Build, Training
 from duolect.training import Recipe
 
@@ -24,9 +24,11 @@ def read_of(corpus: Stage) -> Stage:
 
 
 def corpus_file(corpus: Stage, folder: Path, part: str) -> Path:
-    """A part ("train", "dev", "test", or "lm" for text) of the corpus that stands in `folder`."""
+    """A part ("train", "dev", "test", or "lm" for text) of the corpus that stands in `folder`, or its TRANSCRIPTS."""
     if isinstance(corpus, GivenCorpus):
         return folder / corpus.file(part)
+    if part == TRANSCRIPTS:
+        part = "train"
     return folder / ("lm.txt" if part == "lm" else f"{part}.jsonl")
 
 

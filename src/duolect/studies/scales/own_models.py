@@ -16,7 +16,7 @@ from duolect.studies.scales.base import AEDModel, Architecture, Languages
 from duolect.studies.scales.building import corpus_file, heard_of, training
 from duolect.studies.scales.changes import with_model, with_task
 from duolect.studies.stages import Needs, Stage
-from duolect.studies.stages.corpora import Joined, SpokenTranslations, SyntheticCorpus
+from duolect.studies.stages.corpora import TRANSCRIPTS, Joined, SpokenTranslations, SyntheticCorpus
 from duolect.studies.stages.training import Training
 from duolect.training import OptimiserConfig, Recipe, UnitsFrom
 
@@ -49,7 +49,7 @@ def adapted_language(
         # The recipe of the LLM itself, made for its own inputs, tells sizes and batches.
         folder = inputs["llm"]
         base = llm.recipe({name: folder / name for name in llm.inputs})
-        text = (str(corpus_file(corpus, inputs["corpus"], "train")),)
+        text = (str(corpus_file(corpus, inputs["corpus"], TRANSCRIPTS)),)
         units = UnitsFrom(folder=str(folder), component="language")
         recipe = with_task(base, train=text, dev=str(inputs["corpus"] / "dev.txt"), units=units)
         if how == "new":

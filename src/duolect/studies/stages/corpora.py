@@ -7,7 +7,7 @@ dev.txt.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +16,22 @@ from typing import Any, ClassVar, get_args
 from rich.console import Console
 
 from duolect.configs import to_json
-from duolect.data import Utterance, load_manifest, read_manifest, write_manifest
+from duolect.data import Utterance, load_manifest, read_manifest, read_text, write_manifest
 from duolect.data.shards import Shards, ShardsConfig, is_shards, list_shards
 from duolect.data.synthetic import SpeakingConfig, Split, SyntheticConfig, make_corpus, speak_sentences
-from duolect.errors import DuolectError, ManifestError
+from duolect.errors import ConfigError, DuolectError, ManifestError
 from duolect.reports.progress import StageBar
 from duolect.storage import atomic_file
 from duolect.studies.stages.base import Stage, link, place_of
 from duolect.studies.stages.identity import content, manifest_identity, shards_identity
 from duolect.text import normalise
 
+TRANSCRIPTS = "transcripts"
+TEXTS = "transcripts.txt"
+"""Of a training set that is read from shards."""
 SPLITS: tuple[Split, ...] = get_args(Split)
+MANIFESTS = (".jsonl", ".json")
+"""Suffixes of manifests; a compressed one has to be unpacked, as everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class GivenCorpus(Stage):
     """
 
     kind: ClassVar[str] = "given"
+    rooms: ClassVar[tuple[str, ...]] = ("data",)
 
     parts: Mapping[str, Path]
     of: str = ""
@@ -94,13 +100,18 @@ class GivenCorpus(Stage):
     def _identity(self, part: str, path: Path) -> Any:
         # What is missing in a plan is told apart by where it would be, lest it all be one stage.
         missing = self.planned and not path.exists()
+        _check_form(part, path, self.hint)
         return {"missing": str(path)} if missing else _identity(part, path, self.hint)
 
     def file(self, part: str) -> str:
-        """The name of a part in the folder."""
+        """The name of a part in the folder, or of what holds the TRANSCRIPTS of the training set."""
         path = self.parts.get(part, Path("lm.txt"))
-        if part in SPLITS and path.suffix != ".jsonl":
-            return f"{part}.parquet" if path.suffix == ".parquet" else part
+        if part in SPLITS and _is_manifest(path):
+            return f"{part}.jsonl"
+        if part == TRANSCRIPTS:
+            return "train.jsonl" if _is_manifest(self.parts["train"]) else TEXTS
+        if part in SPLITS:
+            return f"{part}.parquet" if path.suffix == ".parquet" and not path.is_dir() else part
         return f"{part}.txt.gz" if path.suffix == ".gz" else f"{part}{path.suffix or '.txt'}"
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
@@ -112,8 +123,10 @@ class GivenCorpus(Stage):
                 write_manifest(target, read_manifest(path))
                 continue
             link(target, path)
-        if "lm" not in self.parts and "train" in self.parts:
-            _write_texts(folder / self.file("lm"), self.parts["train"])
+        if "train" in self.parts and self.file(TRANSCRIPTS) == TEXTS:
+            _write_texts(folder / TEXTS, self.parts["train"])
+        if "train" in self.parts and "lm" not in self.parts:
+            _write_texts(folder / self.file("lm"), folder / self.file(TRANSCRIPTS))
         if "dev" in self.parts:
             _write_texts(folder / "dev.txt", self.parts["dev"])
 
@@ -126,6 +139,7 @@ class Joined(Stage):
     """
 
     kind: ClassVar[str] = "joined"
+    rooms: ClassVar[tuple[str, ...]] = ("data",)
 
     corpora: Mapping[str, Stage]
     splits: tuple[str, ...] = SPLITS
@@ -212,13 +226,32 @@ def _meaning(spoken: Utterance, english: Utterance) -> Utterance:
 def _write_texts(file: Path, source: Path) -> None:
     if file.exists():  # of the same contents, which may have lain elsewhere
         return
-    found = (
-        Shards(list_shards([source]), ShardsConfig()).utterances(timed=False)
-        if is_shards(source)
-        else read_manifest(source)
+    texts: Iterable[str] = (
+        read_text([source])
+        if not is_shards(source)
+        else (utterance.text for utterance in Shards(list_shards([source]), ShardsConfig()).utterances(timed=False))
     )
     with atomic_file(file) as handle:
-        handle.writelines(f"{' '.join(utterance.text.split())}\n" for utterance in found)
+        handle.writelines(f"{' '.join(text.split())}\n" for text in texts)
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.suffix in MANIFESTS and not path.is_dir()
+
+
+def _check_form(part: str, path: Path, hint: str) -> None:
+    """Raises ConfigError for a part of a form that what reads it does not take; one that is missing has none yet."""
+    if _is_manifest(path) or not (path.exists() or path.suffix):
+        return
+    packed = path.suffix == ".gz" and Path(path.stem).suffix in MANIFESTS
+    if part == "lm":
+        wrong, wanted = packed or is_shards(path), "text, one sentence a line (.gz too), or a manifest (.jsonl)"
+    elif part == "train":
+        wrong, wanted = not is_shards(path), "a manifest (.jsonl), or parquet shards"
+    else:
+        wrong, wanted = True, "a manifest (.jsonl)"
+    if wrong:
+        raise ConfigError(f"{path}: the {part} data must be {wanted}.{f' {hint}' if hint else ''}")
 
 
 def _identity(part: str, path: Path, hint: str) -> Any:
@@ -226,5 +259,5 @@ def _identity(part: str, path: Path, hint: str) -> Any:
         with suppress(ManifestError):  # no shards
             return shards_identity(path)
     elif path.is_file():
-        return manifest_identity(path) if part in SPLITS and path.suffix == ".jsonl" else content(path)
+        return manifest_identity(path) if part in SPLITS and _is_manifest(path) else content(path)
     raise DuolectError(f"{path}: there is no such {part} data.{f' {hint}' if hint else ''}")

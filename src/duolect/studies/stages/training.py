@@ -21,6 +21,7 @@ from duolect.errors import DuolectError
 from duolect.reports.progress import StageBar
 from duolect.storage import write_json
 from duolect.studies.stages.base import Needs, Stage
+from duolect.studies.stages.corpora import TEXTS
 from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.systems import (
@@ -167,10 +168,7 @@ _PRIOR_TEXT = "prior text"
 def _transcripts(corpus: Path) -> Path:
     """The training transcripts of a corpus: of its manifest, or, where it trains on shards, the text beside them."""
     manifest = corpus / "train.jsonl"
-    return manifest if manifest.is_file() else next(corpus / name for name in _TEXTS if (corpus / name).is_file())
-
-
-_TEXTS = ("lm.txt", "lm.txt.gz", "lm.jsonl")
+    return manifest if manifest.is_file() else corpus / TEXTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +176,7 @@ class Tuned(Stage):
     """A system with the scales of a method chosen on the dev set of a corpus."""
 
     kind: ClassVar[str] = "tuned"
-    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "nn", "models", "search", "systems")
+    rooms: ClassVar[tuple[str, ...]] = (*("audio", "text", "data", "nn", "models", "search", "evaluation", "systems"),)
 
     system: Stage
     corpus: Stage
