@@ -110,7 +110,7 @@ class Distilled(Stage):
     """
 
     kind: ClassVar[str] = "distilled"
-    rooms: ClassVar[tuple[str, ...]] = ("training",)
+    rooms: ClassVar[tuple[str, ...]] = ("data", "training")
 
     teacher: Stage
     corpus: Stage

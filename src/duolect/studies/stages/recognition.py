@@ -31,7 +31,7 @@ class Recognition(Stage):
     """
 
     kind: ClassVar[str] = "recognition"
-    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "nn", "models", "search", "systems")
+    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "data", "nn", "models", "search", "systems")
 
     system: Stage
     corpus: Stage

@@ -27,6 +27,7 @@ class GivenSets(Stage):
     """
 
     kind: ClassVar[str] = "sets"
+    rooms: ClassVar[tuple[str, ...]] = ("data",)
 
     folder: Path
     hint: str = ""
