@@ -18,7 +18,9 @@ from duolect.studies.scales.published_aed import LANGUAGES
 from duolect.studies.stages import in_order
 from duolect.studies.stages.corpora import GivenCorpus, Joined
 from duolect.studies.stages.distillation import Distilled, GivenTeacher
+from duolect.studies.stages.measures import Perplexity
 from duolect.studies.stages.recognition import Recognition
+from duolect.studies.stages.sets import GivenSets
 from duolect.studies.stages.training import Training, Tuned
 
 
@@ -214,3 +216,35 @@ def test_what_models_of_translation_hear_has_a_key_of_its_own(tmp_path: Path) ->
 
     one, other = keys("a test"), keys("another")
     assert [a == b for a, b in zip(one, other, strict=True)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("scale", "field", "value"),
+    [
+        ("small", "gpus", -1),
+        ("demo", "acoustic_steps", 0),
+        ("demo", "pretrained_steps", -5),
+        ("small", "sampled", 0),
+        ("paper", "hours", 0),
+        ("paper", "hours", -5.0),
+        ("paper", "epochs", -1),
+        ("paper", "epochs", 0),
+        ("paper", "gpus", 0),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(scale: str, field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"scale {scale}: {field} must be .* not {value}"):
+        build_scale(scale, settings={field: value}, planned=True)
+
+
+def test_the_code_that_decides_a_result_is_in_its_fingerprint() -> None:
+    for kind, rooms in {
+        Perplexity: {"systems"},
+        Recognition: {"data"},
+        Tuned: {"data", "evaluation"},
+        Distilled: {"data", "training"},
+        GivenCorpus: {"data"},
+        Joined: {"data"},
+        GivenSets: {"data"},
+    }.items():
+        assert rooms <= set(kind.rooms), kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -91,6 +91,13 @@ class OwnScale(Scale):
     """The translation model that is trained for distillation where the part translator is not given."""
     gpus: int = 0
     """Of each training and recognition: 0 for the CPU."""
+
+    def __post_init__(self) -> None:
+        for name in (each.name for each in fields(self)):
+            if (name == "sampled" or name.endswith("_steps")) and getattr(self, name) < 1:
+                raise ConfigError(f"scale {self.name}: {name} must be 1 or more, not {getattr(self, name)}.")
+        if self.gpus < 0:
+            raise ConfigError(f"scale {self.name}: gpus must be 0 (the CPU) or more, not {self.gpus}.")
 
     @property
     def sustained(self) -> float:

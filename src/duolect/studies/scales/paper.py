@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,6 +92,10 @@ class PaperScale(Scale):
     """Of each training of arXiv 2501.02370: 1, 2, 4 or 8."""
 
     def __post_init__(self) -> None:
+        for name in ("hours", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"scale paper: {name} must be a number above 0, not {value}.")
         if self.gpus < 1:
             raise ConfigError(f"scale paper: gpus must be 1 or more, not {self.gpus}.")
         if self.aed_gpus not in (1, 2, 4, 8):

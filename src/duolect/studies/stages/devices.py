@@ -13,7 +13,7 @@ from duolect.studies.stages.base import Stage
 def device_of(stage: Stage) -> Literal["cpu", "cuda"]:
     """A GPU where the stage needs some, else the CPU. Raises DuolectError where there are too few."""
     wanted = stage.needs.gpus
-    if not wanted:
+    if wanted < 1:
         return "cpu"
     found = torch.cuda.device_count()
     if found < wanted:
