@@ -11,7 +11,7 @@ import pytest
 from duolect.errors import ModelError
 from duolect.studies import figures
 from duolect.studies.catalogue import build_scale, build_study
-from duolect.studies.plan import plan_stages, plan_summary
+from duolect.studies.plan import plan_columns, plan_stages, plan_summary
 from duolect.studies.scales.base import AEDModel
 from duolect.studies.stages import Store, in_order
 from duolect.training import Plan
@@ -67,12 +67,13 @@ def test_a_chain_sums_up(tmp_path: Path, counted: list[Any]) -> None:
 
 def test_devices_that_share_a_step_hear_and_do_more_together(tmp_path: Path, counted: list[Any]) -> None:
     scale = build_scale("paper", planned=True)
-    planned = plan_stages(
+    given, planned = plan_stages(
         in_order([scale.aed(1, AEDModel(architecture="cross-conformer"))]), Store(tmp_path), sustained=2.0
-    )[-1]
+    )
     assert planned.hours == pytest.approx(500 * 50 / 2 / 3600)
     assert (planned.gpu_hours, planned.operations) == (pytest.approx(4 * 500 * 50 / 2 / 3600), 4 * 500 * 50)
     assert planned.audio == pytest.approx(4 * 50 * 20 / 3600)
+    assert "1 h" in [cell.text for c in plan_columns([given, planned]) if c.title == "Audio heard" for cell in c.cells]
 
 
 def test_what_was_counted_is_kept_for_all_seeds(tmp_path: Path, counted: list[Any]) -> None:

@@ -104,9 +104,7 @@ def plan_columns(planned: Sequence[PlannedStage]) -> list[Column]:
         column("State", [p.state for p in rows]),
         column("Parameters", [_parameters(p) for p in rows]),
         column("Steps", [DASH if p.plan is None else f"{p.plan.steps:,}" for p in rows]),
-        column(
-            "Audio heard", [f"{p.plan.hours:,.0f} h" if p.plan is not None and p.plan.seconds else DASH for p in rows]
-        ),
+        column("Audio heard", [_heard(p) for p in rows]),
         column("Operations", [DASH if p.operations is None else f"{p.operations:.1e}" for p in rows]),
         column("Disk", [DASH if not p.disk else bytes_text(p.disk) for p in rows]),
         column("Processes", [str(p.stage.needs.processes) for p in rows]),
