@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from duolect.errors import ConfigError
-from duolect.evaluation import compare_scores, read_run, score_run
+from duolect.evaluation import Score, Skipped, compare_scores, read_run, score_run
 from duolect.evaluation.blocks import find_blocks
 from duolect.evaluation.pairs import holm
+from duolect.evaluation.results import write_run
 from duolect.reports.plots import Form
 from duolect.studies import catalogue
 from duolect.studies.catalogue import build_scale, build_study, only
@@ -348,3 +349,19 @@ def test_rows_may_have_a_base_of_their_own(tmp_path: Path) -> None:
     assert only(own, [many.name, fewer.name]).base(fewer) == many
     with pytest.raises(ConfigError, match="fewer is tested against 'none', no other entry"):
         dataclasses.replace(own, entries=[many, few, dataclasses.replace(fewer, against="none"), *own.entries[3:]])
+
+
+def test_blocks_are_those_of_all_that_was_to_be_recognised(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    stage = wanted.entries[0].runs[1]
+    path = store.folder(stage) / "hyps.jsonl"
+    rows, record = read_run(path)
+    assert record is not None
+    # Nine speakers were recognised, too few to be blocks; twelve were to be.
+    lost = [row for row in rows if row.fields["speaker"] in ("s0", "s1", "s2")]
+    skipped = tuple(Skipped(id=row.id, reason="unreadable", reference=row.reference, fields=row.fields) for row in lost)
+    write_run(path, [row for row in rows if row not in lost], dataclasses.replace(record, skipped=skipped))
+    score = gather(wanted, store).rows[0].runs[1].score
+    assert isinstance(score, Score)
+    assert score.blocks == "speaker"

@@ -160,7 +160,7 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
     rows, record = read_run(path)
     if record is None:
         raise DuolectError(f"{path}: the record of the run is not beside it.")
-    blocks = _blocks(stage, rows, store, drawn)
+    blocks = _blocks(stage, rows, record, store, drawn)
     if study.metric == "bleu":
         score: Scored = score_translations(rows, skipped=record.skipped)
     else:
@@ -180,16 +180,18 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
 
 
 def _blocks(
-    stage: Stage, rows: Sequence[HypothesisRow], store: Store, drawn: dict[str, Blocks | None]
+    stage: Stage, rows: Sequence[HypothesisRow], record: RunRecord, store: Store, drawn: dict[str, Blocks | None]
 ) -> Blocks | None:
-    """Found in the manifest that was recognised, once for each; in what the rows say where it is not known."""
+    """Found in the manifest that was recognised, once for each; where it is not known, in what is said of all that was
+    to be recognised (files of before say nothing of what was skipped)."""
+    said = {row.id: row.fields for row in rows} | {lost.id: lost.fields for lost in record.skipped if lost.fields}
     if not isinstance(stage, Recognition):
-        return find_blocks({row.id: row.fields for row in rows})
+        return find_blocks(said)
     manifest = store.folder(stage.uses()["corpus"]) / f"{stage.split}.jsonl"
     if str(manifest) not in drawn:
-        known = manifest.exists()
-        fields = utterance_fields(load_manifest(manifest)) if known else {row.id: row.fields for row in rows}
-        drawn[str(manifest)] = find_blocks(fields)
+        if not manifest.exists():
+            return find_blocks(said)  # runs may have skipped others
+        drawn[str(manifest)] = find_blocks(utterance_fields(load_manifest(manifest)))
     return drawn[str(manifest)]
 
 
