@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from training_corpus import acoustic_recipe, language_recipe, make_corpus, speech_llm_recipe
 
 from duolect.errors import TrainingError
 from duolect.models import DecoderConfig, load_model
+from duolect.text import UnitsConfig
 from duolect.training import AcousticTask, Recipe, train_recipe
 from duolect.training.dev import dev_names
 
@@ -52,3 +56,29 @@ def test_a_best_by_that_dev_does_not_give_is_refused_before_the_first_step(corpu
         train_recipe(acoustic_recipe(corpus, best_by="wer"), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "log.jsonl").exists()
     train_recipe(acoustic_recipe(corpus, best_by="ctc_wer", steps=1), tmp_path / "right", device="cpu")
+
+
+def test_a_dev_set_that_cannot_be_spelled_is_refused_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (corpus / "dev.jsonl").read_text().splitlines()]
+    recipe = acoustic_recipe(corpus, steps=1)
+    assert isinstance(recipe.task, AcousticTask)
+
+    def on(texts: list[str], name: str) -> Recipe:
+        dev = corpus / f"{name}.jsonl"
+        dev.write_text("".join(json.dumps({**line, "text": t}) + "\n" for line, t in zip(lines, texts, strict=True)))
+        return replace(recipe, task=replace(recipe.task, dev=str(dev)))
+
+    with pytest.raises(TrainingError, match=r"foreign\.jsonl: no utterance can be used .* 'ж' .*10 characters"):
+        train_recipe(on(["жук", "жаба", "жираф"], "foreign"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    train_recipe(on(["жук", "so la", "жираф"], "partly"), tmp_path / "partly", device="cpu")  # one will do
+
+
+def test_a_run_says_where_its_text_gives_fewer_units_than_were_asked_for(corpus: Path, tmp_path: Path) -> None:
+    recipe = acoustic_recipe(corpus, steps=1)
+    assert isinstance(recipe.task, AcousticTask)
+    task = replace(recipe.task, units=UnitsConfig(kind="sentencepiece", size=500))
+    console = Console(file=io.StringIO(), width=200)
+    train_recipe(replace(recipe, task=task), tmp_path / "run", device="cpu", console=console)
+    said = console.file.getvalue()
+    assert re.search(r", \d\d sentencepiece units \(the text gives no more; 500 were asked for\), 1 steps", said), said

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         reverberate,
         spec_augment,
     )
-    from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples
+    from duolect.data.loader import SpeechBatch, SpeechLoader, collate, read_samples, spelled
     from duolect.data.text import TextBatch, TextBatches, read_text
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "read_text",
     "reverberate",
     "spec_augment",
+    "spelled",
     "target_text",
     "to_cuts",
     "with_targets",
@@ -66,7 +67,7 @@ _TORCH = {
         "reverberate",
         "spec_augment",
     ),
-    "loader": ("SpeechBatch", "SpeechLoader", "collate", "read_samples"),
+    "loader": ("SpeechBatch", "SpeechLoader", "collate", "read_samples", "spelled"),
     "text": ("TextBatch", "TextBatches", "read_text"),
 }
 _MODULES = {name: module for module, names in _TORCH.items() for name in names}

@@ -97,6 +97,20 @@ def read_samples(utterance: Utterance, sound: bytes | None = None) -> np.ndarray
     return samples_N
 
 
+def spelled(
+    utterance: Utterance, units: Units | None, ctc_units: Units | None, target: Target, tags: Sequence[str]
+) -> tuple[list[int], list[int], int]:
+    """Labels, labels of CTC, and the place among the tags of what is to be written; for `collate`.
+
+    Raises UnitsError where a text cannot be spelled, ManifestError where a text or a language is missing.
+    """
+    return (
+        units.encode(target_text(utterance, target)) if units is not None else [],
+        ctc_units.encode(utterance.text) if ctc_units is not None else [],
+        utterance_tag(utterance, target, tags) if tags else 0,
+    )
+
+
 def collate(
     utterances: Sequence[Utterance],
     units: Units | None,
@@ -122,9 +136,7 @@ def collate(
     skipped = []
     for utterance, sound in zip(utterances, sounds or itertools.repeat(None), strict=False):
         try:
-            labels = units.encode(target_text(utterance, target)) if units is not None else []
-            ctc_labels = ctc_units.encode(utterance.text) if ctc_units is not None else []
-            tag = utterance_tag(utterance, target, tags) if tags else 0
+            labels, ctc_labels, tag = spelled(utterance, units, ctc_units, target, tags)
             samples_N = read_samples(utterance, sound)
             if augment is not None:
                 samples_N = augment_wave(samples_N, stable_seed("wave", seed, epoch, utterance.id), augment)

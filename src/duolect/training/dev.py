@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from duolect.data import SpeechBatch
-from duolect.errors import TrainingError
+from duolect.data import SpeechBatch, Target, Utterance, spelled
+from duolect.errors import DuolectError, ManifestError, TrainingError, UnitsError
 from duolect.evaluation import word_errors
 from duolect.models import LanguageModel, Model, TextLogProb, text_log_prob
 from duolect.models.targets import ctc_labels
@@ -42,6 +42,21 @@ def require_dev_value(name: str, names: Iterable[str]) -> None:
     names = sorted(names)
     if name not in names:
         raise TrainingError(f"loop: best_by is {name!r}, but the dev evaluation gives {', '.join(names)}.")
+
+
+def require_spelled(
+    dev: Iterable[Utterance], units: Units, ctc_units: Units | None, target: Target, tags: Sequence[str], where: str
+) -> None:
+    """Raise TrainingError, before any step is taken, where no utterance of `dev` can be spelled."""
+    why: DuolectError | None = None
+    for utterance in dev:
+        try:
+            spelled(utterance, units, ctc_units, target, tags)
+        except (UnitsError, ManifestError) as error:
+            why = why or error
+        else:
+            return
+    raise TrainingError(f"{where}: no utterance can be used to measure on; of the first: {why}")
 
 
 def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:

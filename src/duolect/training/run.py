@@ -28,11 +28,11 @@ from duolect.data import (
 from duolect.data.shards import ShardBatches, Shards
 from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
-from duolect.text import Units, load_units
+from duolect.text import Units, UnitsConfig, load_units
 from duolect.training.attempt import first_attempt
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
-from duolect.training.dev import dev_names, require_dev_value, speech_evaluation, text_evaluation
+from duolect.training.dev import dev_names, require_dev_value, require_spelled, speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system, training_prior
 from duolect.training.parts import (
@@ -249,6 +249,8 @@ def _speech_sources(
     everything = dataclasses.replace(task.batches, shuffle=False, shortest=0.0, longest=None, curriculum=None)
     dev = batched(data.dev, everything, epochs=1)
     own, ctc = units
+    if isinstance(data.dev, list):
+        require_spelled(data.dev, own, ctc, task.target, task.model.tags, task.dev)
     return loader(train, task.wave_augment), speech_evaluation(loader(dev, None), ctc or own, ranks)
 
 
@@ -271,6 +273,9 @@ def _describe(recipe: Recipe, model: Model, units: Units, ctc_units: Units | Non
     part = "" if trained == total else f", {trained / 1e6:.2f} M of them trained"
     name = recipe.task.kind.replace("_", " ")
     spoken = f"{units.size} {units.kind} units"
+    asked = recipe.task.units
+    if isinstance(asked, UnitsConfig) and asked.kind == "sentencepiece" and units.size < asked.size:
+        spoken += f" (the text gives no more; {asked.size} were asked for)"
     if ctc_units is not None:
         spoken += f" (CTC: {ctc_units.size} {ctc_units.kind} units)"
     return f"{name}: {total / 1e6:.2f} M parameters{part}, {spoken}, {recipe.loop.steps} steps"
