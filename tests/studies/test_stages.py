@@ -95,7 +95,22 @@ def test_a_failure_holds_up_what_needs_it_and_nothing_else(tmp_path: Path) -> No
     }
     said = console.file.getvalue()  # ty: ignore[unresolved-attribute]
     assert "left: the sum came out wrong." in said
+    assert [stage.name for stage in in_order(diamond(fail=True)) if Store(tmp_path).has_failed(stage)] == ["left"]
     assert "not made: sum · total, for want of left" in said
+
+
+def test_what_failed_before_waits_for_all_else(tmp_path: Path) -> None:
+    def order() -> list[str]:
+        console = quiet()
+        run_stages(diamond(), call(tmp_path), Local(places=2), console)
+        said = console.file.getvalue()  # ty: ignore[unresolved-attribute]
+        return [line.split()[-1] for line in said.splitlines() if "begins:" in line]
+
+    stages = {stage.name: stage for stage in in_order(diamond())}
+    Store(tmp_path).make(stages["base"], quiet())
+    Store(tmp_path).note_failure(stages["left"], True)
+    assert order() == ["right", "apart", "left", "total"]
+    assert not Store(tmp_path).has_failed(stages["left"])
 
 
 def test_time_is_kept_and_the_rest_is_left_for_the_next_call(tmp_path: Path) -> None:
@@ -237,6 +252,6 @@ def test_code_is_what_runs() -> None:
 
 
 def test_a_stage_that_finds_too_few_gpus_says_so() -> None:
-    assert device_of(Sum(name="sum")) == "cpu"
+    assert device_of(Sum(name="sum")) == device_of(Sum(name="sum", gpus=-1)) == "cpu"
     with pytest.raises(DuolectError, match=r"^sum: needs 100 GPUs, and torch finds \w+ here; --set gpus=N asks for"):
         device_of(Sum(name="sum", gpus=100))

@@ -33,8 +33,8 @@ class StudyCommand:
     OUT/stages, is shared by all studies, and is made anew only where a setting changes. The same command goes on with
     what was interrupted or has failed.
 
-    Exit status: 0 all is done · 1 a stage failed, the others were made · 2 the input is at fault · 3 time was up (see
-    --until) · 130 interrupted.
+    Exit status: 0 all is done · 1 a stage failed or a study lacks data, all else was made · 2 the input is at fault ·
+    3 time was up (see --until) before all was tried · 130 interrupted.
     """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME...")] = ()
@@ -105,7 +105,7 @@ def run(arguments: list[str]) -> int:
     )
     if asked.docs is not None:
         _report(asked.out, asked.docs)
-    if ran.unfinished and not ran.failed:
+    if ran.unfinished:
         say("duolect study: time is up; the same command goes on.")
         return UNFINISHED
     return 1 if ran.failed else 0

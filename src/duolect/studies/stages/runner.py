@@ -1,7 +1,8 @@
 """Make what is missing, in order: stages whose inputs stand are started, as many as there are places for.
 
 A stage that fails stops those that use it and no other. What stands is never made again, and what was interrupted is
-gone on with by the next call.
+gone on with by the next call; what has failed, once nothing else can begin, so that calls which are short of time get
+on with the rest and do not fail in the same place for ever.
 """
 
 from __future__ import annotations
@@ -57,12 +58,13 @@ def run_stages(
     start = clock()
     try:
         while len(found) < len(ordered):
-            _collect(running, found, console, clock)
+            _collect(running, found, store, console, clock)
             _hold_up(ordered, found, running, console)
             if seconds is not None and clock() - start > seconds:
                 break
-            for stage in _ready(ordered, found, running, launcher):
+            for stage in _ready(ordered, found, running, launcher, store):
                 console.print(f"  begins: {stage.kind} · {stage.name}", highlight=False)
+                store.note_failure(stage, False)
                 running[stage.key] = (stage, launcher.start(call, stage), clock())
             if running:
                 time.sleep(POLL_SECONDS)
@@ -71,7 +73,7 @@ def run_stages(
             job.stop()  # all, before any is waited for
         for _, job, _ in running.values():
             job.join()
-    _collect(running, found, console, clock, stopped=True)
+    _collect(running, found, store, console, clock, stopped=True)
     return {stage.key: found.get(stage.key, Outcome(stage, "not begun")) for stage in ordered}
 
 
@@ -80,6 +82,7 @@ def _ready(
     found: dict[str, Outcome],
     running: dict[str, tuple[Stage, Job, float]],
     launcher: Launcher,
+    store: Store,
 ) -> list[Stage]:
     """Those that can begin now."""
     able = [
@@ -89,6 +92,8 @@ def _ready(
         and stage.key not in running
         and all(used.key in found and found[used.key].good for used in stage.uses().values())
     ]
+    # Of those that failed before none begins while another can.
+    able = [stage for stage in able if not store.has_failed(stage)] or able
     if not launcher.alone:
         return able[: launcher.places - len(running)]
     if any(stage.needs.timed for stage, *_ in running.values()):
@@ -102,6 +107,7 @@ def _ready(
 def _collect(
     running: dict[str, tuple[Stage, Job, float]],
     found: dict[str, Outcome],
+    store: Store,
     console: Console,
     clock: Callable[[], float],
     stopped: bool = False,
@@ -117,6 +123,7 @@ def _collect(
             highlight=False,
         )
         if failed:
+            store.note_failure(stage, True)
             console.print(f"  the last lines of {job.log}:", highlight=False)
             console.print(_last_lines(job.log), highlight=False, markup=False)
 

@@ -102,6 +102,19 @@ class Store:
                     self._beside(stage, "json").unlink(missing_ok=True)
         return list(gone.values())
 
+    def has_failed(self, stage: Stage) -> bool:
+        """Whether the last attempt at it failed; one that was interrupted did not."""
+        return self._beside(stage, "failed").exists()
+
+    def note_failure(self, stage: Stage, failed: bool) -> None:
+        """For `has_failed`."""
+        path = self._beside(stage, "failed")
+        if failed:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        else:
+            path.unlink(missing_ok=True)
+
     def relocate(self, stages: Iterable[Stage], console: Console) -> None:
         """Let outcomes refer to the user's data where these are now: they may have been moved. `stages`: in order."""
         for stage in stages:
