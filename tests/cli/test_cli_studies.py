@@ -131,6 +131,16 @@ def test_ctrl_c_and_time_limits_end_cleanly_and_are_gone_on_from(tmp_path: Path,
     assert Store(tmp_path / "stages").made(slow) is None
 
 
+def test_time_that_is_up_is_said_whatever_else_went_wrong(tmp_path: Path, call: Call) -> None:
+    ended = call("study", "toy-broken", "toy-lacking", "--out", tmp_path)
+    assert "FAILED: spoken · broken, seed 1" in ended.err
+    assert "--data llm=PATH is missing" in ended.err
+    assert ended.status == 1, ended.err
+    short = call("study", "toy-broken", "toy-lacking", "toy-slow", "--out", tmp_path, "--until", 3)
+    assert short.status == 3, short.err
+    assert "begins: spoken · broken" not in short.err  # while others wait
+
+
 def test_a_plan_needs_no_data_and_makes_nothing(tmp_path: Path, call: Call) -> None:
     row = "attention decoder alone, α 1"
     planned = call("study", "joint-ctc", "--only", row, "--dry-run", "--out", tmp_path / "out")
@@ -169,6 +179,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path, call: Call) -> None:
     assert "at least one stage must run at once" in sentence("toy", "--jobs", "0")
     assert "gpus must be 0 or more, not -1" in sentence("toy", "--gpus", "-1")
     assert "no study has been run" in call("study", "--report", tmp_path).sentence()
+    assert "--data llm=PATH is missing" in sentence("toy-lacking", "--only", "many")
     lacking = call("study", "toy-lacking", "--out", tmp_path / "out")
     assert lacking.status == 2
     assert "--data llm=PATH is missing at scale demo; llm is a causal LLM" in lacking.err

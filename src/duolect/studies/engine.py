@@ -156,7 +156,7 @@ def stages_in_order(studies: Sequence[Study]) -> list[Stage]:
 
 def _chosen(studies: Sequence[Study], entries: Sequence[str]) -> list[Study]:
     """With the entries that are named alone; a study that has none of them is left out, if another has."""
-    if not entries:
+    if not entries or not studies:
         return list(studies)
     named = {study.name: [e for e in entries if e in [each.name for each in study.entries]] for study in studies}
     for entry in entries:
