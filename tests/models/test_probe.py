@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"num_key_value_heads": 2, "kv_channels": 8, "num_local_experts": 4, "num_experts_per_tok": 2},
         "prefix that rows share",
     ),
-    "doge": ("doge", {"num_key_value_heads": 2}, "a mask of its own"),
+    "doge": ("doge", {"num_key_value_heads": 2}, "(a mask of its own|sees labels that come later)"),
     "hrm": ("hrm_text", {}, "scores labels after a prefix in another way"),
 }
 CARRIED: dict[str, dict[str, Any]] = {
