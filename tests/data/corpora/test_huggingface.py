@@ -273,7 +273,7 @@ def test_without_torchcodec_a_folder_of_sound_is_refused_in_one_sentence(
     sound(tmp_path / "set/test/0.flac")
     (tmp_path / "set/test/metadata.csv").write_text("file_name,text\n0.flac,zero\n")
     monkeypatch.setitem(sys.modules, "torchcodec.encoders", None)
-    with pytest.raises(DuolectError, match=r"torchcodec'; install duolect\[codecs\], or import a folder"):
+    with pytest.raises(DuolectError, match=r"torchcodec'; pip install torchcodec, or import a folder"):
         imported("huggingface", tmp_path / "set", tmp_path / "out")
 
 

@@ -91,10 +91,11 @@ def test_what_cannot_be_read_is_named(recording: Recording, tmp_path: Path) -> N
     cut = MonoCut("all", 0.0, 2.0, 0, [supervision("x", 0.0, 2.0)], recording=recording)
     CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl.gz")
     whole = (tmp_path / "cuts.jsonl.gz").read_bytes()
-    (tmp_path / "cuts.jsonl.gz").write_bytes(whole[:-12])
-    with pytest.raises(ManifestError, match="is damaged or cut off"):
-        imported("lhotse", tmp_path / "cuts.jsonl.gz", tmp_path / "out")
-    assert not (tmp_path / "out/cuts.jsonl").exists()
+    for out, damaged in (("end", whole[:-12]), ("middle", whole[:60] + bytes(40) + whole[100:])):
+        (tmp_path / "cuts.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(ManifestError, match="is damaged or cut off"):
+            imported("lhotse", tmp_path / "cuts.jsonl.gz", tmp_path / out)
+        assert not (tmp_path / out / "cuts.jsonl").exists()
 
 
 @pytest.fixture

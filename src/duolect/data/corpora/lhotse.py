@@ -202,6 +202,7 @@ def _items(path: Path, make: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
     """The lines of a JSON-lines file, plain or gzipped, as what `make` makes of them."""
     import gzip
     import json
+    import zlib
 
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -217,7 +218,7 @@ def _items(path: Path, make: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
                     yield where, Skipped(where, str(path), f"bad line: {where} is no such object ({kind}: {error})")
                 else:
                     yield where, item
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ManifestError(f"{path}: the gzip file is damaged or cut off ({error}).") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror or error}).") from error

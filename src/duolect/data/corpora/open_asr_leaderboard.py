@@ -22,6 +22,7 @@ from duolect.data.corpora.rows import read_rows
 from duolect.data.corpora.tables import Table, hub_said, is_local, library, open_data_set, parquet_set, pinned
 from duolect.data.manifest import Utterance
 from duolect.errors import ManifestError
+from duolect.storage import files_below
 
 Regime = Literal["open-asr-2026-03", "open-asr-2026-08"]
 HUB: dict[Regime, str] = {
@@ -151,7 +152,7 @@ def _local_chunks(source: str) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
 def _table_rows(folder: Path, column: str) -> list[dict[str, Any]]:
     """The rows of the first JSON-lines table of a folder that has a column. Raises ManifestError where none has."""
-    for path in sorted(folder.rglob("*.jsonl")):
+    for path in sorted(path for path in files_below(folder) if path.suffix == ".jsonl"):
         rows = list(read_rows(path))
         for row in rows:
             if row.fault:

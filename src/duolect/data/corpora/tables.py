@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from duolect.audio.parquet import one_line, open_parquet
 from duolect.data.corpora.base import sign_files
 from duolect.errors import AudioError, ConfigError, DuolectError, ManifestError
+from duolect.storage import files_below
 
 if TYPE_CHECKING:
     import datasets
@@ -185,7 +186,8 @@ def _saved(path: Path) -> DataSet:
         where = f"{path}: split {split}"
         return Table(where, data.features, (), len(data), False, lambda: _encoded(data.to_iterable_dataset()))
 
-    return DataSet({split: len(data) for split, data in splits.items()}, table, sign_files(path.rglob("*.arrow")), {})
+    version = sign_files(file for file in files_below(path) if file.suffix == ".arrow")
+    return DataSet({split: len(data) for split, data in splits.items()}, table, version, {})
 
 
 def _encoded(rows: Any) -> Any:
