@@ -35,6 +35,9 @@ def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corp
     assert not System.load(system).tuned
     assert call("tune", out, corpus.dev, "--nbest", 2).status == 0
     assert set(System.load(out).tuned) == {"ctc+lm-labelwise", "attention+ctc"}
+    other = ("tune", system, corpus.dev, "--method", "ctc+lm-rescoring", "--nbest", 2, "--rounds", 1, "--out", out)
+    lost = f"{out}: holds the scales tuned for ctc+lm-labelwise, attention+ctc, which would be lost;"
+    assert call(*other).sentence().startswith(lost)
     on_dev = call("recognize", out, corpus.dev, "--out", tmp_path / "dev.jsonl")
     assert "tuned on this very set" in on_dev.err
     assert "no scales to tune" in call("tune", out, corpus.dev, "--method", "ctc-greedy").sentence()
@@ -95,8 +98,6 @@ def test_any_setting_of_the_search_can_be_given(system: Path, corpus: Corpus, tm
     assert complaint("--search.beem", 5).endswith("--search.beem: a search has no field 'beem'; did you mean 'beam'?")
     assert "nbest is 8" in complaint("--search.beam", 2, "--search.nbest", 8)
     assert "a value is missing" in complaint("--search.beam")
-    of_frames = "search: merge applies to a search over frames only, not to a first pass of kind 'labels'."
-    assert complaint("--search.merge", "max") == of_frames
 
 
 def test_recognize_and_score(system: Path, runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

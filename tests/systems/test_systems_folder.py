@@ -110,6 +110,8 @@ def test_what_would_be_lost_is_named_unless_it_may_be(
     ):
         with pytest.raises(SystemFolderError, match=rf"system: holds {lost}, which would be lost; .*--overwrite"):
             system.save(saved, overwrite=False)
+        with pytest.raises(SystemFolderError, match=f"holds {lost}, which".replace(r", attention\+ctc", "")):
+            system.require_nothing_lost(saved, "attention+ctc")
     assert (saved / "system.json").read_text() == before
     (saved / "system.json").write_text("{}")
     with pytest.raises(

@@ -36,6 +36,8 @@ class Tune:
     """The method whose scales are tuned (default: the system's own)."""
     out: PathOption = None
     """Write the tuned system to this folder and leave SYSTEM as it is."""
+    overwrite: bool = False
+    """Replace a system at OUT that has other models, or scales tuned for other methods, which are lost."""
     lists: PathOption = None
     """Choose the scales on the n-best lists of this file (--write-lists, or recognize --nbest) and run no model."""
     write_lists: PathOption = None
@@ -62,12 +64,15 @@ def run(arguments: list[str]) -> int:
     from duolect.data import load_manifest
     from duolect.systems import read_lists, system_folder, tune, tune_lists, write_lists
 
-    out = asked.out or system_folder(asked.system)
+    own = system_folder(asked.system)
+    out = asked.out or own
     require_writable(out, folder=True)
     if asked.write_lists is not None:
         require_writable(asked.write_lists, reads=[asked.manifest])
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
+    if not asked.overwrite and not (out.exists() and out.samefile(own)):
+        system.require_nothing_lost(out, asked.method or system.method or "")
     search = None
     if settings:
         name = asked.method or system.method

@@ -122,7 +122,7 @@ class Component:
     def positions(self) -> float:
         """The most positions its LLM was made for; infinite where there is no LLM, or no such limit."""
         llm = getattr(self.model, "llm", None)
-        limit = None if llm is None else getattr(llm.model.config, "max_position_embeddings", None)
+        limit = None if llm is None else llm.positions
         return math.inf if limit is None else limit
 
     def to(self, device: str | torch.device) -> Component:

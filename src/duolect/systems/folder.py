@@ -80,11 +80,8 @@ def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrit
     folder = Path(folder)
     prints = {name: component.fingerprint() for name, component in contents.parts.items()}
     settings = _settings(contents, prints)
-    if not overwrite and (lost := _lost(folder, settings)):
-        named = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
-        raise SystemFolderError(
-            f"{folder}: holds {named}, which would be lost; choose another folder, or replace it (--overwrite)."
-        )
+    if not overwrite:
+        _require_nothing_lost(folder, settings)
     if _stored_prints(folder) == prints:
         write_json(folder / SETTINGS, settings)
         return
@@ -93,6 +90,14 @@ def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrit
         for name, component in contents.parts.items():
             _write_component(partial / name, name, component, prints[name])
         write_json(partial / SETTINGS, settings)
+
+
+def require_nothing_lost(folder: str | os.PathLike[str], contents: Contents, method: str) -> None:
+    """Raise SystemFolderError where `contents`, with other scales for `method`, cannot be written to `folder`, or that
+    would lose a model there, or scales that were tuned for another method."""
+    _check_replaceable(Path(folder))
+    settings = _settings(contents, {name: component.fingerprint() for name, component in contents.parts.items()})
+    _require_nothing_lost(Path(folder), settings, method)
 
 
 def write_settings(folder: str | os.PathLike[str], contents: Contents) -> None:
@@ -207,8 +212,17 @@ def _stored_prints(folder: Path) -> dict[str, str] | None:
     return {name: stored.get("fingerprint") for name, stored in settings["components"].items()}
 
 
-def _lost(folder: Path, settings: Mapping[str, Any]) -> list[str]:
-    """The models and tuned scales in `folder` that a system of these settings has not; all where it is damaged."""
+def _require_nothing_lost(folder: Path, settings: Mapping[str, Any], but: str | None = None) -> None:
+    if lost := _lost(folder, settings, but):
+        named = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
+        raise SystemFolderError(
+            f"{folder}: holds {named}, which would be lost; choose another folder, or replace it (--overwrite)."
+        )
+
+
+def _lost(folder: Path, settings: Mapping[str, Any], but: str | None) -> list[str]:
+    """The models and tuned scales (`but` those of one method) in `folder` that a system of these settings has not; all
+    where it is damaged."""
     try:
         there = read_settings(folder)
     except SystemFolderError:
@@ -217,7 +231,7 @@ def _lost(folder: Path, settings: Mapping[str, Any]) -> list[str]:
     prints = {name: stored.get("fingerprint") for name, stored in there["components"].items()}
     kept = {name for name, stored in components.items() if prints.get(name) == stored["fingerprint"]}
     models = [title for name, title in TITLES.items() if name not in kept and (folder / name).exists()]
-    methods = [name for name, record in (there.get("tuned") or {}).items() if tuned.get(name) != record]
+    methods = [name for name, record in (there.get("tuned") or {}).items() if name != but and tuned.get(name) != record]
     return [*models, f"the scales tuned for {', '.join(methods)}"] if methods else models
 
 

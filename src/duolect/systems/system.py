@@ -24,7 +24,7 @@ from duolect.evaluation.chunks import parent_of
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
-from duolect.systems.folder import Contents, read_folder, system_folder, write_folder
+from duolect.systems.folder import Contents, read_folder, require_nothing_lost, system_folder, write_folder
 from duolect.systems.languages import reference, with_languages
 from duolect.systems.measurement import Measure, count_flops, measure_latency
 from duolect.systems.methods import METHODS, find_method
@@ -89,6 +89,11 @@ class System:
         overwrite: also where the folder has models or tuned scales that this system has not; else SystemFolderError.
         """
         write_folder(folder, self.contents, overwrite=overwrite)
+
+    def require_nothing_lost(self, folder: str | os.PathLike[str], method: str) -> None:
+        """Raise SystemFolderError where this system, with other scales for `method`, cannot be saved to `folder`, or
+        that would lose a model there, or scales that were tuned for another method."""
+        require_nothing_lost(folder, self.contents, method)
 
     @property
     def contents(self) -> Contents:
