@@ -171,7 +171,7 @@ def test_what_is_wrong_is_one_sentence(
         assert str(caught.value).endswith(".")
         assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(AudioError, match=r"parquet files need pyarrow; install duolect\[corpora\]"):
+    with pytest.raises(AudioError, match=r"parquet files need pyarrow: pip install pyarrow"):
         read_audio(f"{tmp_path}/torn.parquet#0")
 
 
