@@ -90,6 +90,14 @@ def test_which_stretch_is_missing_is_said(runs: Path, talk: Path, call: Call, mo
     assert f" s are transcribed, but not {stretch}\n" in found.err
     assert "what comes before that" not in found.err
 
+    def silent(piece: Piece) -> np.ndarray:
+        raise AudioError("broken.")
+
+    monkeypatch.setattr("duolect.systems.recordings.transcribe._samples", silent)
+    nothing = call(*given)
+    assert nothing.status == 1
+    assert " transcribed, " not in nothing.err
+
 
 @pytest.mark.parametrize(
     ("options", "said"),

@@ -226,7 +226,7 @@ def test_white_space_does_not_part_the_chunks_of_a_recording(tmp_path: Path) -> 
 def test_recordings_with_the_whole_reference_beside_others_without_are_refused(tmp_path: Path) -> None:
     rows = [chunk("a", 0, "we went to", CALL), chunk("a", 1, "the old house", CALL)]
     rows += [chunk("b", 0, "we went to", CALL), chunk("b", 1, "the old house", f"{CALL} then")]
-    said = r"the chunks of 'b' have different references; the whole recording's was expected, as the chunks of 'a' have"
+    said = r"the chunks of 'a' have all one reference, .* but those of 'b' have different ones; leave out 'parent_id'"
     with pytest.raises(ScoringError, match=said):
         score_run(rows, AUGUST, replicas=50)
     write_run(tmp_path / "calls.jsonl", rows)
@@ -236,6 +236,9 @@ def test_recordings_with_the_whole_reference_beside_others_without_are_refused(t
     alike = [chunk("c", n, "yes", "yes thank you") for n in range(2)] + [chunk("d", n, "", "") for n in range(2)]
     own = [*rows[2:], *alike, chunk("e", 0, "one", CALL)]
     assert score_run(own, AUGUST, replicas=50).ids == ("b-0", "b-1", "c-0", "c-1", "e-0")
+    # Nor where most others have texts of their own.
+    more = [chunk("f", 0, "one", "one"), chunk("f", 1, "two", "two")]
+    assert score_run([*rows, *more], AUGUST, replicas=50).ids == ("a-0", "a-1", "b-0", "b-1", "f-0", "f-1")
 
 
 def test_segments_with_references_of_their_own_are_utterances_like_any_other() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from duolect.data import read_manifest, read_text, write_manifest
 from duolect.errors import ConfigError, DuolectError
+from duolect.studies.figures import heard_seconds
 from duolect.studies.scales.building import corpus_file
 from duolect.studies.stages import Stage, Store
 from duolect.studies.stages.corpora import TRANSCRIPTS, GivenCorpus, Joined
@@ -185,6 +186,7 @@ def test_a_manifest_may_be_called_json(tmp_path: Path, parts: dict[str, Path]) -
     named = parts["train"].rename(tmp_path / "given" / "train.json")
     corpus, folder = made(tmp_path, parts | {"train": named})
     assert corpus.file("train") == "train.jsonl"
+    assert heard_seconds(corpus, "train") == 2.0
     assert next(iter(read_manifest(folder / "train.jsonl"))).audio_filepath == tmp_path / "given" / "sound" / "0.wav"
 
 
@@ -208,3 +210,32 @@ def test_priors_are_counted_in_transcripts_whatever_else_there_is_to_read(
         folder = store.make(corpus.part("lm", "dev"), console)
         read = sorted(read_text([corpus_file(corpus, folder, "lm")]))
         assert read == (["of a text"] if "lm" in given else ["first", "second"])
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_part_stays_what_it_was_when_it_was_first_looked_at(
+    tmp_path: Path, parts: dict[str, Path], joined: bool
+) -> None:
+    """A run asks again and again; data that change meanwhile are those of another run."""
+
+    def corpus() -> Stage:
+        given = GivenCorpus(name="given", parts=parts)
+        return Joined(name="joined", corpora={"one": given}) if joined else given
+
+    stage, whole = corpus(), {names: corpus().part(*names).key for names in (("train", "dev"), ("test",))}
+    assert {names: stage.part(*names).key for names in whole} == whole
+    manifest(parts["test"], ["another", "text"])
+    parts["train"].unlink()
+    assert {names: stage.part(*names).key for names in whole} == whole
+    assert corpus().part("test").key != whole["test",]
+    with pytest.raises(DuolectError, match="there is no such train data"):
+        _ = corpus().part("train", "dev").key
+
+
+def test_a_folder_that_is_missing_may_have_a_dot_in_its_name(tmp_path: Path, parts: dict[str, Path]) -> None:
+    given = {**parts, "train": tmp_path / "speech-v1.0"}
+    with pytest.raises(DuolectError, match=r"speech-v1\.0: there is no such train data"):
+        _ = GivenCorpus(name="given", parts=given).key
+    assert GivenCorpus(name="given", parts=given, planned=True).key
+    with pytest.raises(ConfigError, match=r"the train data must be a manifest"):
+        _ = GivenCorpus(name="given", parts={**parts, "train": tmp_path / "train.csv"}, planned=True).key

@@ -113,6 +113,12 @@ def test_what_would_be_lost_is_named_unless_it_may_be(
         with pytest.raises(SystemFolderError, match=f"holds {lost}, which".replace(r", attention\+ctc", "")):
             system.require_nothing_lost(saved, "attention+ctc")
     assert (saved / "system.json").read_text() == before
+    older = json.loads(before)
+    for record in older["tuned"].values():
+        del record["search"]["draft_gate"]  # as of before there was such a field
+    (saved / "system.json").write_text(json.dumps(older))
+    duolect.load(saved).save(saved, overwrite=False)
+    assert json.loads((saved / "system.json").read_text())["tuned"] == json.loads(before)["tuned"]
     (saved / "system.json").write_text("{}")
     with pytest.raises(
         SystemFolderError, match="holds the acoustic model, the language model and the speech LLM, which"

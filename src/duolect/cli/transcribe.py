@@ -130,10 +130,10 @@ def run(arguments: list[str]) -> int:
 def _report(file: Path, transcript: Transcript) -> None:
     if transcript.error is not None:
         say(f"duolect transcribe: {transcript.error}")
-        if transcript.duration is not None and transcript.missing:
+        if transcript.segments and transcript.missing:
             lost = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in transcript.missing)
             say(f"{file}: {transcript.duration:.1f} s are transcribed, but not {lost}")
-        elif transcript.duration is not None:
+        elif transcript.segments:
             say(f"{file}: what comes before that is transcribed, {transcript.duration:.1f} s")
     elif "no_speech" in transcript.flags and transcript.duration is not None:
         say(f"{file}: no speech was found in {round(transcript.duration, 2):g} s")

@@ -29,7 +29,7 @@ def has_chunks(
     """Whether there are chunks of recordings, each with its whole recording's reference. Chunks with references of
     their own are utterances like any other. White space makes no difference.
 
-    Raises ScoringError where the chunks of one recording have its whole reference, and those of another have not.
+    Raises ScoringError where the chunks of some recordings have all one reference, and those of fewer have not.
     """
     texts: dict[str, list[str]] = {}
     parents = [parent_of(row.fields) for row in rows] + [entry.parent_id for entry in skipped]
@@ -37,11 +37,14 @@ def has_chunks(
         if parent is not None:
             text = _reference(entry, references)
             texts.setdefault(parent, []).extend([] if text is None else [text])
-    apart = next((parent for parent, said in texts.items() if said and not same_text(said)), None)
-    shared = next((parent for parent, said in texts.items() if is_whole_text(said)), None)
-    if apart is not None and shared is not None:
-        raise ScoringError(f"{_different(apart)}, as the chunks of {shared!r} have it.")
-    return bool(texts) and apart is None
+    apart = [parent for parent, said in texts.items() if said and not same_text(said)]
+    shared = [parent for parent, said in texts.items() if is_whole_text(said)]
+    if 0 < len(apart) <= len(shared):  # where most differ, some say the same thing twice
+        raise ScoringError(
+            f"the chunks of {shared[0]!r} have all one reference, as if it were the whole recording's, but those of "
+            f"{apart[0]!r} have different ones; leave out {PARENT!r} where chunks have references of their own."
+        )
+    return bool(texts) and not apart
 
 
 def missing_chunks(rows: Sequence[HypothesisRow]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from duolect.models.sizing import architecture_of, published_vocabulary
 from duolect.storage import read_json, write_json
 from duolect.studies.stages import Stage, Store
 from duolect.studies.stages.code import code_fingerprint
-from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus
+from duolect.studies.stages.corpora import SPLITS, GivenCorpus, SyntheticCorpus, is_manifest
 from duolect.studies.stages.distillation import GivenTeacher
 from duolect.studies.stages.llms import LLM, GivenLLM
 from duolect.studies.stages.recognition import Recognition
@@ -136,7 +136,7 @@ def heard_seconds(corpus: Stage, split: str) -> float | None:
     if not isinstance(corpus, GivenCorpus):
         return None
     path = corpus.parts[split]
-    if path.suffix == ".jsonl" and path.is_file():
+    if is_manifest(path) and path.is_file():
         return sum(utterance.duration for utterance in read_manifest(path))
     return 3600 * corpus.hours[split] if split in corpus.hours else None
 

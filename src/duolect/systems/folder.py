@@ -231,8 +231,17 @@ def _lost(folder: Path, settings: Mapping[str, Any], but: str | None) -> list[st
     prints = {name: stored.get("fingerprint") for name, stored in there["components"].items()}
     kept = {name for name, stored in components.items() if prints.get(name) == stored["fingerprint"]}
     models = [title for name, title in TITLES.items() if name not in kept and (folder / name).exists()]
-    methods = [name for name, record in (there.get("tuned") or {}).items() if name != but and tuned.get(name) != record]
+    records = {name: _as_of_today(record) for name, record in (there.get("tuned") or {}).items() if name != but}
+    methods = [name for name, record in records.items() if record is None or tuned.get(name) != record]
     return [*models, f"the scales tuned for {', '.join(methods)}"] if methods else models
+
+
+def _as_of_today(record: Any) -> Any:
+    """A stored record with the fields that it has today, as JSON; None where it is damaged."""
+    try:
+        return to_json(from_json(TuningRecord, record))
+    except ConfigError:
+        return None
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -72,8 +72,18 @@ class Stage(ABC):
 
     def part(self, *names: str) -> Stage:
         """Of a corpus those of "train", "dev", "test" and "lm" that another stage reads: where they are known one by
-        one, a stage of these alone, so that the key of what reads it depends on nothing else."""
+        one, a stage of these alone, so that the key of what reads it depends on nothing else. The same each time, for
+        data are identified once, whatever becomes of them meanwhile."""
+        if names not in self._parts:
+            self._parts[names] = self._part(names)
+        return self._parts[names]
+
+    def _part(self, names: tuple[str, ...]) -> Stage:
         return self
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, ...], Stage]:
+        return {}
 
     @property
     def places(self) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ TEXTS = "transcripts.txt"
 SPLITS: tuple[Split, ...] = get_args(Split)
 MANIFESTS = (".jsonl", ".json")
 """Suffixes of manifests; a compressed one has to be unpacked, as everywhere."""
+_NO_MANIFESTS = (".gz", ".txt", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +81,8 @@ class GivenCorpus(Stage):
         """The name of the corpus."""
         return self.of or self.name
 
-    def part(self, *names: str) -> Stage:
-        """The corpus of these parts alone; for "lm", where there is none, the training set with its transcripts."""
+    def _part(self, names: tuple[str, ...]) -> Stage:
+        """For "lm", where there is none, the training set with its transcripts."""
         wanted = {"train" if name == "lm" and "lm" not in self.parts else name for name in names}
         parts = {name: path for name, path in self.parts.items() if name in wanted}
         if len(parts) == len(self.parts):
@@ -106,10 +107,10 @@ class GivenCorpus(Stage):
     def file(self, part: str) -> str:
         """The name of a part in the folder, or of what holds the TRANSCRIPTS of the training set."""
         path = self.parts.get(part, Path("lm.txt"))
-        if part in SPLITS and _is_manifest(path):
+        if part in SPLITS and is_manifest(path):
             return f"{part}.jsonl"
         if part == TRANSCRIPTS:
-            return "train.jsonl" if _is_manifest(self.parts["train"]) else TEXTS
+            return "train.jsonl" if is_manifest(self.parts["train"]) else TEXTS
         if part in SPLITS:
             return f"{part}.parquet" if path.suffix == ".parquet" and not path.is_dir() else part
         return f"{part}.txt.gz" if path.suffix == ".gz" else f"{part}{path.suffix or '.txt'}"
@@ -150,7 +151,7 @@ class Joined(Stage):
         """The name of all its splits."""
         return self.of or self.name
 
-    def part(self, *names: str) -> Stage:
+    def _part(self, names: tuple[str, ...]) -> Stage:
         """The same of these parts of the corpora, where these can be had."""
         corpora = {name: corpus.part(*names) for name, corpus in self.corpora.items()}
         if any(corpora[name] is corpus for name, corpus in self.corpora.items()):
@@ -235,13 +236,15 @@ def _write_texts(file: Path, source: Path) -> None:
         handle.writelines(f"{' '.join(text.split())}\n" for text in texts)
 
 
-def _is_manifest(path: Path) -> bool:
+def is_manifest(path: Path) -> bool:
+    """Whether a path, which need not exist, is that of a manifest."""
     return path.suffix in MANIFESTS and not path.is_dir()
 
 
 def _check_form(part: str, path: Path, hint: str) -> None:
-    """Raises ConfigError for a part of a form that what reads it does not take; one that is missing has none yet."""
-    if _is_manifest(path) or not (path.exists() or path.suffix):
+    """Raises ConfigError for a part of a form that what reads it does not take, also where that is missing and only its
+    name tells."""
+    if is_manifest(path) or not (path.exists() or path.suffix in _NO_MANIFESTS):
         return
     packed = path.suffix == ".gz" and Path(path.stem).suffix in MANIFESTS
     if part == "lm":
@@ -259,5 +262,5 @@ def _identity(part: str, path: Path, hint: str) -> Any:
         with suppress(ManifestError):  # no shards
             return shards_identity(path)
     elif path.is_file():
-        return manifest_identity(path) if part in SPLITS and _is_manifest(path) else content(path)
+        return manifest_identity(path) if part in SPLITS and is_manifest(path) else content(path)
     raise DuolectError(f"{path}: there is no such {part} data.{f' {hint}' if hint else ''}")
