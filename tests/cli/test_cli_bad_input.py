@@ -322,11 +322,11 @@ def test_a_folder_that_stands_is_probed_itself_and_not_the_one_around_it(tmp_pat
     theirs.chmod(0o555)
     script = (
         "import sys; from pathlib import Path; from duolect.cli.arguments import require_writable\n"
-        "require_writable(Path(sys.argv[1]), folder=True)"
+        "require_writable(Path(sys.argv[1]), folder=True, replaced=len(sys.argv) > 2)"
     )
 
-    def probe(folder: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", script, str(folder)]
+    def probe(folder: Path, *replaced: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, str(folder), *replaced]
         return subprocess.run(command, capture_output=True, text=True, preexec_fn=_powerless, check=False)
 
     done = probe(mine)
@@ -335,5 +335,7 @@ def test_a_folder_that_stands_is_probed_itself_and_not_the_one_around_it(tmp_pat
     refused = probe(theirs)
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1].endswith(f"{theirs}: nothing can be written there (Permission denied).")
+    assert "nothing can be written there" in probe(mine, "as a whole").stderr
+    assert probe(theirs, "as a whole").returncode == 0
     beside = probe(mine.parent / "new")
     assert "nothing can be written there (Permission denied)" in beside.stderr

@@ -66,6 +66,7 @@ def test_text_stays_text_whatever_it_looks_like() -> None:
     assert changed("--optimiser.freeze", "[1]", "2").optimiser.freeze == ("[1]", "2")
     assert changed("--optimiser.freeze", '["^a", "b"]').optimiser.freeze == ("^a", "b")
     assert changed("--optimiser.freeze", "[]").optimiser.freeze == ()
+    assert refusal("--optimiser.freeze", "null").endswith("freeze must be a list, not None.")
 
 
 def test_lists_are_values_in_a_row_or_json() -> None:

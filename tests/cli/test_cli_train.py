@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +17,12 @@ import pytest
 from command_line import RECIPES, Call, process
 
 from duolect.data.synthetic import Corpus
+from duolect.errors import TrainingError
 from duolect.recipes import RECIPES as BUILT_IN
 from duolect.storage import load_tensors, read_json
 from duolect.training import read_recipe
+from duolect.training.attempt import first_attempt
+from duolect.training.checkpoint import claim
 
 
 def data(corpus: Corpus) -> tuple[object, ...]:
@@ -201,6 +205,27 @@ def test_a_first_attempt_that_fails_leaves_its_folder_as_it_was(corpus: Corpus, 
     before = sorted(path.name for path in run.iterdir())
     assert "another config" in call(*given, "--train", corpus.dev).err
     assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_an_attempt_that_comes_second_takes_nothing_away_from_the_first(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def attempted(*, first: bool) -> None:
+        with first_attempt(run) as attempt:
+            fresh = claim(run, {})
+            attempt.first = fresh and first  # else another process has claimed it meanwhile, and goes on
+            raise TrainingError("bad data")
+
+    with pytest.raises(TrainingError, match="bad data"):
+        attempted(first=False)
+    assert (run / "recipe.json").exists()
+    with pytest.raises(TrainingError, match="bad data"):
+        attempted(first=True)
+    assert (run / "recipe.json").exists()  # it was there before
+    shutil.rmtree(run)
+    with pytest.raises(TrainingError, match="bad data"):
+        attempted(first=True)
+    assert not run.exists()
 
 
 def test_a_finished_run_is_left_as_it_is(runs: Path, call: Call) -> None:

@@ -265,6 +265,15 @@ def test_settings_that_could_not_be_fetched_are_not_taken_for_none(monkeypatch, 
         with pytest.raises(ModelError, match=r"^encoder: preprocessor_config\.json of 'some/encoder'.*\((no|not) "):
             read_extractor("some/encoder")
     answers["preprocessor_config.json"] = LocalEntryNotFoundError("no network")
+    answers["processor_config.json"] = LocalEntryNotFoundError("no network")
+    with pytest.raises(ModelError, match=r"^encoder: preprocessor_config\.json of 'some/encoder'"):
+        read_extractor("some/encoder")
+    # A cache that was filled at once holds the files there are, and says nothing of the others.
+    answers["preprocessor_config.json"] = str(tmp_path / "settings.json")
+    assert read_extractor("some/encoder").do_normalize is False
+    answers["preprocessor_config.json"] = missing
+    with pytest.raises(ModelError, match=r"^encoder: processor_config\.json of 'some/encoder'"):
+        read_extractor("some/encoder")
     known = object()  # the cache remembers that the hub had no such file
     assert read_extractor("some/encoder") is None
 

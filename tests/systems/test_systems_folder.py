@@ -183,6 +183,13 @@ def test_other_formats_and_settings_are_named(
         duolect.load(saved)
 
 
+def test_settings_that_do_not_go_together_are_named_with_their_file(saved: Path) -> None:
+    search = json.loads((saved / "system.json").read_text())["search"]
+    edit(saved, search={**search, "beam": 1, "nbest": 2})
+    with pytest.raises(ConfigError, match=r"system/system\.json: .*nbest is 2"):
+        duolect.load(saved)
+
+
 def test_damaged_settings_and_weights(saved: Path) -> None:
     weights = saved / "acoustic" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:200])

@@ -96,8 +96,8 @@ def cut(blocks: Iterable[np.ndarray], config: SegmentConfig, find_gap: FindGap |
 def hears_nothing(samples: np.ndarray) -> bool:
     """Whether in a whole recording, samples at 16 kHz, nothing is louder than its background: `cut` gives no piece.
 
-    In less than two seconds background and speech cannot be told apart, and only what is hardly louder than what rounding
-    to 16 bits leaves is said to be none.
+    In less than two seconds background and speech cannot be told apart, and there only what is hardly louder than what
+    rounding to 16 bits leaves is nothing.
     """
     if len(samples) < _STEADY * FRAME:
         return not (frame_levels(samples) > _LOWEST_FLOOR + _MARGINS[0]).any()

@@ -71,9 +71,10 @@ def torch_device(device: Device) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def require_writable(path: Path, *, folder: bool = False, reads: Sequence[Path] = ()) -> None:
+def require_writable(path: Path, *, folder: bool = False, replaced: bool = False, reads: Sequence[Path] = ()) -> None:
     """Raise DuolectError now rather than after hours where `path`, a file or a `folder` to be, could not be written, or
-    is one of the files that the command `reads`, which would be lost.
+    is one of the files that the command `reads`, which would be lost. `replaced`: a folder that stands gives place to a
+    new one.
 
     A probe of 64 KiB is written where files will be and removed; so are the folders that had to be made for that.
     """
@@ -86,7 +87,7 @@ def require_writable(path: Path, *, folder: bool = False, reads: Sequence[Path] 
     if path.exists() and any(other.exists() and path.samefile(other) for other in reads):
         raise DuolectError(f"{path}: is what is read; another name was expected for what is written.")
     made = [parent for parent in path.parents if not parent.exists()]
-    place = path if folder and path.is_dir() else path.parent
+    place = path if folder and path.is_dir() and not replaced else path.parent
     probe = place / f".{path.name}.{uuid.uuid4().hex[:8]}.probe"
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
         raise ConfigError("no model is given; name at least one of --acoustic, --language, --llm and --speech-llm.")
     if asked.language is not None and asked.llm is not None:
         raise ConfigError("--language and --llm both name the language model; a system has one.")
-    require_writable(asked.out, folder=True)
+    require_writable(asked.out, folder=True, replaced=True)
     from duolect.systems import add_counted_priors, combine, make_system, pretrained_language
 
     language = asked.language if asked.llm is None else pretrained_language(asked.llm)

@@ -200,6 +200,8 @@ def _value(texts: Sequence[str], hint: Any) -> Any:
     if len(texts) > 1:
         return entries
     value = _read(texts[0], hint)
+    if value is None:  # no list of that word
+        return value
     return entries if not _fits(value, hint) and (_fits(entries, hint) or not isinstance(value, list)) else value
 
 

@@ -66,12 +66,13 @@ def run(arguments: list[str]) -> int:
 
     own = system_folder(asked.system)
     out = asked.out or own
-    require_writable(out, folder=True)
+    in_place = out.exists() and out.samefile(own)
+    require_writable(out, folder=True, replaced=not in_place)
     if asked.write_lists is not None:
         require_writable(asked.write_lists, reads=[asked.manifest])
     utterances = load_manifest(asked.manifest)
     system = load_system(asked.system, asked.device)
-    if not asked.overwrite and not (out.exists() and out.samefile(own)):
+    if not asked.overwrite and not in_place:
         system.require_nothing_lost(out, asked.method or system.method or "")
     search = None
     if settings:

@@ -70,7 +70,7 @@ def frame_synchronous(
     delayed: an LM, and with it the prior, that has its say on finished words: every so many frames, and at the end.
     skip_blank: no hypothesis is extended in frames with p(blank) ≥ this; entries of the beam keep their own mass, as
         with `labels_per_frame`. None: off (1.0 is not: a float32 softmax reaches it).
-    limits_B: most labels of each utterance, as the positions of a scorer's model allow; None: no limit.
+    limits_B: most labels of each utterance, as the positions of a scorer's model or a rate allow; None: no limit.
     exact_ctc: the term "ctc" becomes the full sum over all alignments (the search knows only those whose prefixes
         stayed in the beam), and the lists are ranked with it.
     Raises SearchError for impossible input (see `checks`), and for NaN or +inf from a scorer during the search.

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,6 +25,8 @@ from duolect.systems.components import KINDS, TITLES, Component, check_kind
 from duolect.systems.config import SearchConfig
 from duolect.systems.provenance import TuningRecord
 from duolect.text import load_units
+
+Parsed = TypeVar("Parsed")
 
 FORMAT = 1
 SETTINGS = "system.json"
@@ -130,10 +132,18 @@ def read_folder(folder: str | os.PathLike[str], device: str | torch.device = "cp
     tuned = settings.get("tuned") or {}
     return Contents(
         parts=parts,
-        search=None if search is None else from_json(SearchConfig, search, f"{where}: search"),
+        search=None if search is None else _parsed(SearchConfig, search, where, "search"),
         method=settings.get("method"),
-        tuned={name: from_json(TuningRecord, record, f"{where}: tuned.{name}") for name, record in tuned.items()},
+        tuned={name: _parsed(TuningRecord, record, where, f"tuned.{name}") for name, record in tuned.items()},
     )
+
+
+def _parsed(cls: type[Parsed], stored: Any, where: str, field: str) -> Parsed:
+    try:
+        return from_json(cls, stored, f"{where}: {field}")
+    except ConfigError as error:  # of settings that do not go together, which say no place
+        said = str(error)
+        raise ConfigError(said if said.startswith(where) else f"{where}: {said}") from error
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

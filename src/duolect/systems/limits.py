@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from operator import ge
 
 from duolect.audio import SAMPLE_RATE
 from duolect.systems.config import OWNERS
@@ -41,12 +42,13 @@ def label_room(context: Context, term: str) -> list[float]:
 
 def frame_limits(context: Context, terms: Iterable[str]) -> list[int] | None:
     """The most labels of each utterance in a search over frames, that its rate allows and the models of these terms
-    have positions for; None where there is no such limit."""
+    have positions for; None where all have room for a label in each frame, which is the most there can be."""
     rooms = [label_room(context, term) for term in terms]
     if context.search.max_labels_per_second is not None:
         rooms.append([float(limit) for limit in label_limits(context)])
     least = [min(each) for each in zip(*rooms, strict=True)]
-    return None if math.inf in least or not least else [int(room) for room in least]
+    frames = context.encoded(context.search.spelling).frames_B.tolist()
+    return None if all(map(ge, least, frames)) else [int(room) for room in least]
 
 
 def search_limits(context: Context) -> list[int]:

@@ -5,29 +5,34 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 from duolect.errors import DuolectError, TrainingError
-from duolect.training.checkpoint import RECIPE, run_lock
+from duolect.training.checkpoint import run_lock
 from duolect.training.trainer import TrainingInterrupted
 
 
-@contextlib.contextmanager
-def first_attempt(folder: Path, *, main: bool) -> Generator[None]:
-    """Take away again what was put into `folder`, which had no recipe, if that fails before the first step.
+@dataclass
+class Attempt:
+    """`first`: this process has claimed the folder, which was nobody's."""
 
-    Only the `main` process does. A run that is asked to stop has not failed: it can be gone on with.
+    first: bool = False
+
+
+@contextlib.contextmanager
+def first_attempt(folder: Path) -> Generator[Attempt]:
+    """Take away again what was put into `folder` if that fails before the first step, where the attempt was the first.
+
+    A run that is asked to stop has not failed: it can be gone on with.
     """
-    if not main or (folder / RECIPE).exists():
-        yield
-        return
-    before = set(folder.iterdir()) if folder.is_dir() else None
+    before, attempt = set(folder.iterdir()) if folder.is_dir() else None, Attempt()
     try:
-        yield
+        yield attempt
     except TrainingInterrupted:
         raise
     except DuolectError:
-        if folder.is_dir() and not _has_begun(folder):
+        if attempt.first and folder.is_dir() and not _has_begun(folder):
             _clear(folder, before)
         raise
 

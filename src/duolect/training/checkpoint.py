@@ -75,15 +75,15 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, json.loads(json.dumps(value))
 
 
-def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Write recipe.json into a fresh run folder, or check that the one there is the same.
+def claim(folder: Path, recipe: Mapping[str, Any]) -> bool:
+    """Write recipe.json into a fresh run folder, or check that the one there is the same; whether it was fresh.
 
     Raises TrainingError naming the first field that differs.
     """
     path = folder / RECIPE
     if not path.exists():
         write_recipe(folder, recipe)
-        return
+        return True
     before = read_json(path).get("recipe", {})
     old, new = dict(_flat(before)), dict(_flat(recipe))
     for name in [*new, *old]:
@@ -94,6 +94,7 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
             )
     if old != new:
         write_recipe(folder, recipe)
+    return False
 
 
 def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:

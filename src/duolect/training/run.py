@@ -29,7 +29,7 @@ from duolect.data.shards import ShardBatches, Shards
 from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, UnitsConfig, load_units
-from duolect.training.attempt import first_attempt
+from duolect.training.attempt import Attempt, first_attempt
 from duolect.training.checkpoint import claim, run_lock
 from duolect.training.config import LoopConfig
 from duolect.training.dev import dev_names, require_dev_value, require_spelled, speech_evaluation, text_evaluation
@@ -68,16 +68,16 @@ def train_recipe(
     """
     folder = Path(folder)
     accelerator = build_accelerator(recipe.loop, folder, cpu=device == "cpu")
-    with first_attempt(folder, main=Ranks(accelerator).rank == 0):
-        return _train(recipe, folder, accelerator, console or Console(stderr=True))
+    with first_attempt(folder) as attempt:
+        return _train(recipe, folder, accelerator, console or Console(stderr=True), attempt)
 
 
-def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Console) -> Path:
+def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Console, attempt: Attempt) -> Path:
     ranks, settings = Ranks(accelerator), to_json(recipe)
     if ranks.rank == 0:
         with run_lock(folder):
             renew_recipe(folder)
-            claim(folder, settings)
+            attempt.first = claim(folder, settings)
     accelerator.wait_for_everyone()
     if (folder / "system" / "system.json").exists():
         return folder / "system"

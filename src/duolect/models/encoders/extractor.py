@@ -20,15 +20,25 @@ def read_extractor(source: str) -> Any | None:
 
     Raises ModelError, naming the file, where one is there and cannot be had or read.
     """
-    whole = _settings(source, _NESTED) or {}
+    unknown: _NotReached | None = None
+    try:
+        whole = _settings(source, _NESTED) or {}
+    except _NotReached as error:  # a cache may hold the files there are, and not say which there are not
+        whole, unknown = {}, error
     settings = next((whole[name] for name in _NAMES if name in whole), None)
     if settings is None:
         settings = _settings(source, _OWN)
     if settings is None:
+        if unknown is not None:
+            raise unknown
         return None
     if not isinstance(settings, dict):
-        raise _unreadable(source, _NESTED, "not settings of a feature extractor")
+        raise ModelError(_unreadable(source, _NESTED, "not settings of a feature extractor"))
     return SimpleNamespace(**settings)
+
+
+class _NotReached(ModelError):
+    """The hub could not be asked, and the cache does not know either."""
 
 
 def _settings(source: str, name: str) -> dict[str, Any] | None:
@@ -39,9 +49,9 @@ def _settings(source: str, name: str) -> dict[str, Any] | None:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _unreadable(source, name, reason(error)) from error
+        raise ModelError(_unreadable(source, name, reason(error))) from error
     if not isinstance(settings, dict):
-        raise _unreadable(source, name, "not a JSON object")
+        raise ModelError(_unreadable(source, name, "not a JSON object"))
     return settings
 
 
@@ -55,16 +65,16 @@ def _fetched(source: str, name: str) -> Path | None:
     except LocalEntryNotFoundError as error:  # the hub was not reached
         known = try_to_load_from_cache(source, name)
         if known is None:
-            raise _unreadable(source, name, reason(error)) from error
+            raise _NotReached(_unreadable(source, name, reason(error))) from error
         return Path(known) if isinstance(known, str) else None  # else it was known not to be there
     except EntryNotFoundError:
         return None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise _unreadable(source, name, reason(error)) from error
+        raise ModelError(_unreadable(source, name, reason(error))) from error
 
 
-def _unreadable(source: str, name: str, why: str) -> ModelError:
-    return ModelError(
+def _unreadable(source: str, name: str, why: str) -> str:
+    return (
         f"encoder: {name} of {source!r}, which says what features it hears, cannot be read ({why}); expected the file "
         f"of transformers, or that the source has none."
     )
