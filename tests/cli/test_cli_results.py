@@ -245,3 +245,4 @@ def test_measuring_prints_where_the_time_went_and_changes_no_hypothesis(
     again = ("recognize", system, corpus.dev, "--out", plain, "--latency-utterances")
     assert "at least 1, not 0" in call(*again, 0, "--measure").sentence()
     assert "belongs to --measure" in call(*again, 3).sentence()
+    assert "--rival: belongs to --explain" in call(*again[:-1], "--rival", "reference").sentence()

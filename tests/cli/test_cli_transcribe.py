@@ -105,6 +105,7 @@ def test_which_stretch_is_missing_is_said(runs: Path, talk: Path, call: Call, mo
         (("--segment-seconds", -3), "segment_seconds must be at least 1, not -3.0"),
         (("--batch-seconds", -3), "batch_seconds must be at least 0, not -3.0"),
         (("--json", "--format", "srt"), "--json is --format json"),
+        (("--words",), "the text alone has no times; write --format json"),
         (("{tmp}/b/talk.flac", "--format", "vtt"), "give a folder: --out FOLDER"),
         (("{tmp}/b/talk.flac", "--out", "{tmp}/out"), "two files are called 'talk'"),
         (("--out", "/dev/null/out/a.srt"), "nothing can be written there"),

@@ -57,7 +57,7 @@ class Recognize:
     nbest: NumberOption = None
     """Hypotheses that the first pass hands on (and rescoring sees), all written to OUT; at most the beam."""
     batch_seconds: float = 60.0
-    """Seconds of audio recognised at once, padding included."""
+    """Seconds of audio recognised at once, padding included; 0 for one utterance at a time."""
     max_seconds: float = 120.0
     """Longer utterances are skipped; cut them at pauses first."""
     prompt: Annotated[str | None, tyro.conf.arg(metavar="PROMPT")] = None
@@ -75,8 +75,8 @@ class Recognize:
     (target_lang in the manifest, or lang where it is transcribed)."""
     explain: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
     """Utterances of the manifest: print how each term voted for the words of the winner and of its rival."""
-    rival: Literal["runner-up", "reference"] = "runner-up"
-    """What --explain sets against the winner: the best hypothesis of another text, or the reference."""
+    rival: Annotated[Literal["runner-up", "reference"] | None, tyro.conf.arg(metavar="{runner-up,reference}")] = None
+    """What --explain sets against the winner: the best hypothesis of another text (the default), or the reference."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
@@ -94,6 +94,8 @@ def run(arguments: list[str]) -> int:
         if measure is None:
             raise ConfigError("--latency-utterances: belongs to --measure.")
         measure = Measure(utterances=asked.latency_utterances)
+    if asked.rival is not None and not asked.explain:
+        raise ConfigError("--rival: belongs to --explain.")
     utterances = {u.id: u for u in load_manifest(asked.manifest)}  # a bad line is found before the models are loaded
     for name in asked.explain:
         if name not in utterances:
@@ -153,7 +155,7 @@ def _explain(system: System, utterance: Utterance, asked: Recognize) -> None:
     explained = explain(
         system,
         utterance,
-        rival=asked.rival,
+        rival=asked.rival or "runner-up",
         max_seconds=asked.max_seconds,
         target_language=asked.target_language,
     )

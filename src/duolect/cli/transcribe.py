@@ -63,7 +63,7 @@ class Transcribe:
     keep_silence: bool = False
     """Show the models the silence, too: that in long recordings, and recordings in which nothing is said."""
     batch_seconds: float = 60.0
-    """Seconds of audio recognised at once, padding included."""
+    """Seconds of audio recognised at once, padding included; 0 for one piece at a time."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
@@ -78,6 +78,8 @@ class Transcribe:
             raise ConfigError("no audio file is given.")
         if self.json and self.format not in ("text", "json"):
             raise ConfigError(f"--json is --format json, but --format {self.format} is given, too.")
+        if self.words and self.written == "text":
+            raise ConfigError("--words: the text alone has no times; write --format json, srt or vtt.")
         if self.out is None and self.written in ("srt", "vtt") and len(self.files) > 1:
             raise ConfigError("subtitles of several files cannot go to standard output; give a folder: --out FOLDER.")
 
