@@ -71,13 +71,13 @@ def other_kind(cls: Any, settings: Any, path: Sequence[str], kind: str) -> dict[
     """
     classes: Sequence[Any] = (cls,)
     for key in path:
-        hint = typing.get_type_hints(_class_of(classes, settings))[key]
+        hint = typing.get_type_hints(class_of(classes, settings))[key]
         classes = [a for a in (hint, *get_args(hint)) if dataclasses.is_dataclass(a)]
         settings = settings[key]
         if not isinstance(settings, Mapping) or not classes:
             return None
     found = [a for a in classes if kind in _kinds(a)]
-    if not found or found[0] is _class_of(classes, settings):
+    if not found or found[0] is class_of(classes, settings):
         return None
     fields: dict[str, Any] = {"kind": kind}
     for field in dataclasses.fields(found[0]):
@@ -86,8 +86,18 @@ def other_kind(cls: Any, settings: Any, path: Sequence[str], kind: str) -> dict[
     return fields
 
 
-def _class_of(classes: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+def class_of(classes: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+    """The dataclass, of several, that an object of plain JSON values is one of by its kind; else the first."""
     return next((a for a in classes if settings.get("kind") in _kinds(a)), classes[0])
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain JSON value can be that of a field declared as `hint`."""
+    try:
+        _convert(hint, value, "")
+    except ConfigError:
+        return False
+    return True
 
 
 def _show(value: Any) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from duolect.configs import UNSET, class_of, fits, from_json, other_kind, to_json
 from duolect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def override(config: Config, given: Iterable[Option], what: str = "recipe") -> C
 
     A part that is given another `kind` has the defaults of that kind; its fields may be set beside it.
     """
-    from duolect.configs import from_json
-
     return from_json(type(config), _changed(config, given, what), what)
 
 
@@ -95,8 +94,6 @@ def override_search(system: System, given: Sequence[Option]) -> System:
 
     Raises ConfigError where there is no search, or a field is unknown, does not fit, or has no effect on the search.
     """
-    from duolect.configs import from_json
-
     if not given:
         return system
     if system.search is None:
@@ -120,8 +117,6 @@ def flat(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _changed(config: Any, given: Iterable[Option], what: str) -> dict[str, Any]:
     """The config as JSON values, these fields changed."""
-    from duolect.configs import other_kind, to_json
-
     settings = to_json(config)
     # Kinds come first, from the outside to the inside: the other fields are theirs.
     for option in sorted(given, key=lambda option: option.name.count(".") if _names_kind(option) else math.inf):
@@ -139,8 +134,6 @@ def _names_kind(option: Option) -> bool:
 
 
 def _without_unset(settings: Any) -> Any:
-    from duolect.configs import UNSET
-
     if not isinstance(settings, dict):
         return settings
     return {key: _without_unset(value) for key, value in settings.items() if value is not UNSET}
@@ -157,7 +150,8 @@ def _place(cls: Any, settings: dict[str, Any], option: Option, what: str) -> tup
             typed = option.tokens[0].partition("=")[0].split(".")
             return place, ".".join(typed[number - len(path) :]), (*get_args(mapping), Any, Any)[1]
         _require_field(place, key, ".".join(path[:number]), what, option)
-        inner = get_type_hints(_class_of(hint, place)).get(key, Any)
+        classes = [a for a in _alternatives(hint) if dataclasses.is_dataclass(a)]
+        inner = get_type_hints(class_of(classes, place)).get(key, Any)
         if number == len(path) - 1:
             return place, key, inner
         place, hint = place[key], inner
@@ -165,8 +159,6 @@ def _place(cls: Any, settings: dict[str, Any], option: Option, what: str) -> tup
 
 
 def _require_field(place: Any, key: str, where: str, whole: str, option: Option) -> None:
-    from duolect.configs import UNSET
-
     what, typed = where or f"a {whole}", option.tokens[0].split("=")[0]
     if not isinstance(place, dict):
         now = "not given" if place is UNSET else json.dumps(place)
@@ -182,13 +174,6 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _class_of(hint: Any, place: Mapping[str, Any]) -> Any:
-    """The dataclass among the alternatives that the object is one of, by its kind."""
-    classes = [a for a in _alternatives(hint) if dataclasses.is_dataclass(a)]
-    kinds = [get_args(get_type_hints(a).get("kind")) for a in classes]
-    return next((a for a, known in zip(classes, kinds, strict=True) if place.get("kind") in known), classes[0])
-
-
 def _value(texts: Sequence[str], hint: Any) -> Any:
     lists = next((a for a in _alternatives(hint) if get_origin(a) in (tuple, list)), None)
     if lists is None:
@@ -202,7 +187,7 @@ def _value(texts: Sequence[str], hint: Any) -> Any:
     value = _read(texts[0], hint)
     if value is None:  # no list of that word
         return value
-    return entries if not _fits(value, hint) and (_fits(entries, hint) or not isinstance(value, list)) else value
+    return entries if not fits(value, hint) and (fits(entries, hint) or not isinstance(value, list)) else value
 
 
 def _read(text: str, hint: Any) -> Any:
@@ -213,14 +198,4 @@ def _read(text: str, hint: Any) -> Any:
         value = _PYTHON[text] if text in _PYTHON else json.loads(text)
     except ValueError:
         return text
-    return text if _fits(text, hint) and not _fits(value, hint) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    from duolect.configs import from_json
-
-    try:
-        from_json(dataclasses.make_dataclass("Holder", [("value", hint)]), {"value": value})
-    except ConfigError:
-        return False
-    return True
+    return text if fits(text, hint) and not fits(value, hint) else value
