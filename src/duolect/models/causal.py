@@ -191,7 +191,8 @@ class CausalLLM(nn.Module):
         cache = StepCache(prefix, layout, growth, self.dtype)
         positions_PN = prefix.lengths_B[layout.utterance_R, None] + growth.before_PN
         longest = prefix.layers[0][0].shape[2] + growth.slots_PX.shape[1]
-        if self.positions is not None and longest > self.positions:  # else there is no need to wait for a GPU's lengths
+        limit = self.positions
+        if limit is not None and longest > limit:  # else there is no need to wait for a GPU's lengths
             self.check_positions(int(positions_PN.max()) + 1)
         states_PNE = self.run(
             self.embed(labels_PN),

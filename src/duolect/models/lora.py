@@ -108,8 +108,12 @@ def _add_lora(llm: Any, lora: LoraSettings) -> None:
     from transformers.pytorch_utils import Conv1D
 
     # The output layer is none: it may share its weights with the input table, and is applied to some labels alone.
-    projections = {name: module for name, module in llm.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
-    projections = {name: module for name, module in projections.items() if module is not llm.get_output_embeddings()}
+    head = llm.get_output_embeddings()
+    projections = {
+        name: module
+        for name, module in llm.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+    }
     targets = {_found(target, list(projections)) for target in lora.targets}
     adapted = [module for name, module in projections.items() if any(_named(name, target) for target in targets)]
     settings = LoraConfig(
