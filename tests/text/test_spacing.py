@@ -1,6 +1,7 @@
 import pytest
 
-from duolect.text.spacing import is_whole_text, join_parts
+from duolect.text.chunks import is_whole_text
+from duolect.text.spacing import join_parts
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from duolect.errors import ScoringError
 from duolect.evaluation.results import HypothesisRow, Skipped
-from duolect.text.spacing import is_whole_text, join_parts, same_text
-
-PARENT, INDEX = "parent_id", "chunk_index"
-
-
-def parent_of(fields: Mapping[str, Any]) -> str | None:
-    """The recording of which something with these fields is a chunk; None: it is no chunk."""
-    parent = fields.get(PARENT)
-    return None if parent is None or INDEX not in fields else str(parent)
+from duolect.text.chunks import INDEX, PARENT, is_whole_text, parent_of, same_text
+from duolect.text.spacing import join_parts
 
 
 def has_chunks(
@@ -107,7 +99,7 @@ def _whole(parent: str, chunks: list[HypothesisRow], references: Mapping[str, st
             raise ScoringError(f"chunk {_index(one)} of {parent!r} is there twice ({one.id!r} and {other.id!r}).")
     texts = [_reference(chunk, references) for chunk in chunks]
     if len(set(map(_spaced, texts))) > 1:
-        raise ScoringError(f"{_different(parent)}.")
+        raise ScoringError(f"the chunks of {parent!r} have different references; the whole recording's was expected.")
     durations = [chunk.duration for chunk in chunks]
     times = [chunk.fields.get("time") for chunk in chunks]
     fields = {key: value for key, value in chunks[0].fields.items() if key not in (PARENT, INDEX, "time")}
@@ -139,7 +131,3 @@ def _reference(entry: HypothesisRow | Skipped, references: Mapping[str, str] | N
 
 def _spaced(text: str | None) -> str | None:
     return None if text is None else " ".join(text.split())
-
-
-def _different(parent: str) -> str:
-    return f"the chunks of {parent!r} have different references; the whole recording's was expected"

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duolect.errors import ScoringError
-from duolect.evaluation.chunks import INDEX, PARENT, merge_chunks, missing_chunks
+from duolect.evaluation.chunks import merge_chunks, missing_chunks
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.results import HypothesisRow
 from duolect.evaluation.score import Score, score_run
 from duolect.storage import files_below, finite_number
+from duolect.text.chunks import INDEX, PARENT
 
 CURRENT: Normaliser = "open-asr-2026-08"
 FIRST: Normaliser = "open-asr-2026-03"

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from duolect.errors import ScoringError
-from duolect.evaluation.chunks import INDEX, PARENT
 from duolect.evaluation.leaderboard import CURRENT, FIRST, ModelResult, score_leaderboard
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
 from duolect.evaluation.score import require_same_ids
 from duolect.storage import atomic_file
+from duolect.text.chunks import INDEX, PARENT
 
 RESULTS = "results"
 YAML = ".eval_results/open_asr_leaderboard.yaml"

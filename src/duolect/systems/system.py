@@ -20,7 +20,6 @@ from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
-from duolect.evaluation.chunks import parent_of
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
@@ -34,6 +33,7 @@ from duolect.systems.recordings import TranscribeConfig, Transcriber, Transcript
 from duolect.systems.recordings.transcribe import Audio
 from duolect.systems.rows import Candidate
 from duolect.text import Prompt, find_prompt
+from duolect.text.chunks import parent_of
 
 BATCH_SECONDS = 60.0
 

@@ -24,14 +24,13 @@ from duolect.data.synthetic.folder import AUDIO, CorpusFolder, Progress
 from duolect.data.synthetic.pool import Pool
 from duolect.errors import AudioError, ConfigError, ManifestError
 from duolect.storage import file_hash, files_below
-from duolect.text.spacing import is_whole_text
+from duolect.text.chunks import INDEX, is_whole_text, parent_of
 
 _VERSION = 1  # changes when the same config gives other recordings than before
 _MANIFEST, _SKIPPED = "stress.jsonl", "skipped.jsonl"
 _SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".m4a"}
 _SPEECH = "speech"
 _FIELDS = ("condition", "sound", "snr", "of", "source", "take")
-_PARENT, _CHUNK = "parent_id", "chunk_index"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,24 +129,21 @@ def make_stress_set(
 def _with_own_texts(utterances: Sequence[Utterance], skipped: SkipLog) -> list[Utterance]:
     """Without the chunks of recordings that have the whole recording's text: what is said in each is not known. The
     others are utterances like any other, and no chunks: several are made of each, which would be joined in scoring."""
-    texts: dict[Any, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for utterance in utterances:
-        if _is_chunk(utterance):
-            texts.setdefault(str(utterance.fields[_PARENT]), []).append(utterance.text)
+        if (parent := parent_of(utterance.fields)) is not None:
+            texts.setdefault(parent, []).append(utterance.text)
     whole = {parent for parent, said in texts.items() if is_whole_text(said)}
     kept = []
     for utterance in utterances:
-        if _is_chunk(utterance) and str(utterance.fields[_PARENT]) in whole:
-            reason = f"is a chunk with the text of its whole recording, {utterance.fields[_PARENT]}"
+        parent = parent_of(utterance.fields)
+        if parent in whole:
+            reason = f"is a chunk with the text of its whole recording, {parent}"
             skipped.extend([Skipped(utterance.id, str(utterance.audio_filepath), reason)])
         else:
-            fields = {key: value for key, value in utterance.fields.items() if key != _CHUNK}
+            fields = {key: value for key, value in utterance.fields.items() if key != INDEX}
             kept.append(dataclasses.replace(utterance, fields=fields))
     return kept
-
-
-def _is_chunk(utterance: Utterance) -> bool:
-    return utterance.fields.get(_PARENT) is not None and _CHUNK in utterance.fields
 
 
 def _sound_tasks(folder: Path, config: StressConfig) -> Iterator[_Task]:

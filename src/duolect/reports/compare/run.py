@@ -18,7 +18,6 @@ from duolect.data import Utterance, load_manifest
 from duolect.errors import ConfigError, DuolectError, ScoringError
 from duolect.evaluation import Blocks, HypothesisRow, Panel, RunRecord, panel_of, read_run
 from duolect.evaluation.blocks import find_blocks, utterance_fields
-from duolect.evaluation.chunks import PARENT
 from duolect.evaluation.pairs import all_pairs
 from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.cells import escape_markdown
@@ -42,6 +41,7 @@ from duolect.storage import atomic_file, file_hash
 from duolect.systems.lines import HowRecognized, Line, recognize_lines
 from duolect.systems.measurement import Measure
 from duolect.systems.methods import METHODS
+from duolect.text.chunks import PARENT
 
 HYPOTHESES = "hypotheses"
 
