@@ -97,9 +97,11 @@ def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrit
 def require_nothing_lost(folder: str | os.PathLike[str], contents: Contents, method: str) -> None:
     """Raise SystemFolderError where `contents`, with other scales for `method`, cannot be written to `folder`, or that
     would lose a model there, or scales that were tuned for another method."""
-    _check_replaceable(Path(folder))
-    settings = _settings(contents, {name: component.fingerprint() for name, component in contents.parts.items()})
-    _require_nothing_lost(Path(folder), settings, method)
+    folder = Path(folder)
+    _check_replaceable(folder)
+    if folder.exists():  # else there is no need to read all weights for their fingerprints
+        prints = {name: component.fingerprint() for name, component in contents.parts.items()}
+        _require_nothing_lost(folder, _settings(contents, prints), method)
 
 
 def write_settings(folder: str | os.PathLike[str], contents: Contents) -> None:
