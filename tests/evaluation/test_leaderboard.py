@@ -175,12 +175,13 @@ def test_models_are_told_apart(tmp_path: Path) -> None:
         ('{"text": "a", "pred_text": "a", "time": "0.1"}', r":1: 'time' must be a number of seconds or null"),
         ('{"text": "a", "pred_text": "a", "duration": -1}', r":1: 'duration' must be a number of seconds or null"),
         (f'{{"text": "a", "pred_text": "a", "time": {10**400}}}', r":1: 'time' must be a number of seconds or null"),
+        ('\n{"text": "a", "pred_text": "caf\xe9"}', r":2: not UTF-8 text \(byte 32\)"),
         ("", r"there is no result in this file"),
     ],
 )
 def test_damaged_files_are_named_with_the_line(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / name("x_ami_test")
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(ScoringError, match=sentence):
         read_leaderboard_file(path)
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from duolect.errors import ScoringError
 from duolect.evaluation.chunks import merge_chunks, missing_chunks
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
-from duolect.evaluation.results import HypothesisRow
+from duolect.evaluation.results import HypothesisRow, text_lines
 from duolect.evaluation.score import Score, score_run
 from duolect.storage import files_below, finite_number
 from duolect.text.chunks import INDEX, PARENT
@@ -140,11 +140,7 @@ def read_leaderboard_file(path: str | os.PathLike[str]) -> list[HypothesisRow]:
 
     Raises ScoringError "FILE:LINE: …" for a line that is not of the form, ScoringError where there is none.
     """
-    try:
-        with open(path, encoding="utf-8") as handle:
-            rows = [_row(line, n, f"{path}:{n}") for n, line in enumerate(handle, start=1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScoringError(f"{path}: the result file cannot be read ({error}).") from error
+    rows = [_row(line, number, f"{path}:{number}") for number, line in text_lines(path, "result file")]
     if not rows:
         raise ScoringError(f"{path}: there is no result in this file.")
     if len({row.id for row in rows}) == len(rows):

@@ -159,27 +159,34 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[HypothesisRow]:
 
     Raises ScoringError "FILE:LINE: …" for what is not a row, and for an id that occurred before.
     """
-    path = Path(path)
     seen: dict[str, int] = {}
+    for number, line in text_lines(path, "hypothesis file"):
+        row = _from_line(line, f"{path}:{number}")
+        if row.id in seen:
+            raise ScoringError(f"{path}:{number}: the id {row.id!r} is already on line {seen[row.id]}.")
+        seen[row.id] = number
+        yield row
+    if not seen:
+        raise ScoringError(f"{path}: there is no hypothesis in this file.")
+
+
+def text_lines(path: str | os.PathLike[str], what: str) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file that are not blank, with their numbers (from 1), without a byte order mark.
+
+    Raises ScoringError naming the file that cannot be read, with `what` it is, or file and line of what is not UTF-8.
+    """
     try:
         handle = open(path, "rb")  # noqa: SIM115  (closed by the with below)
     except OSError as error:
-        raise ScoringError(f"{path}: the hypothesis file cannot be read ({error.strerror}).") from error
+        raise ScoringError(f"{path}: the {what} cannot be read ({error.strerror}).") from error
     with handle:
         for number, raw in enumerate(handle, start=1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise ScoringError(f"{path}:{number}: not UTF-8 text (byte {error.start + 1}).") from error
-            if not line.strip():
-                continue
-            row = _from_line(line, f"{path}:{number}")
-            if row.id in seen:
-                raise ScoringError(f"{path}:{number}: the id {row.id!r} is already on line {seen[row.id]}.")
-            seen[row.id] = number
-            yield row
-    if not seen:
-        raise ScoringError(f"{path}: there is no hypothesis in this file.")
+            if line.strip():
+                yield number, line
 
 
 def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunRecord | None]:
