@@ -9,6 +9,7 @@ import pytest
 
 from duolect.errors import ScoringError
 from duolect.evaluation import align
+from duolect.evaluation.intervals import randomisation_p_value
 from duolect.evaluation.mapsswe import error_places, mapsswe, segment_differences
 
 
@@ -90,6 +91,25 @@ def test_swapping_mirrors_and_equal_systems_do_not_differ() -> None:
     same = mapsswe(error_places(texts, one), error_places(texts, one))
     assert (same.p_value, same.mean) == (1.0, 0.0)
     assert mapsswe(error_places(texts, texts), error_places(texts, texts)).segments == 0
+
+
+def test_a_difference_that_is_the_same_in_all_segments() -> None:
+    references = [f"a b c d {n}" for n in range(12)]
+    worse = [text.replace("b", "x") for text in references]
+    for count in range(1, 13):
+        texts = error_places(references, references)
+        heard = error_places(references, worse[:count] + references[count:])
+        there, back = mapsswe(texts, heard), mapsswe(heard, texts)
+        assert there.p_value == back.p_value == 2.0 ** (1 - count)
+        assert there.p_value == pytest.approx(randomisation_p_value(np.ones(count, dtype=int)))
+        assert (there.segments, there.mean, back.mean) == (count, 1.0, -1.0)
+        if count > 1:
+            assert (there.statistic, back.statistic) == (math.inf, -math.inf)
+        else:
+            assert math.isnan(there.statistic), "one segment has no spread"
+    same = mapsswe(heard, heard)
+    assert same.p_value == 1.0
+    assert math.isnan(same.statistic)
 
 
 def test_equal_systems_are_told_apart_one_time_in_twenty() -> None:

@@ -2,7 +2,8 @@
 
 Utterances are cut into segments in which either system makes errors, with at least two words that both have right
 between one segment and the next; errors in different segments are then taken as independent. With d the difference in
-errors of each of n segments, W = mean(d) √n / sd(d) is held against the normal distribution, two-sided.
+errors of each of n segments, W = mean(d) √n / sd(d) is held against the normal distribution, two-sided. Where all d are
+the same, W is infinite; p is then the exact share of sign assignments that are as far from 0, 2 of 2^n.
 
 It is the field's customary test and needs many segments; `randomisation_p_value` needs no such assumption.
 Shape suffixes: E errors and S segments.
@@ -25,7 +26,10 @@ BUFFER_WORDS = 2
 
 @dataclass(frozen=True)
 class Mapsswe:
-    """`statistic` is W, positive where the second system makes more errors; nan where there is no spread to test by."""
+    """`statistic` is W, positive where the second system makes more errors.
+
+    It is infinite where all segments differ by the same, nan where none differs or there is only one.
+    """
 
     p_value: float
     statistic: float
@@ -81,7 +85,9 @@ def mapsswe(first: ErrorPlaces, second: ErrorPlaces, *, buffer_words: int = BUFF
     mean = float(gains_S.mean()) if count else 0.0
     spread = float(gains_S.std(ddof=1)) if count > 1 else 0.0
     if spread == 0.0:
-        return Mapsswe(p_value=1.0, statistic=math.nan, segments=count, mean=mean)
+        flipped = 2.0 ** max(1 - count, -1000) if mean else 1.0
+        statistic = math.copysign(math.inf, mean) if mean and count > 1 else math.nan
+        return Mapsswe(flipped, statistic, count, mean)
     statistic = mean * math.sqrt(count) / spread
     return Mapsswe(math.erfc(abs(statistic) / math.sqrt(2)), statistic, count, mean)
 
