@@ -74,7 +74,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def pretraining(llm: Path, store: Store) -> Study:
-    names = ("pre-trained, LLM frozen, alone", "random, LLM frozen, alone", "acoustic model")
+    names = ("pre-trained, LLM frozen, alone", "random, LLM frozen, alone", "attention + CTC of the acoustic model")
     return made(study("pretraining", *names, llm=llm), store)
 
 

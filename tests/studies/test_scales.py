@@ -22,6 +22,7 @@ from duolect.studies.stages.measures import Perplexity
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.sets import GivenSets
 from duolect.studies.stages.training import Training, Tuned
+from duolect.systems import SearchConfig, find_method
 
 
 @pytest.fixture(scope="module", params=["small", "paper"])
@@ -110,6 +111,53 @@ def test_covost_has_settings_of_its_own(paper: Any) -> None:
     assert list(heard.test_translated.corpora) == ["ca", "de", "es", "fr"]
     # Who has MuST-C alone needs no CoVoST for it.
     assert paper.aed(1, aed()).settings()["loop"]["steps"] == 100_000
+
+
+def test_published_searches(paper: Any) -> None:
+    overall = build_study("overall", paper)
+
+    def search(name: str) -> SearchConfig:
+        recognition = overall.entry(name).runs[1]
+        base = getattr(recognition.system, "search", None) or find_method(recognition.method).search
+        return recognition.searched(base)
+
+    labelwise, joint = search("CTC + LM, label by label"), search("speech LLM + CTC")
+    assert (labelwise.beam, labelwise.nbest, labelwise.merge, labelwise.collapse) == (64, 64, "max", 0.8)
+    assert (labelwise.collapse_how, labelwise.lm_interval) == ("max", None)
+    assert (joint.first_pass, joint.beam, joint.candidates) == ("labels", 4, None)
+    assert (joint.collapse, joint.collapse_how) == (0.8, "mean")
+    decoder = search("attention decoder + CTC")
+    assert (decoder.first_pass, decoder.beam, decoder.inside.active) == ("frames", 64, ("ctc", "decoder"))
+    assert search("attention decoder").beam == 12
+    assert search("speech LLM").beam == 4
+    assert search("CTC + LM, delayed").lm_interval == 20
+    assert search("CTC + LM, label by label, beam 4").beam == 4
+    for name in ("CTC + LM, label by label", "attention decoder + CTC"):  # what is tuned is what is searched
+        tuned = overall.entry(name).runs[1].system.search
+        assert dataclasses.replace(search(name), inside=tuned.inside) == tuned
+    other = build_scale("paper", settings={"speech": "librispeech"}, planned=True)
+    assert other.search("ctc+lm-labelwise").collapse == 0.9
+
+
+def test_rows_say_what_they_search_with_whatever_is_usual_at_the_scale(paper: Any) -> None:
+    def row(study: str, name: str) -> Any:
+        return build_study(study, paper).entry(name).runs[1]
+
+    plain = row("optimisations", "speech-llm+ctc").searched(paper.search("speech-llm+ctc"))
+    assert (plain.collapse, plain.candidates) == (None, 24)
+    assert row("optimisations", "ctc+lm-labelwise").searched(paper.search("ctc+lm-labelwise")).merge == "sum"
+    assert row("beam", "CTC + LM, label by label, beam 16").changes["beam"] == 16
+    assert row("fusion", "delayed, every frame").changes["lm_interval"] == 1
+    without = row("joint-ctc", "CTC 0").searched(paper.search("speech-llm+ctc"))
+    assert (without.inside.ctc, without.collapse) == (0.0, None)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_search_of_a_study_can_be_built(name: str, paper: Any) -> None:
+    for stage in in_order(build_study(name, paper).stages):
+        if isinstance(stage, Recognition):
+            base = getattr(stage.system, "search", None) or find_method(stage.method).search
+            assert stage.searched(base).beam == stage.changes.get("beam", base.beam), stage.name
 
 
 def test_gpus_share_a_step(paper: Any) -> None:

@@ -47,6 +47,19 @@ def test_alike_is_within_a_margin_and_needs_evidence() -> None:
     assert f"alike within {50 * near.wer:.2f}, one seed" in verdict.reason
 
 
+def test_one_sided_claims_ask_only_whether_the_first_is_worse() -> None:
+    good, bad = score(0.3, 1, 1000), score(0.6, 3, 1000)
+    better = decide([good], [bad], margin=0.1, one_sided=True)
+    assert better.decision == "holds"
+    assert f"no worse than by {10 * bad.wer:.2f}, one seed" in better.reason
+    assert decide([bad], [good], margin=0.1, one_sided=True).decision == "does not hold"
+    fluent, poor = translation(0.1, 1), translation(0.6, 2)
+    assert decide([fluent], [poor], margin=0.1, one_sided=True).decision == "holds"
+    assert decide([poor], [fluent], margin=0.1, one_sided=True).decision == "does not hold"
+    near = decide([score(0.3, 2, 1000)], [good], margin=0.01, one_sided=True)
+    assert near.decision == "not decidable here"  # it may well be worse by that much
+
+
 def test_systems_that_recognise_nothing_are_not_alike() -> None:
     nothing = score(1.0, 1)
     assert decide([nothing], [nothing], margin=0.05).decision == "not decidable here"

@@ -50,7 +50,7 @@ class Claim:
     """A published finding that one system is better than another: what it says, where, and which rows show it here.
 
     With a `margin` the finding is that the two are alike: that their error rates differ by no more than that share of
-    the rate of `worse`.
+    the rate of `worse`; `one_sided`: only that `better` is not worse by more than that.
     """
 
     text: str
@@ -58,6 +58,7 @@ class Claim:
     better: str
     worse: str
     margin: float | None = None
+    one_sided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,8 @@ class Study:
                     raise ConfigError(f"study {self.name}: the claim {claim.text!r} speaks of {name!r}, no entry.")
             if claim.margin is not None and not 0 < claim.margin < 1:
                 raise ConfigError(f"study {self.name}: a margin must be between 0 and 1, not {claim.margin}.")
+            if claim.one_sided and claim.margin is None:
+                raise ConfigError(f"study {self.name}: the claim {claim.text!r} is one-sided, but has no margin.")
         for entry in self.entries:
             if not entry.runs:
                 raise ConfigError(f"study {self.name}: {entry.name} has no run.")

@@ -71,15 +71,18 @@ class Verdict:
     difference: Difference
     margin: float | None = None
     """The largest difference that counts as none, in points, where the two are said to be alike."""
+    one_sided: bool = False
+    """Whether the first is only said not to be worse."""
 
     @property
     def reason(self) -> str:
         """In words, with the figures."""
         found, count = self.difference, len(self.difference.by_seed)
-        within = f" [{found.interval.low:+.2f}, {found.interval.high:+.2f}]" if found.interval is not None else ""
-        said = f"difference {found.points:+.2f} points{within}"
+        bounds = f" [{found.interval.low:+.2f}, {found.interval.high:+.2f}]" if found.interval is not None else ""
+        said = f"difference {found.points:+.2f} points{bounds}"
         if self.margin is not None:
-            return f"{said}, alike within {self.margin:.2f}, {f'{count} seeds' if count > 1 else 'one seed'}"
+            within = f"{'no worse than by' if self.one_sided else 'alike within'} {self.margin:.2f}"
+            return f"{said}, {within}, {f'{count} seeds' if count > 1 else 'one seed'}"
         of_seeds = f", {found.better} of {count} seeds agree" if count > 1 else ", one seed"
         return f"{said}, p = {found.p_value:.2g}{of_seeds}"
 
@@ -157,11 +160,14 @@ def difference(system: Sequence[Scored], other: Sequence[Scored]) -> Difference:
     )
 
 
-def decide(better: Sequence[Scored], worse: Sequence[Scored], margin: float | None = None) -> Verdict:
+def decide(
+    better: Sequence[Scored], worse: Sequence[Scored], margin: float | None = None, *, one_sided: bool = False
+) -> Verdict:
     """Whether the system with the scores `better`, one of each seed, is better than the one with `worse`.
 
     With a `margin` (a share of the figure of `worse`): whether they are alike. That holds where the 95 % interval of
-    the difference lies within the margin, and does not where it lies outside; the seeds need not agree then. Systems
+    the difference lies within the margin, and does not where it lies outside; the seeds need not agree then.
+    `one_sided`: whether the first is not worse by more than that; by how much it is better does not matter. Systems
     with word error rates of LOST or more show nothing by being alike.
     Raises ScoringError where they were not scored on the same utterances in the same way.
     """
@@ -171,17 +177,20 @@ def decide(better: Sequence[Scored], worse: Sequence[Scored], margin: float | No
         rates = [pooled(better), pooled(worse)]
         margin *= points(rates[1])
         lost = any(isinstance(rate, Score) and points(rate) >= LOST for rate in rates)
-        decision = "not decidable here" if lost else _alike(found.interval, margin)
+        decision = "not decidable here" if lost else _alike(found, margin, one_sided)
     elif found.significant and found.better == len(better):
         decision = "holds"
     elif found.significant and found.worse == len(better):
         decision = "does not hold"
-    return Verdict(decision=decision, difference=found, margin=margin)
+    return Verdict(decision=decision, difference=found, margin=margin, one_sided=one_sided)
 
 
-def _alike(interval: Interval | None, margin: float) -> Decision:
-    if interval is None:
+def _alike(found: Difference, margin: float, one_sided: bool) -> Decision:
+    if found.interval is None:
         return "not decidable here"
-    if max(-interval.low, interval.high) <= margin:
+    least, most = found.interval.low, found.interval.high  # by how much the first is worse
+    if not found.lower_is_better:
+        least, most = -most, -least
+    if most <= margin and (one_sided or -least <= margin):
         return "holds"
-    return "does not hold" if max(interval.low, -interval.high) > margin else "not decidable here"
+    return "does not hold" if least > margin or (-most > margin and not one_sided) else "not decidable here"

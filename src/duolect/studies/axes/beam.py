@@ -34,7 +34,7 @@ def beam(scale: Scale) -> Study:
                 method,
                 value=size,
                 line=name,
-                changes=wide(method, size),
+                changes=wide(scale, method, size),
             )
             for size in sizes
         ]
@@ -56,9 +56,10 @@ def beam(scale: Scale) -> Study:
             Claim(
                 text="A speech LLM with CTC does not gain from a larger beam.",
                 source=f"{SOURCE}, of 2026-03-02",
-                better=f"{joint}, beam 16",
-                worse=f"{joint}, beam 4",
+                better=f"{joint}, beam 4",
+                worse=f"{joint}, beam 16",
                 margin=ALIKE,
+                one_sided=True,
             )
         ],
         notes=[

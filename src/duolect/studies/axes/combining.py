@@ -37,12 +37,12 @@ def with_lm(scale: Scale, name: str, method: str, **fields: Any) -> Entry:
     return row(scale, name, lambda seed: tuned(scale, pair(scale, seed), method), method, **fields)
 
 
-def changed(method: str, **settings: Any) -> dict[str, Any]:
+def changed(scale: Scale, method: str, **settings: Any) -> dict[str, Any]:
     """Those of the `settings` of a search that are not the method's usual ones: what is the same is made once."""
-    usual = find_method(method).search
+    usual = scale.search(method)
     return {name: value for name, value in settings.items() if getattr(usual, name) != value}
 
 
-def beam(method: str, size: int) -> dict[str, Any]:
+def beam(scale: Scale, method: str, size: int) -> dict[str, Any]:
     """The changes of a method's search that make its beam that wide."""
-    return changed(method, beam=size, nbest=size)
+    return changed(scale, method, beam=size, nbest=size)

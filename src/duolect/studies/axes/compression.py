@@ -37,6 +37,7 @@ def compression(scale: Scale) -> Study:
                 better=named(prepend, True),
                 worse=named(prepend),
                 margin=ALIKE,
+                one_sided=True,
             ),
             Claim(
                 text="Compressed, prepending is better than cross-attention.",

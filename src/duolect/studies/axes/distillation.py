@@ -61,7 +61,7 @@ def distillation(scale: Scale) -> Study:
             ),
             Claim(
                 text="With them cross-attention and prepending are alike.",
-                source=f"{FIGURE}: 28.02 and 28.15 BLEU with Conformers",
+                source=f"{FIGURE}: 28.02 and 28.15 BLEU with Conformers, the latter with CTC compression",
                 better=name("prepend-conformer", "original and distilled"),
                 worse=name("cross-conformer", "original and distilled"),
                 margin=ALIKE,

@@ -56,6 +56,7 @@ def downsampling(scale: Scale) -> Study:
                 better=f"{CTC}, alone",
                 worse=f"{NONE}, alone",
                 margin=ALIKE,
+                one_sided=True,
             )
         ],
         notes=[

@@ -44,6 +44,7 @@ CLAIMS = [
         better="delayed, every 20 frames",
         worse="label by label",
         margin=ALIKE,
+        one_sided=True,
     ),
     Claim(
         text="Fusion every frame is as good as label by label, though it acts after pruning.",
@@ -51,6 +52,7 @@ CLAIMS = [
         better="delayed, every frame",
         worse="label by label",
         margin=ALIKE,
+        one_sided=True,
     ),
 ]
 NOTES = [
@@ -70,7 +72,7 @@ def fusion(scale: Scale) -> Study:
     """The same acoustic model and LM; and an LM in labels of its own, which can only rescore or be delayed."""
 
     def delayed(every: int | str, name: str, published: str = "", value: float | None = None) -> Entry:
-        changes = changed(DELAYED, lm_interval=every)
+        changes = changed(scale, DELAYED, lm_interval=every)
         return with_lm(scale, name, DELAYED, small_effect=True, changes=changes, published=published, value=value)
 
     def own_units(seed: int) -> Stage:
@@ -84,7 +86,7 @@ def fusion(scale: Scale) -> Study:
             lambda seed: tuned(scale, own_units(seed), method),
             method,
             small_effect=True,
-            changes={} if every is None else changed(DELAYED, lm_interval=every),
+            changes={} if every is None else changed(scale, DELAYED, lm_interval=every),
             published=published,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from duolect.studies.axes.combining import changed
 from duolect.studies.axes.rows import ALONE, INTEGRATION, JOINT, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
@@ -22,8 +23,8 @@ def joint_ctc(scale: Scale) -> Study:
         return row(scale, name, scale.speech_llm, method, small_effect=True, changes=changes or {}, **fields)
 
     def weighted(weight: float) -> Entry:
-        # Without CTC there are none of its candidates; all else is the same search.
-        without = {"candidates": None} if not weight else {}
+        # Without CTC there are none of its candidates and frames; all else is the same search.
+        without = changed(scale, JOINT, candidates=None, collapse=None) if not weight else {}
         return entry(f"CTC {weight:g}", JOINT, {"inside": {"ctc": weight}, **without}, value=weight)
 
     def system(seed: int) -> Stage:

@@ -45,7 +45,7 @@ def mask(scale: Scale) -> Study:
             claim("Without an encoder a causal mask hurts.", "decoder-only", False),
             claim("So it does in a large decoder without an encoder.", "decoder-only-large", False),
             claim("Behind a Conformer it makes no difference.", "prepend-conformer", True, ALIKE),
-            claim("Behind a Transformer a causal mask helps.", "prepend-transformer", True),
+            claim("Behind a Transformer a causal mask helps on MuST-C.", "prepend-transformer", True),
         ],
         notes=[SIZES],
     )

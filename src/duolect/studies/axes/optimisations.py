@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from duolect.studies.axes.combining import changed
 from duolect.studies.axes.rows import INTEGRATION, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
@@ -52,7 +53,9 @@ VARIANTS: Mapping[str, Mapping[str, Changes]] = {
         "blank skipped at 0.99": {"skip_blank": 0.99},
     },
 }
-"""Method → what is changed in its search; each method also as it is."""
+"""Method → what is changed in its search; each method also without any optimisation."""
+OPTIMISED = ("candidates", "collapse", "collapse_how", "merge")
+"""Fields that a scale's usual search may have another value of than the method's own, which rows begin from."""
 
 _COMMENT = "LibriSpeech dev-other, a comment in the authors' recipes"
 PUBLISHED = {
@@ -73,12 +76,14 @@ def optimisations(scale: Scale) -> Study:
 
     def entry(method: str, change: str = "", changes: Changes | None = None) -> Entry:
         name = f"{method}, {change}" if change else method
+        own = find_method(method).search
+        plain = changed(scale, method, **{field: getattr(own, field) for field in OPTIMISED})
         return row(
             scale,
             name,
             lambda seed: system(method, seed),
             method,
-            changes=changes or {},
+            changes={**plain, **(changes or {})},
             published=PUBLISHED.get(name, ""),
         )
 
@@ -89,6 +94,7 @@ def optimisations(scale: Scale) -> Study:
             better=f"{base}, {change}",
             worse=base,
             margin=ALIKE,
+            one_sided=True,
         )
 
     return Study(

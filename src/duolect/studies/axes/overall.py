@@ -55,7 +55,7 @@ def overall(scale: Scale) -> Study:
             lambda seed: system(scale, method, seed),
             method,
             small_effect=True,
-            changes=wide(method, BUDGET),
+            changes=wide(scale, method, BUDGET),
         )
 
     def better(text: str, source: str, one: str, other: str) -> Claim:
@@ -71,7 +71,7 @@ def overall(scale: Scale) -> Study:
             *(
                 limited(name, method)
                 for name, method in SYSTEMS.items()
-                if not method.startswith("ctc-") and wide(method, BUDGET)
+                if not method.startswith("ctc-") and wide(scale, method, BUDGET)
             ),
         ],
         claims=[

@@ -38,7 +38,15 @@ def pretraining(scale: Scale) -> Study:
                 )
                 before = Foreknowledge(name=f"perplexity, {start}", llm=llm, corpus=corpus, pretrained=known)
                 entries.append(dataclasses.replace(entry, measured=[before]))
-    entries.append(row(scale, "acoustic model", partial(scale.acoustic, corpus=corpus), "attention+ctc", corpus=corpus))
+    entries.append(
+        row(
+            scale,
+            "attention + CTC of the acoustic model",
+            partial(scale.acoustic, corpus=corpus),
+            "attention+ctc",
+            corpus=corpus,
+        )
+    )
     return Study(
         name="pretraining",
         title="A pre-trained LLM against one with random weights",

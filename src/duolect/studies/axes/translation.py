@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from duolect.studies.axes.attending import NAMES, PUBLISHED, SIZES, TABLE_1, attending
 from duolect.studies.scales.base import Architecture, Scale
 from duolect.studies.study import ALIKE, Claim, Entry, Study
@@ -35,9 +37,9 @@ def translation(scale: Scale) -> Study:
             corpus=several,
         )
 
-    def claim(text: str, better: Architecture, worse: Architecture, margin: float | None = None) -> Claim:
+    def claim(text: str, better: Architecture, worse: Architecture, **fields: Any) -> Claim:
         rates = f"{PUBLISHED[better, False].german} and {PUBLISHED[worse, False].german} BLEU, MuST-C en-de"
-        return Claim(text=text, source=f"{TABLE_1}: {rates}", better=NAMES[better], worse=NAMES[worse], margin=margin)
+        return Claim(text=text, source=f"{TABLE_1}: {rates}", better=NAMES[better], worse=NAMES[worse], **fields)
 
     one = "one language, German" if several is None else f"{', '.join(scale.target_languages)}"
     return Study(
@@ -56,7 +58,8 @@ def translation(scale: Scale) -> Study:
                 "Prepending to a Conformer's states translates as well as cross-attention.",
                 "prepend-conformer",
                 "cross-conformer",
-                ALIKE,
+                margin=ALIKE,
+                one_sided=True,
             ),
             claim(
                 "Cross-attention to a Transformer is better than prepending.",

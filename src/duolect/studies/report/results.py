@@ -235,4 +235,5 @@ def _verdict(claim: Claim, rows: Sequence[EntryResult]) -> Verdict | None:
     both = [seed for seed in better.runs if seed in worse.runs]
     if not both:
         return None
-    return decide([better.runs[seed].score for seed in both], [worse.runs[seed].score for seed in both], claim.margin)
+    first, second = ([runs[seed].score for seed in both] for runs in (better.runs, worse.runs))
+    return decide(first, second, claim.margin, one_sided=claim.one_sided)

@@ -6,6 +6,7 @@ recipe that is, on which corpus, and for how long it is trained, is the scale's 
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.sets import SET, GivenSets
 from duolect.studies.stages.training import Combined, Training, Tuned
 from duolect.studies.study import ScaleName
+from duolect.systems import SearchConfig, find_method
 from duolect.training import Recipe
 
 Change = Callable[[Recipe], Recipe]
@@ -271,15 +273,34 @@ class Scale(ABC):
             prior_text=self.corpus if counted else None,
         )
 
-    def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
-        """A system with the scales of a method chosen on dev."""
+    @property
+    def searches(self) -> Mapping[str, Mapping[str, Any]]:
+        """Method → the fields of its search (`systems.SearchConfig`) that are unlike the method's own at this scale."""
+        return {}
+
+    def search(self, method: str, base: SearchConfig | None = None) -> SearchConfig:
+        """The method's search at this scale; `base`: instead of the method's own."""
+        return dataclasses.replace(base or find_method(method).search, **self.searches.get(method, {}))
+
+    def tuned(self, system: Stage, method: str, *, search: SearchConfig | None = None, **settings: Any) -> Tuned:
+        """A system with the scales of a method chosen on dev. `search`: in another search than the method's."""
         settings = {"rounds": self.tuning_rounds, "nbest": self.tuning_lists, **settings}
+        if search is not None or method in self.searches:
+            settings["search"] = self.search(method, search)
         return Tuned(name=f"{method}: {system.name}", system=system, corpus=self.corpus, method=method, **settings)
 
     def recognition(
-        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
+        self,
+        name: str,
+        system: Stage,
+        method: str,
+        *,
+        corpus: Stage | None = None,
+        changes: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> Recognition:
-        """The hypotheses of a system for the test set, of the scale's corpus or of another."""
+        """The hypotheses of a system for the test set, of the scale's corpus or of another; `changes`: of `search`."""
+        settings["changes"] = {**self.searches.get(method, {}), **(changes or {})}
         return Recognition(name=name, system=system, corpus=corpus or self.corpus, method=method, **settings)
 
     def each_seed(self, make: Callable[[int], Stage], *, small_effect: bool = False) -> Mapping[int, Stage]:

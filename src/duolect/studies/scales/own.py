@@ -275,13 +275,13 @@ class OwnScale(Scale):
 
     def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
         """As for every scale, on the scale's GPU where it has one."""
-        return super().tuned(system, method, **{"gpus": self.gpus, **settings})
+        settings = {"gpus": self.gpus, **settings}
+        return super().tuned(system, method, **settings)
 
-    def recognition(
-        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
-    ) -> Recognition:
+    def recognition(self, name: str, system: Stage, method: str, **settings: Any) -> Recognition:
         """As for every scale, on the scale's GPU where it has one."""
-        return super().recognition(name, system, method, corpus=corpus, **{"gpus": self.gpus, **settings})
+        settings = {"gpus": self.gpus, **settings}
+        return super().recognition(name, system, method, **settings)
 
     @property
     def _needs(self) -> Needs:

@@ -30,6 +30,7 @@ from duolect.studies.scales.changes import (
     with_task,
 )
 from duolect.studies.scales.published_aed import COVOST, LANGUAGES, MUSTC, PublishedAED
+from duolect.studies.scales.published_search import published_searches
 from duolect.studies.scales.sources import (
     COVOST_LANGUAGES,
     COVOST_TESTED,
@@ -227,14 +228,18 @@ class PaperScale(Scale):
 
     def tuned(self, system: Stage, method: str, **settings: Any) -> Tuned:
         """As for every scale, on one GPU."""
-        return super().tuned(system, method, **{"gpus": 1, **settings})
+        settings = {"gpus": 1, **settings}
+        return super().tuned(system, method, **settings)
 
-    def recognition(
-        self, name: str, system: Stage, method: str, *, corpus: Stage | None = None, **settings: Any
-    ) -> Recognition:
+    def recognition(self, name: str, system: Stage, method: str, **settings: Any) -> Recognition:
         """As for every scale, on one GPU."""
         settings = {"gpus": 1, "batch_seconds": 500.0, **settings}
-        return super().recognition(name, system, method, corpus=corpus, **settings)
+        return super().recognition(name, system, method, **settings)
+
+    @property
+    def searches(self) -> Mapping[str, Mapping[str, Any]]:
+        """As published."""
+        return published_searches(self.speech)
 
     def adapted(self, seed: int, how: Adaptation, *, units: LabelUnits = "acoustic") -> Stage:
         """Qwen2-0.5B as it is or trained on the transcripts; as one of them alone paper-transformer-lm."""

@@ -16,7 +16,7 @@ from duolect.reports.progress import StageBar
 from duolect.studies.stages.base import Needs, Stage
 from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.training import SYSTEM
-from duolect.systems import SearchConfig, System, load
+from duolect.systems import SearchConfig, load
 from duolect.systems.files import recognize_manifest
 from duolect.systems.measurement import Measure
 
@@ -72,7 +72,8 @@ class Recognition(Stage):
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
         """Recognise; a timed run begins with an untimed batch."""
         system = load(inputs["system"] / SYSTEM, device_of(self)).with_method(self.method)
-        system = self._changed(system)
+        if system.search is not None:
+            system = dataclasses.replace(system, search=self.searched(system.search))
         if self.prompt is not None:
             system = system.with_prompt(self.prompt)
         with StageBar(console, f"recognising: {self.name}") as advance:
@@ -89,12 +90,10 @@ class Recognition(Stage):
                 date=date.today().isoformat(),
             )
 
-    def _changed(self, system: System) -> System:
-        if not self.changes or system.search is None:
-            return system
-        settings = _merged(to_json(system.search), to_json(dict(self.changes)))
-        search = from_json(SearchConfig, settings, f"{self.name}: search")
-        return dataclasses.replace(system, search=search)
+    def searched(self, search: SearchConfig) -> SearchConfig:
+        """The search with the `changes`. Raises ConfigError where they do not go together."""
+        settings = _merged(to_json(search), to_json(dict(self.changes)))
+        return from_json(SearchConfig, settings, f"{self.name}: search")
 
 
 def _merged(settings: Any, changes: Any) -> Any:
