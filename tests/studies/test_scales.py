@@ -113,6 +113,17 @@ def test_covost_has_settings_of_its_own(paper: Any) -> None:
     assert paper.aed(1, aed()).settings()["loop"]["steps"] == 100_000
 
 
+def test_language_models_read_their_text_as_often_whatever_its_size() -> None:
+    def steps(**settings: Any) -> tuple[int, int]:
+        scale: Any = build_scale("paper", settings=settings, planned=True)
+        return tuple(m.settings()["loop"]["steps"] for m in (scale.language(1), scale.adapted(1, "new")))
+
+    assert steps() == (280_000, 500_000)
+    assert steps(hours=2500) == (28_000, 50_000)
+    assert steps(speech="librispeech", text_size=2) == (560_000, 1_000_000)
+    assert steps(speech="librispeech")[0] == pytest.approx(280_000 * 960 / 25_000, abs=200)
+
+
 def test_published_searches(paper: Any) -> None:
     overall = build_study("overall", paper)
 

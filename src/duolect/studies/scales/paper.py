@@ -87,13 +87,16 @@ class PaperScale(Scale):
     """Of the training set, where it is another one: it gives the number of steps."""
     epochs: float | None = None
     """Passes of the acoustic model over it (None: as published, 20 over Loquacious and 100 over LibriSpeech)."""
+    text_size: float | None = None
+    """Of the text of language models, where it is not the transcripts: times as much as Loquacious's transcripts, of
+    which a language model reads so many; it gives the number of steps."""
     gpus: int = 1
     """Of each training of arXiv 2603.15045."""
     aed_gpus: int = 4
     """Of each training of arXiv 2501.02370: 1, 2, 4 or 8."""
 
     def __post_init__(self) -> None:
-        for name in ("hours", "epochs"):
+        for name in ("hours", "epochs", "text_size"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"scale paper: {name} must be a number above 0, not {value}.")
@@ -143,7 +146,8 @@ class PaperScale(Scale):
         **arguments: Any,
     ) -> Training:
         """paper-language; the 7B model by low-rank additions."""
-        usual = {"finetune": "lora-language"} if size == _LARGE else {}
+        usual: dict[str, Any] = {"steps": self._text_steps(280_000)}
+        usual |= {"finetune": "lora-language"} if size == _LARGE else {}
         settings: dict[str, Any] = {"llm": _hub(size), "seed": seed, **usual, **arguments}
         shared = units in (None, "acoustic")
 
@@ -295,7 +299,8 @@ class PaperScale(Scale):
         def build(inputs: Mapping[str, Path]) -> Recipe:
             folder = inputs["corpus"]
             text: dict[str, Any] = {"text": (corpus_file(self.corpus, folder, "lm"),), "dev": folder / "dev.txt"}
-            return self._shared(transformer_language(**text, units=inputs["acoustic"], accumulate=self.gpus, seed=seed))
+            settings: dict[str, Any] = {"steps": self._text_steps(500_000), "accumulate": self.gpus, "seed": seed}
+            return self._shared(transformer_language(**text, units=inputs["acoustic"], **settings))
 
         inputs = {"corpus": read_of(self.corpus), "acoustic": self.acoustic(seed)}
         return training("Transformer LM", seed, {}, build, inputs, self._needs)
@@ -304,6 +309,11 @@ class PaperScale(Scale):
         """With the micro-batches of a step divided among the GPUs."""
         accumulate = recipe.loop.accumulate // self.gpus
         return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, accumulate=accumulate))
+
+    def _text_steps(self, steps: int) -> int:
+        """As many passes over the text as so many steps are over the transcripts of Loquacious."""
+        share = self._hours / HOURS["loquacious"]["train"] if self.text_size is None else self.text_size
+        return max(1, round(steps * share))
 
     @property
     def _hours(self) -> float:
