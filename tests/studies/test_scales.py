@@ -124,6 +124,15 @@ def test_language_models_read_their_text_as_often_whatever_its_size() -> None:
     assert steps(speech="librispeech")[0] == pytest.approx(280_000 * 960 / 25_000, abs=200)
 
 
+def test_the_leaderboard_is_that_of_the_paper_or_todays(paper: Any) -> None:
+    assert paper.test_sets.normaliser == "open-asr-2026-03"
+    today = build_scale("paper", settings={"regime": "open-asr-2026-08"}, planned=True)
+    assert today.test_sets.normaliser == "open-asr-2026-08"
+    assert build_scale("small", planned=True, data={"leaderboard": "x"}).test_sets.normaliser == "open-asr-2026-08"
+    with pytest.raises(ConfigError, match="regime"):
+        build_scale("paper", settings={"regime": "open-asr-2025-01"})
+
+
 def test_published_searches(paper: Any) -> None:
     overall = build_study("overall", paper)
 

@@ -16,7 +16,7 @@ All hear 80 mel bins, normalised for each utterance, and have a state every 40 m
 2048, dropout 0.1, label smoothing 0.1. Batches of 320,000 frames (3200 s), Adam with betas 0.9 and 0.98, a peak of 2e-3
 after 25,000 steps and inverse-square-root decay, gradients clipped at a norm of 10, SpecAugment with one mask of up to
 27 bins and one of up to 100 frames, 100,000 steps at most, the mean of the last five checkpoints, one for each pass
-over the data.
+over one language pair of MuST-C (450 steps; of more data, such as all eight pairs, that is a part of a pass).
 
 Published with: MuST-C v1.0 (English TED talks, some 400 to 500 h a language pair), 4 GPUs of 40 GB (A100), two days.
 Texts keep their case and punctuation. To translate, the authors start from the model that transcribes (`--start`): from

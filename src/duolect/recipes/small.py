@@ -120,7 +120,7 @@ def small_language(
 
     Three kinds: with UNITS alone, a model of 256 x 6 from scratch; with LLM alone, that LLM in its own units (it can
     rescore, but not take part in a search over other units); with both and REPLACE_EMBEDDINGS, that LLM with new
-    embeddings for the acoustic model's units (arXiv 2603.15045, section on label units).
+    embeddings for the acoustic model's units (as the recipes for arXiv 2603.15045 have it).
 
     Args:
         text: Text files, one sentence a line (.gz too), or manifests (.jsonl), whose texts are taken.

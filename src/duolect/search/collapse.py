@@ -1,4 +1,4 @@
-"""Soft collapse: neighbouring CTC frames that surely say the same become one (arXiv 2603.15045, section on speed).
+"""Soft collapse: neighbouring CTC frames that surely say the same become one (the recipes for arXiv 2603.15045).
 
 Frames t − 1 and t belong to one segment if their best class is the same and has a probability ≥ θ in both; a segment
 becomes one frame. Only frames of one best class are merged, blank among them, so a label that is repeated after a

@@ -1,4 +1,4 @@
-"""Label pruning per utterance: a search over the few labels that CTC finds likely (arXiv 2603.15045, section on speed).
+"""Label pruning per utterance: a search over the few labels that CTC finds likely (the recipes for arXiv 2603.15045).
 
     u(c) = max_t log y_t(c), or mean_t;   kept: the k labels with the largest u, EOS and blank
 

@@ -1,7 +1,7 @@
 """Which way of searching with the same trained models is best: all systems of the comparison, and what each switch
 costs and saves.
 
-Question (arXiv 2603.15045, sections 4 to 8): does label-wise fusion beat delayed fusion and rescoring, does the prior
+Question (arXiv 2603.15045): does label-wise fusion beat delayed fusion and rescoring, does the prior
 help, and what do soft collapse and label pruning cost? Scales are tuned on dev for every line, the test set is only
 scored.
 """

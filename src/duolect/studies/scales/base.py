@@ -25,6 +25,13 @@ from duolect.studies.study import ScaleName
 from duolect.systems import SearchConfig, find_method
 from duolect.training import Recipe
 
+Regime = Literal["open-asr-2026-03", "open-asr-2026-08"]
+"""Rules and test sets of the Open ASR leaderboard."""
+_TEST_SETS: Mapping[Regime, str] = {
+    "open-asr-2026-03": "hf-audio/esb-datasets-test-only-sorted --regime open-asr-2026-03",
+    "open-asr-2026-08": "hf-audio/open-asr-leaderboard",
+}
+
 Change = Callable[[Recipe], Recipe]
 """What the arguments of a recipe cannot say."""
 
@@ -117,6 +124,8 @@ class Scale(ABC):
     prompts: ClassVar[Mapping[str, str]] = {"none": "none", "instruction": "instruction", "role-tagged": "role-tagged"}
     """The prompts around the audio of a speech LLM → how `text.find_prompt` gives them. A scale whose units spell only
     lower-case words has others under the same names."""
+    regime: Regime = "open-asr-2026-08"
+    """Of the test sets that the user has as the part leaderboard."""
     parts: ClassVar[Mapping[str, str]] = {}
     """What it uses of the user's: the name of a part → what that is, and how to come by it."""
 
@@ -244,10 +253,10 @@ class Scale(ABC):
     @property
     def test_sets(self) -> TestSets:
         """Test sets whose rates stand side by side: those of the part leaderboard."""
-        hint = "`duolect import open-asr-leaderboard hf-audio/open-asr-leaderboard --out FOLDER` makes them."
+        hint = f"`duolect import open-asr-leaderboard {_TEST_SETS[self.regime]} --out FOLDER` makes them."
         folder = self.given("leaderboard")
         sets = GivenSets(name="test sets of the leaderboard", folder=folder, hint=hint, planned=self.planned)
-        return TestSets(corpus=sets, field=SET, normaliser="open-asr-2026-08")
+        return TestSets(corpus=sets, field=SET, normaliser=self.regime)
 
     def given(self, part: str) -> Path:
         """Where the user has that part. Raises ConfigError, which says what it is, where it was not given.

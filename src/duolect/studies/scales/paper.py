@@ -19,7 +19,7 @@ from duolect.recipes.paper import (
     transformer_language,
 )
 from duolect.recipes.settings import SpeechFinetuning
-from duolect.studies.scales.base import Adaptation, AEDModel, Change, CTCUnits, LabelUnits, Languages, Scale
+from duolect.studies.scales.base import Adaptation, AEDModel, Change, CTCUnits, LabelUnits, Languages, Regime, Scale
 from duolect.studies.scales.building import changed, corpus_file, heard_of, read_of, training
 from duolect.studies.scales.changes import (
     with_adapter_first,
@@ -81,6 +81,7 @@ class PaperScale(Scale):
     parts: ClassVar[Mapping[str, str]] = PARTS
 
     seeds: tuple[int, ...] = (1, 2, 3)
+    regime: Regime = "open-asr-2026-03"
     speech: Literal["loquacious", "librispeech"] = "loquacious"
     """Which corpus `train` is: its recipe and its number of hours."""
     hours: float | None = None

@@ -24,7 +24,8 @@ PARTS: Mapping[str, str] = {
         "the Common Voice folder and its covost_v2.fr_en.tsv"
     ),
     "leaderboard": (
-        "the folder that `duolect import open-asr-leaderboard hf-audio/open-asr-leaderboard --out FOLDER` makes"
+        "the folder that `duolect import open-asr-leaderboard hf-audio/esb-datasets-test-only-sorted --regime"
+        " open-asr-2026-03 --out FOLDER` makes"
     ),
     "translator": f"a translation model instead of {TRANSLATOR}, as a folder or by its name on the hub",
 }
