@@ -61,6 +61,7 @@ def librispeech_acoustic(
     Published with: one GPU of 96 GB, bf16, batches of 1000 s.
     Expected WER (dev-clean / dev-other / test-clean / test-other, from recipe comments): AED alone 2.87 / 4.71 / 2.79 /
     5.03; AED + CTC in one pass 1.87 / 4.06 / 2.06 / 4.38. A CTC model with an auxiliary AED: 2.27 / 5.04 / 2.43 / 5.34.
+    Theirs draws a word's pieces anew now and then (probability 0.01); ours always takes the likeliest.
 
     Args:
         train: Manifests to train on.
