@@ -24,6 +24,7 @@ from duolect.data.shards import CarriedBatch, ShardBatches
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import Dealt, Place, stable_seed
 from duolect.data.targets import Target, target_text, utterance_tag
+from duolect.data.workers import stand_by_parent
 from duolect.errors import AudioError, DuolectError, ManifestError, UnitsError
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ class SpeechLoader:
             batch_size=None,
             num_workers=self.workers,
             collate_fn=_as_it_is,
+            worker_init_fn=stand_by_parent,
             pin_memory=self.pin_memory,
             generator=torch.Generator(),  # its own, or making workers would draw from the random state of the training
         )
