@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM ask a run to stop after its current step; a second one stops at once."""
+"""Ctrl-C and SIGTERM ask a run to stop after its current step; Ctrl-C after that stops at once.
+
+Further SIGTERMs change nothing: a batch system sends one to all processes of a job, and torchrun passes its own on to
+those it started, so that two are there within milliseconds. SIGKILL is for those who cannot wait.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,13 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        for number in list(self._before):
+            self._restore(number)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
-        self._restore()
+        self._restore(signal.SIGINT)
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+    def _restore(self, number: int) -> None:
+        if number in self._before:
+            signal.signal(number, self._before.pop(number))
