@@ -10,17 +10,24 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from training_processes import assert_same_run, torchrun
 from training_shards import shard_recipe
 
+from duolect.audio import parquet
+from duolect.audio.parquet import read_group
+from duolect.data import BatchConfig
+from duolect.data.shards import Shards, ShardsConfig, list_shards
 from duolect.errors import AudioError, ConfigError, TrainingError
 from duolect.storage import load_tensors, read_json, write_json
 from duolect.systems import System
 from duolect.training import AcousticTask, Recipe, plan_training, train_recipe
+from duolect.training.export import training_prior
 
 pytest.importorskip("pyarrow")
 from shard_corpus import make_shards
@@ -63,6 +70,35 @@ def test_a_system_comes_of_shards(whole: Path, corpus: Path) -> None:
     assert dev
     place = read_json(whole / read_json(whole / "last.json")["checkpoint"] / "state.json")["place"]
     assert sorted(place) == ["block", "consumed", "epoch", "given", "shards", "start"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_prior_reads_each_row_group_once(
+    whole: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """And a row that cannot be read is passed over, as it is in any order."""
+    (component,) = System.load(whole / "system").parts.values()
+    utterances = Shards(list_shards([corpus / "train"]), ShardsConfig(open_shards=2)).sample(28, 3).utterances
+    utterances[4] = dataclasses.replace(utterances[4], audio_filepath=Path(f"{corpus}/train/train-00000.parquet#99"))
+    batches = BatchConfig(max_seconds=2.5, buckets=3)
+
+    def prior(**changes) -> torch.Tensor:
+        sizes = {"number": 20, "seed": 5, "batches": batches}
+        return training_prior(component.model, utterances, component.ctc_or_units, **sizes, **changes)
+
+    expected = prior()
+    read: Counter[tuple[Path, int]] = Counter()
+
+    def counted(path: Path, file: Any, group: int, columns: list[str]) -> Any:
+        read[path, group] += 1
+        return read_group(path, file, group, columns)
+
+    monkeypatch.setattr(parquet, "_KEPT_BYTES", 1)  # the last row group alone is kept
+    monkeypatch.setattr(parquet, "read_group", counted)
+    parquet._forget()
+    torch.testing.assert_close(prior(shards=True, workers=workers), expected, rtol=1e-5, atol=1e-6)
+    assert len(read) > 10
+    assert set(read.values()) == {1}
 
 
 def test_killed_in_an_epoch_and_resumed_with_workers_equals_uninterrupted(

@@ -20,7 +20,7 @@ from duolect.audio.files import SAMPLE_RATE, read_audio
 from duolect.data.augment import WaveAugmentConfig, augment_wave
 from duolect.data.batching import SpeechBatches
 from duolect.data.manifest import Utterance
-from duolect.data.shards import CarriedBatch, ShardBatches
+from duolect.data.shards import CarriedBatch, RowBatches, ShardBatches
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import Dealt, Place, stable_seed
 from duolect.data.targets import Target, target_text, utterance_tag
@@ -123,15 +123,15 @@ def collate(
     epoch: int = 0,
     augment: WaveAugmentConfig | None = None,
     misfit: Misfit | None = None,
-    sounds: Sequence[bytes] | None = None,
+    sounds: Sequence[bytes | None] | None = None,
 ) -> SpeechBatch:
     """Read, augment, spell and pad utterances; those of which that fails are left out and listed in `skipped`.
 
     `units` None: no labels (recognition, where the reference need not be spelled). They spell the `target`, the labels
     of `ctc_units` always the transcript. `tags`: the languages a model can be told to write, of which each utterance
     must name one; none: it is told nothing. `augment`: for training only; drawn from (seed, epoch, id), as `seeds_B`
-    are. `misfit`: what a model cannot take. `sounds`: the encoded sound file of each utterance, where they
-    are at hand. The batch may come out empty (B = 0).
+    are. `misfit`: what a model cannot take. `sounds`: the encoded sound file of each utterance, or None
+    where it is not at hand. The batch may come out empty (B = 0).
     """
     kept: list[_Ready] = []
     skipped = []
@@ -203,7 +203,7 @@ class SpeechLoader:
 
     def __init__(
         self,
-        batches: SpeechBatches | ShardBatches,
+        batches: SpeechBatches | ShardBatches | RowBatches,
         units: Units | None,
         ctc_units: Units | None = None,
         augment: WaveAugmentConfig | None = None,
@@ -268,7 +268,7 @@ class SpeechLoader:
 class _Deals(Sampler):
     """What this rank gets, in order, as torch's DataLoader asks for it."""
 
-    def __init__(self, batches: SpeechBatches | ShardBatches, place: Place) -> None:
+    def __init__(self, batches: SpeechBatches | ShardBatches | RowBatches, place: Place) -> None:
         self.batches, self.place = batches, place
 
     def __iter__(self) -> Iterator[Any]:

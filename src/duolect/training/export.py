@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
+from duolect.data.shards import RowBatches
 from duolect.models import AcousticModel, Model, SpeechLLM, save_model
 from duolect.storage import atomic_folder, save_tensors
 from duolect.systems import ctc_prior, write_single
@@ -50,16 +51,19 @@ def training_prior(
     batches: BatchConfig,
     seed: int,
     workers: int = 0,
+    shards: bool = False,
 ) -> Tensor:
     """The `ctc_prior` of the last head over `number` training utterances drawn by `seed`; those that cannot be read are
     passed over. The model must be in evaluation mode.
 
-    As in recognition, nothing is padded where the encoder hears it.
+    As in recognition, nothing is padded where the encoder hears it. `shards`: the utterances are rows of parquet files,
+    which are then heard in the order of these, so that each row group is read once.
     """
     if not model.speech.encoder.padding_safe:
         batches = dataclasses.replace(batches, max_utterances=1)
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)
-    sample = SpeechBatches([utterances[i] for i in sorted(drawn.tolist())], config, seed, epochs=1)
+    chosen = [utterances[i] for i in sorted(drawn.tolist())]
+    sample = RowBatches(chosen, config, seed) if shards else SpeechBatches(chosen, config, seed, epochs=1)
     loader = SpeechLoader(sample, None, workers=workers)
     return ctc_prior(model, units, ((batch.samples_BN, batch.sample_lengths_B) for batch in loader))

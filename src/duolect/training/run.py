@@ -264,8 +264,9 @@ def _prior(recipe: Recipe, data: _Speech, model: Model, units: Units) -> Tensor 
     if isinstance(task, LanguageTask) or isinstance(model, LanguageModel) or not task.model.ctc_layers:
         return None
     sizes = {"number": task.prior_utterances, "seed": loop.seed, "workers": loop.workers}
+    shards = isinstance(data.train, Shards)
     utterances = data.some(task.prior_utterances, loop.seed)
-    return training_prior(model, utterances, units, batches=within_hearing(task.batches, model), **sizes)
+    return training_prior(model, utterances, units, batches=within_hearing(task.batches, model), shards=shards, **sizes)
 
 
 def _describe(recipe: Recipe, model: Model, units: Units, ctc_units: Units | None) -> str:

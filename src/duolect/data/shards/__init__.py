@@ -3,11 +3,13 @@
 from duolect.data.shards.batches import ShardBatches
 from duolect.data.shards.carried import CarriedBatch
 from duolect.data.shards.config import Columns, ShardsConfig
+from duolect.data.shards.rows import RowBatches
 from duolect.data.shards.source import Shards, ShardSample, is_shards, list_shards
 
 __all__ = [
     "CarriedBatch",
     "Columns",
+    "RowBatches",
     "ShardBatches",
     "ShardSample",
     "Shards",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from duolect.data.manifest import Utterance
@@ -9,7 +10,7 @@ from duolect.data.manifest import Utterance
 
 @dataclass(frozen=True, slots=True)
 class CarriedBatch:
-    """Utterances, and the encoded sound file of each."""
+    """Utterances, and the encoded sound file of each (None: not at hand)."""
 
     utterances: list[Utterance]
-    sounds: list[bytes] = field(repr=False)
+    sounds: Sequence[bytes | None] = field(repr=False)
