@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import tiny_translators
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_translators import ENGLISH, FRENCH, GERMAN, POSITIONS
 
 from duolect.data import Utterance, load_manifest, write_manifest
@@ -203,6 +205,17 @@ def test_what_is_no_translation_model(models: dict[str, str], manifest: Path, tm
     with pytest.raises(ConfigError, match="beam must be at least 1"):
         _config(models, beam=0)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_model_with_weights_missing_does_not_translate(models: dict[str, str], tmp_path: Path) -> None:
+    for kind, lost in (("marian", "model.decoder.layers.0.fc1"), ("nllb", "model.encoder.layers.0.self_attn")):
+        folder = shutil.copytree(models[kind], tmp_path / kind)
+        tensors = load_file(folder / "model.safetensors")
+        kept = {name: tensor for name, tensor in tensors.items() if lost not in name}
+        assert len(kept) < len(tensors)
+        save_file(kept, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError, match=rf"^{folder} lacks the weights {lost}\..* and \d more\.$"):
+            Translator(_config(models, kind, model=str(folder)))
 
 
 def test_an_empty_translation_is_none(

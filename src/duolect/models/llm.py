@@ -9,7 +9,7 @@ import torch
 
 from duolect.errors import ConfigError, ModelError
 from duolect.models.causal import CausalLLM
-from duolect.models.pretrained import quiet, reason
+from duolect.models.pretrained import load_pretrained, quiet, reason
 from duolect.models.probe import probe_llm
 
 if TYPE_CHECKING:
@@ -131,8 +131,14 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
 
     try:
         if config.pretrained:
-            llm = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
+            llm = load_pretrained(
+                AutoModelForCausalLM,
+                source,
+                f"llm: {source!r}",
+                _tables if config.replace_embeddings else lambda _: (),
+                dtype=dtype,
+                attn_implementation="sdpa",
+                use_safetensors=True,
             )
         else:
             architecture = llm_architecture(config)
@@ -142,6 +148,13 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
     if config.replace_embeddings:
         _replace_embeddings(llm, config.vocabulary)
     return llm
+
+
+def _tables(llm: Any) -> set[str]:
+    """The names of everything in the tables, those that are tied under each of theirs."""
+    tables = [table for table in (llm.get_input_embeddings(), llm.get_output_embeddings()) if table is not None]
+    own = {id(parameter) for table in tables for parameter in table.parameters()}
+    return {name for name, parameter in llm.named_parameters(remove_duplicate=False) if id(parameter) in own}
 
 
 def _replace_embeddings(llm: Any, vocabulary: int) -> None:

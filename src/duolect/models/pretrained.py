@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duolect.errors import ConfigError, ModelError
 from duolect.storage import read_json, write_json
@@ -33,6 +33,22 @@ def read_architecture(path: Path, what: str) -> PreTrainedConfig:
         return AutoConfig.for_model(stored.pop("model_type"), **stored)
     except (ValueError, TypeError, ConfigError) as error:
         raise ModelError(f"{path}: not the configuration of {what} ({error}).") from error
+
+
+def load_pretrained(
+    network: Any, source: str, name: str, spared: Callable[[Any], Collection[str]] = lambda _: (), **arguments: Any
+) -> Any:
+    """`network.from_pretrained(source, …)`, all of whose weights are those of the source: none is left random.
+
+    `name` begins the error's sentence ("llm: 'folder'"); `spared`: of a loaded model, the names of weights that the
+    source may lack. Raises ModelError where it lacks others; what transformers raises goes to the caller.
+    """
+    model, report = network.from_pretrained(source, output_loading_info=True, **arguments)
+    missing = sorted(set(report["missing_keys"]) - set(spared(model)))  # tied ones count as there
+    if missing:
+        more = f"s {missing[0]} and {len(missing) - 1} more" if missing[1:] else f" {missing[0]}"
+        raise ModelError(f"{name} lacks the weight{more}.")
+    return model
 
 
 def reason(error: Exception) -> str:

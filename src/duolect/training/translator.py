@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from duolect.errors import ConfigError, ModelError
-from duolect.models.pretrained import quiet, reason
+from duolect.models.pretrained import load_pretrained, quiet, reason
 
 # ISO 639-1 → ISO 639-3 and English name: the languages of MuST-C, CoVoST 2 and Europarl-ST, and some more.
 _LANGUAGES = {
@@ -220,6 +220,6 @@ def _load(source: str) -> tuple[Any, Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")  # punctuation, for Marian
             tokenizer = AutoTokenizer.from_pretrained(source)
-        return AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32), tokenizer
+        return load_pretrained(AutoModelForSeq2SeqLM, source, source, dtype=torch.float32), tokenizer
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise ModelError(f"{source}: the translation model cannot be loaded ({reason(error)}).") from error

@@ -17,7 +17,7 @@ from duolect.models.encoders.extractor import read_extractor
 from duolect.models.encoders.parakeet import ParakeetEncoder
 from duolect.models.encoders.wav2vec2 import Wav2Vec2ConformerEncoder, Wav2Vec2Encoder
 from duolect.models.encoders.whisper import WhisperEncoder
-from duolect.models.pretrained import quiet, reason
+from duolect.models.pretrained import load_pretrained, quiet, reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -107,20 +107,18 @@ def _read_architecture(source: str) -> PreTrainedConfig:
 
 def _load(network: Any, architecture: Any, family: type[PretrainedEncoder], source: str) -> Any:
     try:
-        model, report = network.from_pretrained(
+        return load_pretrained(
+            network,
             source,
+            f"encoder: {source!r}",
+            lambda _: family.optional_weights,
             config=architecture,
             dtype=torch.float32,
             weights_only=True,
             key_mapping=family.key_mapping,
-            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _unreadable(source, error) from error
-    missing = sorted(set(report["missing_keys"]) - set(family.optional_weights))
-    if missing:
-        raise ModelError(f"encoder: {source!r} lacks the weights {missing[0]} and {len(missing) - 1} more.")
-    return model
 
 
 def _unreadable(source: str, error: Exception) -> ModelError:
