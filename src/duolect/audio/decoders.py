@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import mmap
 import os
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from duolect.audio import flac, mpeg
+from duolect.audio.chain import Chain, begins_ogg, links, ogg_pages
 from duolect.audio.parquet import row_address, row_bytes
+from duolect.audio.sources import Place, SoundBytes, SoundSource, once, open_binary, scan
 from duolect.audio.spliced import Spliced
 from duolect.errors import AudioError
 
 if TYPE_CHECKING:
     import soundfile
-
-_Found = TypeVar("_Found")
 
 _BLOCK_VALUES = 1 << 20  # read at once, all channels together, so that many channels need little memory
 # libsndfile's log says what a header promised and what the file has room for; "RIFF" and "FORM", the outermost sizes of
@@ -34,34 +31,19 @@ _STREAMED = 0x7FFF_F000  # sizes from here on stand for "not known yet" where a 
 _SLACK_BYTES = 8
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)\s*$", re.MULTILINE)
 _NIST_HEADER = 1024
-_LONGEST_OGG_PAGE = 65_307
 _MATROSKA, _MATROSKA_DURATION, _ASF = b"\x1aE\xdf\xa3", b"\x44\x89", b"0&\xb2u\x8ef\xcf\x11"
 _COUNTED_SECONDS = 30
 # Frames of layer III lean on up to 255 (MPEG 1: 511) bytes of those before: more than libmpg123 goes back if these are
 # as small as in the silence of a variable bit rate.
 _LEAD_SECONDS = 0.6
-_MEASURED = 256  # files whose lengths are kept
 _ENDLESS = 1 << 60  # frames; libsndfile gives such a number where it knows none
-
-
-@dataclass(frozen=True, slots=True)
-class SoundBytes:
-    """A sound file in memory, and the name that messages give it."""
-
-    name: str
-    data: bytes = field(repr=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-SoundSource = str | os.PathLike[str] | SoundBytes
-"""What can be read: a sound file, a row of a parquet file (`audio.parquet`), or a sound file in memory."""
 
 
 class Sound(Protocol):
     """An open sound file."""
 
+    format: str
+    """As libsndfile calls it: "WAV", "OGG" …; nothing for what it cannot read."""
     rate: int
     channels: int
     frames: int
@@ -87,13 +69,13 @@ def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
     _check_file(file)
     with contextlib.ExitStack() as stack:
         try:
-            # By its path where there is one: then libsndfile reads by itself, and knows the suffix. As bytes, since
-            # soundfile finds no name that is not UTF-8.
-            place: Any = os.fsencode(file) if isinstance(file, Path) else io.BytesIO(file.data)
-            opened = stack.enter_context(soundfile.SoundFile(place))
-            sound: Sound = _counted(file, opened, stack) or _LibsndfileSound(file, opened)
+            sound = _open(file, stack)
+            if (several := links(file, sound.format)) is not None:
+                sound = Chain(file, several, _open)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
-            sound = _TorchcodecSound(file, error)
+            # libsndfile opens some files that hold several recordings, and no others.
+            several = links(file, "OGG") if begins_ogg(file) else None
+            sound = Chain(file, several, _open) if several and several.parts else _TorchcodecSound(file, error)
         if whole and sound.damage is not None:
             raise AudioError(sound.damage)
         if sound.frames == 0:
@@ -110,7 +92,18 @@ def _content(source: SoundSource) -> Path | SoundBytes:
     return SoundBytes(os.fspath(source), row_bytes(address))
 
 
-def _counted(file: Path | SoundBytes, opened: soundfile.SoundFile, stack: contextlib.ExitStack) -> Sound | None:
+def _open(place: Place, stack: contextlib.ExitStack) -> Sound:
+    """One recording, by libsndfile. Raises soundfile.SoundFileError or TypeError where that cannot read it."""
+    import soundfile
+
+    # By its path where there is one: then libsndfile reads by itself, and knows the suffix. As bytes, since soundfile
+    # finds no name that is not UTF-8.
+    handle: Any = os.fsencode(place) if isinstance(place, Path) else stack.enter_context(open_binary(place))
+    opened = stack.enter_context(soundfile.SoundFile(handle))
+    return _counted(place, opened, stack) or _LibsndfileSound(place, opened)
+
+
+def _counted(place: Place, opened: soundfile.SoundFile, stack: contextlib.ExitStack) -> Sound | None:
     """A sound whose header does not say how long it is, with its true length; None for any other.
 
     libsndfile gives no more than it takes the length to be: where that is too short, or nothing, it is shown a file
@@ -118,63 +111,37 @@ def _counted(file: Path | SoundBytes, opened: soundfile.SoundFile, stack: contex
     """
     import soundfile
 
-    if opened.format == "MP3" and (stream := _once(file, "mpeg", lambda: _scan(file, mpeg.scan))) is not None:
+    if opened.format == "MP3" and (stream := once(place, "mpeg", lambda: scan(place, mpeg.scan))) is not None:
         if stream.headed or opened.frames < stream.samples:
-            handle = stack.enter_context(_open_binary(file))
+            handle = stack.enter_context(open_binary(place))
             spliced: Any = Spliced(handle, stream.begin, stream.end, size=stream.ample_size)
             opened = stack.enter_context(soundfile.SoundFile(spliced))
-        return _LibsndfileSound(file, opened, stream.samples)
+        return _LibsndfileSound(place, opened, stream.samples)
     if opened.frames < _ENDLESS:
         return None
-    if opened.format != "FLAC" or (length := _once(file, "flac", lambda: _scan(file, flac.scan))) is None:
+    if opened.format != "FLAC" or (length := once(place, "flac", lambda: scan(place, flac.scan))) is None:
         raise soundfile.SoundFileError("the header does not say how long it is, and no end is found")
-    handle = stack.enter_context(_open_binary(file))
+    handle = stack.enter_context(open_binary(place))
     spliced: Any = Spliced(handle, length.skip, handle.seek(0, io.SEEK_END), head=length.head)
-    return _LibsndfileSound(file, stack.enter_context(soundfile.SoundFile(spliced)), length.samples, length.broken)
-
-
-def _once(file: Path | SoundBytes, what: str, measure: Callable[[], _Found]) -> _Found:
-    """What `measure` says of a file, kept for some: the parts of a long recording are read one after the other."""
-    if isinstance(file, SoundBytes):
-        return measure()
-    seen = file.stat()
-    key = what, file, seen.st_size, seen.st_mtime_ns
-    with contextlib.suppress(KeyError):
-        return _measured[key]
-    found = _measured[key] = measure()
-    if len(_measured) > _MEASURED:
-        _measured.popitem(last=False)
-    return found
-
-
-_measured: OrderedDict[tuple[str, Path, int, int], Any] = OrderedDict()
-
-
-def _scan(file: Path | SoundBytes, scan: Callable[[mpeg.Data], _Found]) -> _Found:
-    if isinstance(file, SoundBytes):
-        return scan(file.data)
-    with (
-        open(file, "rb") as handle,
-        mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as data,
-    ):
-        return scan(data)
+    return _LibsndfileSound(place, stack.enter_context(soundfile.SoundFile(spliced)), length.samples, length.broken)
 
 
 class _LibsndfileSound:
-    def __init__(
-        self, path: Path | SoundBytes, file: soundfile.SoundFile, frames: int | None = None, broken: bool = False
-    ) -> None:
-        self.path, self.file = path, file
+    def __init__(self, path: Place, file: soundfile.SoundFile, frames: int | None = None, broken: bool = False) -> None:
+        self.path, self.file, self.format = path, file, file.format
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.frames: int = file.frames if frames is None else frames
-        complete, before_last = _last_page(path) if file.format == "OGG" else (True, 0)
-        # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
-        self.last_seek = before_last if file.subtype == "VORBIS" else self.frames
+        self.last_seek = self.frames
+        if file.format == "OGG":
+            pages = ogg_pages(path)
+            broken = broken or pages.fault is not None
+            # libsndfile 1.2.2 lands some samples off when it seeks into the last page of Vorbis.
+            if file.subtype == "VORBIS" and pages.links:
+                self.last_seek = max(0, self.frames - pages.links[-1].last_page)
         self.lead = round(_LEAD_SECONDS * self.rate) if file.format == "MP3" else 0
         self.decoded = np.zeros(0, dtype=np.float32)  # of a file that cannot be sought in
-        broken = broken or not complete or _breaks_promise(file.extra_info)
+        broken = broken or _breaks_promise(file.extra_info)
         if file.format == "NIST":  # of which libsndfile's log says nothing
             broken = self.frames * self.channels + _SLACK_BYTES < _nist_samples(path)
         after = f"it breaks off after {self.frames / self.rate:.3f} s"
@@ -214,7 +181,7 @@ class _LibsndfileSound:
 
 class _TorchcodecSound:
     def __init__(self, path: Path | SoundBytes, cause: Exception) -> None:
-        self.path, self.damage = path, None
+        self.path, self.format, self.damage = path, "", None
         try:
             # Imported by name: it is an extra, and without FFmpeg's libraries its import fails with a RuntimeError.
             decoders: Any = importlib.import_module("torchcodec.decoders")
@@ -231,7 +198,7 @@ class _TorchcodecSound:
         self.rate: int = metadata.sample_rate
         self.channels: int = metadata.num_channels
         stored = metadata.duration_seconds_from_header if _stores_duration(path) else None
-        self.frames: int = round((stored or 0.0) * self.rate) or _once(path, "decoded", self._count)
+        self.frames: int = round((stored or 0.0) * self.rate) or once(path, "decoded", self._count)
 
     def read(self, start: int, stop: int | None) -> np.ndarray:
         end = None if stop is None else stop / self.rate
@@ -263,22 +230,18 @@ class _TorchcodecSound:
 def _stores_duration(file: Path | SoundBytes) -> bool:
     """Whether a file is of a container that has a field for its duration; of others, such as bare AAC, FFmpeg guesses
     it by the bit rate."""
-    with _open_binary(file) as handle:
+    with open_binary(file) as handle:
         start = handle.read(4096)
     if start.startswith(_MATROSKA):  # which leaves it out where it is written through a pipe
         return _MATROSKA_DURATION in start
     return start[4:8] == b"ftyp" or start.startswith(_ASF)
 
 
-def _open_binary(file: Path | SoundBytes) -> BinaryIO:
-    return open(file, "rb") if isinstance(file, Path) else io.BytesIO(file.data)
-
-
 def _check_file(file: Path | SoundBytes) -> None:
     try:
         if isinstance(file, Path) and file.is_dir():
             raise AudioError(f"{file}: is a folder, not an audio file.")
-        with _open_binary(file) as handle:
+        with open_binary(file) as handle:
             if not handle.read(1):
                 raise AudioError(f"{file}: the audio file is empty (0 bytes).")
     except FileNotFoundError as error:
@@ -293,31 +256,11 @@ def _breaks_promise(log: str) -> bool:
     return any(there + _SLACK_BYTES < promised < _STREAMED for promised, there in sizes)
 
 
-def _nist_samples(file: Path | SoundBytes) -> int:
+def _nist_samples(file: Place) -> int:
     """The samples that a NIST SPHERE header promises: of each channel, or, as some have it, of all together."""
-    with _open_binary(file) as handle:
+    with open_binary(file) as handle:
         found = _NIST_SAMPLES.search(handle.read(_NIST_HEADER))
     return 0 if found is None else int(found[1])
-
-
-def _last_page(file: Path | SoundBytes) -> tuple[bool, int]:
-    """Whether an Ogg file's last page is whole and carries the flag "end of stream", and the frames that end before it.
-
-    libsndfile is silent where a file is cut off. The frames are 0 where no page of the same stream comes before.
-    """
-    with _open_binary(file) as handle:
-        handle.seek(max(0, handle.seek(0, io.SEEK_END) - 2 * _LONGEST_OGG_PAGE))
-        tail = handle.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
-        return False, 0
-    segments = tail[page + 26]
-    whole = page + 27 + segments + sum(tail[page + 27 : page + 27 + segments])
-    complete = bool(tail[page + 5] & 4) and len(tail) >= whole
-    before = tail.rfind(b"OggS", 0, page)
-    if before < 0 or tail[before + 14 : before + 18] != tail[page + 14 : page + 18]:
-        return complete, 0
-    return complete, max(0, int.from_bytes(tail[before + 6 : before + 14], "little", signed=True))
 
 
 def _reason(error: Exception) -> str:
