@@ -1,4 +1,4 @@
-"""CTC sees the best labels of the other scorers only: the same search written out as loops, in float64."""
+"""CTC sees only labels that the other scorers and its own best frames like: the same search as loops, in float64."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ def beam_by_loops(
                 total += weights[name] * float(model.distribution(key, prefix)[c].double())
         return total
 
+    def estimate(prefix: Labels, c: int) -> float:
+        heard = max((float(frame[c]) for frame in case.parts[b]), default=-math.inf)
+        return others(prefix, c) + weights["ctc"] * heard
+
     live, finished = {(): 0.0}, {}
     for count in range(case.limits[b] + 1):
         continued: list[tuple[float, Labels, int]] = []
         for prefix, score in live.items():
             allowed = [c for c in case.labels if c not in forbidden]
-            best = sorted(allowed, key=lambda c: -others(prefix, c))[:candidates] if count < case.limits[b] else []
+            best = sorted(allowed, key=lambda c: -estimate(prefix, c))[:candidates] if count < case.limits[b] else []
             psi = log_psi(prefix)
             for c in [*best, EOS]:
                 mass = sums.get(prefix, (-math.inf, 0.0))[0] if c == EOS else log_psi((*prefix, c))
@@ -82,6 +86,22 @@ def test_equals_the_search_as_loops(names: tuple[str, ...], beam: int) -> None:
                 continue
             assert [h.labels for h in each] == ranking, where
             assert [h.score for h in each] == pytest.approx([expected[a] for a in ranking], abs=1e-4), where
+
+
+def test_a_label_that_only_ctc_hears_is_among_the_candidates() -> None:
+    """The decoder likes 1 a little more than 2, which alone is in the sound."""
+
+    class Deaf(TabularModel):
+        def distribution(self, audio, history):
+            return torch.tensor([0.2, 0.5, 0.3]).log()
+
+    log_probs = torch.tensor([[[1e-6, 1e-6, 0.9, 0.1 - 2e-6]]]).log()
+    scorers = [
+        Weighted("decoder", AutoregressiveScorer(Deaf(3, 0))),
+        Weighted("ctc", CTCPrefixScorer(log_probs, torch.tensor([1]), eos_id=EOS)),
+    ]
+    (found,) = label_synchronous(scorers, Audio([0]), beam=2, nbest=1, limits_B=[3], eos_id=EOS, candidates=1)
+    assert found[0].labels == (2,)
 
 
 class Counting(CTCPrefixScorer):

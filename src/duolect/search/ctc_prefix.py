@@ -44,8 +44,8 @@ class _Frames:
     labels_first_BWT: Tensor  # float32
     blank_sums_BT: Tensor  # Σ_{i≤t} log y_i(blank), float64
     lengths_B: Tensor
-    peaks_BV: Tensor | None = None  # max_t log y_t(c), and exp(log y − peak): made when all labels are scored
-    scaled_BVT: Tensor | None = None
+    peaks_BV: Tensor | None = None  # max_t log y_t(c), made when it is asked for
+    scaled_BVT: Tensor | None = None  # exp(log y − peak), made when all labels are scored
 
     def select(self, rows: Tensor) -> "_Frames":
         longest = max(int(self.lengths_B[rows].max()), 1)
@@ -56,6 +56,12 @@ class _Frames:
             None if self.peaks_BV is None else self.peaks_BV[rows],
             None if self.scaled_BVT is None else self.scaled_BVT[rows, :, :longest].contiguous(),
         )
+
+    def peaks(self) -> Tensor:
+        """`peaks_BV`."""
+        if self.peaks_BV is None:
+            self.peaks_BV = self.labels_first_BWT[:, :-1].amax(-1)
+        return self.peaks_BV
 
 
 @dataclass
@@ -136,6 +142,10 @@ class CTCPrefixScorer:
             scores = torch.where(candidates_RC == self.eos_id, end_R[:, None], scores)
         scores = torch.where(scores > _CUT, scores - state.prefix_R[:, None], -torch.inf)
         return scores.float(), None
+
+    def estimate(self, state: CTCState) -> Tensor:
+        """The largest log y_t(c) of any frame: no hypothesis gains much by a label that CTC hears nowhere."""
+        return state.frames.peaks()[state.utterance_R]
 
     def advance(self, state: CTCState, pending: None, parent_R: Tensor, label_R: Tensor) -> CTCState:
         """Forward variables of the extended rows, by two log-cumulative-sum-exps over the frames."""
@@ -225,10 +235,7 @@ def _all_labels(state: CTCState) -> Tensor:
     """log Σ_t φ_t·y_t(c) for all labels, φ = g_b + g_n: float64 (R, V)."""
     frames = state.frames
     if frames.scaled_BVT is None:
-        labels_BVT = frames.labels_first_BWT[:, :-1]
-        frames.peaks_BV = labels_BVT.amax(-1)
-        frames.scaled_BVT = _shares(labels_BVT - frames.peaks_BV[..., None])
-    assert frames.peaks_BV is not None
+        frames.scaled_BVT = _shares(frames.labels_first_BWT[:, :-1] - frames.peaks()[..., None])
     phi_RT = state.total_RT[:, :-1]
     peak_R = phi_RT.amax(-1).clamp(min=_LOWEST)
     shares_RT = _shares((phi_RT - peak_R[:, None]).float())
@@ -236,7 +243,7 @@ def _all_labels(state: CTCState) -> Tensor:
     shares_BKT = shares_RT.new_zeros(len(frames.lengths_B), slots, phi_RT.shape[1])
     shares_BKT[state.utterance_R, slot_R] = shares_RT
     products_RV = torch.bmm(shares_BKT, frames.scaled_BVT.transpose(1, 2))[state.utterance_R, slot_R]
-    peaks_RV = frames.peaks_BV[state.utterance_R]
+    peaks_RV = frames.peaks()[state.utterance_R]
     lost_RV = (products_RV < _SAFE) & (peaks_RV > _CUT)
     scores_RV = products_RV.clamp(min=_SAFE).log().double() + peaks_RV + peak_R[:, None]
     if bool(lost_RV.any()):

@@ -15,7 +15,7 @@ V labels (EOS included) · C candidates · J ranked continuations of an utteranc
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from duolect.errors import SearchError
 from duolect.search.checks import check_count, check_limits, check_scores, special_labels, utterance_names
 from duolect.search.repeats import repeats
 from duolect.search.result import Hypothesis, ranked
-from duolect.search.scorer import Weighted, check_vocabularies
+from duolect.search.scorer import ByCandidate, Weighted, check_vocabularies
 
 Stop = Literal["exact", "heuristic"]
 
@@ -89,8 +89,8 @@ def label_synchronous(
     length_exponent: α ≥ 0; hypotheses are ranked by s/N^α, N counts labels and EOS.
     stop: "exact": an utterance ends when no live hypothesis can enter its n-best list within its limit;
         "heuristic": when none would enter it with its present score and number of labels.
-    candidates: scorers that cost by candidate (CTC) see only the best C labels of the others, and EOS; None, or
-        C ≥ V, is exact.
+    candidates: scorers that cost by candidate (CTC) see only the best C labels by the others' scores and their own
+        `estimate`, and EOS; None, or C ≥ V, is exact.
     no_repeat_ngram: the search space is the sequences in which no so many labels in a row occur twice; None: all.
     forbidden_ids: labels that never occur (BOS, padding, unknown).
     Raises SearchError for impossible settings, and for NaN or +inf from a model (utterance and scorer named).
@@ -227,14 +227,16 @@ def _scores(task: _Task, rows: _Rows) -> tuple[Tensor, Tensor, list[Tensor], lis
 
 
 def _candidates(task: _Task, rows: _Rows, count: int, row_P: Tensor, label_P: Tensor) -> Tensor:
-    """Each row's `count` best labels by the scorers that cost nothing per candidate, and EOS in the last column.
+    """Each row's `count` best labels by what is known of all labels without candidates, and EOS in the last column.
 
     The pairs of row_P and label_P are not wanted.
     """
     total: Tensor | None = None
     for weighted, state in zip(task.scorers, rows.states, strict=True):
-        if not weighted.scorer.by_candidate and weighted.factor:
-            part_RV = weighted.scorer.score(state)[0] * weighted.factor
+        if weighted.factor:
+            scorer = weighted.scorer
+            known_RV = cast(ByCandidate, scorer).estimate(state) if scorer.by_candidate else scorer.score(state)[0]
+            part_RV = known_RV * weighted.factor
             total = part_RV if total is None else total + part_RV
     assert total is not None
     total = total.masked_fill(task.forbidden_V, -torch.inf)

@@ -23,7 +23,8 @@ class Scorer(Protocol):
     """One term of the score. Rows are hypotheses; a state holds one entry per row; all scores are natural logs.
 
     vocabulary: V, EOS included; device: where its scores are, known after `start`.
-    by_candidate: the cost of `score` grows with the candidates, so a search may show it only some (CTC prefix scores).
+    by_candidate: the cost of `score` grows with the candidates, so a search may show it only some (CTC prefix scores);
+    such a scorer is a `ByCandidate`.
     """
 
     by_candidate: bool
@@ -52,6 +53,14 @@ class Scorer(Protocol):
 
     def largest_gain(self, sign: float) -> float:
         """Upper bound of sign·score(c|h) over all labels c, for exact stopping: 0 where it is a log-probability."""
+        ...
+
+
+class ByCandidate(Scorer, Protocol):
+    """A scorer that sees only some labels, and knows something of all of them beforehand."""
+
+    def estimate(self, state: Any) -> Tensor:
+        """(R, V): stands for `score` where candidates are chosen; it costs next to nothing, and may be wrong."""
         ...
 
 

@@ -95,7 +95,8 @@ class SearchConfig:
     * `length_exponent` α ranks by score/N^α in a search over labels (normal without CTC: 1, with it: 0).
     * `stop`: "exact" ends when no live hypothesis can ever enter the n-best list, "heuristic" bounds what a live one
       may still reach by its score at the present length.
-    * `candidates`: the CTC prefix scorer sees only that many labels, the best of the other scorers (None: all).
+    * `candidates`: the CTC prefix scorer sees only that many labels, the best by the other scorers and CTC's largest
+      log-probability in any frame (None: all).
     * `no_repeat_ngram`: a search over labels finds only hypotheses in which no so many labels in a row occur twice, as
       arXiv 2501.02370 has it with 5 (None: all).
     * `collapse`: neighbouring CTC frames of one best class, both at least this probable, become one (None: none do);
