@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from duolect.data import load_manifest
 from duolect.models import LORA_PRESETS, LLMConfig, LoraSettings
-from duolect.recipes.small import small_language
+from duolect.recipes.small import small_language, small_speech_llm
 from duolect.storage import load_tensors
 from duolect.systems import Scales, SearchConfig, System, combine
 from duolect.systems.perplexity import measure_perplexity
@@ -126,3 +126,26 @@ def test_it_reads_audio_with_lora_and_ctc_in_its_units(corpus: Path, llm: Path, 
     assert changed == {name for name in before if "q_proj" in name or "v_proj" in name}
     stored = json.loads((tmp_path / "run" / "system" / "speech_llm" / "config.json").read_text())
     assert stored["config"]["lora"] is None
+
+
+def test_a_speech_llm_takes_the_trained_llm_over_without_its_source(corpus: Path, llm: Path, tmp_path: Path) -> None:
+    source = tmp_path / "llm"
+    shutil.copytree(llm, source)
+    train_recipe(acoustic_recipe(corpus, **STEPS), tmp_path / "am", device="cpu")
+    text: dict[str, Any] = {"text": (corpus / "lm.txt",), "dev": corpus / "lm.txt"}
+    recipe = small_language(**text, llm=str(source), lr=0.01)
+    loop = LoopConfig(**STEPS, tensorboard=False, threads=1)
+    train_recipe(dataclasses.replace(recipe, loop=loop), tmp_path / "lm", device="cpu")
+    shutil.rmtree(source)
+    manifests: dict[str, Any] = {"train": (corpus / "train.jsonl",), "dev": corpus / "dev.jsonl"}
+    joint = small_speech_llm(**manifests, acoustic=tmp_path / "am", language=tmp_path / "lm", finetune="frozen")
+    task = dataclasses.replace(joint.task, wave_augment=None)
+    system = System.load(train_recipe(dataclasses.replace(joint, task=task, loop=loop), tmp_path / "run", device="cpu"))
+    trained = System.load(tmp_path / "lm").language
+    assert system.speech_llm is not None
+    assert trained is not None
+    given, taken = (part.model.llm.model.state_dict() for part in (trained, system.speech_llm))
+    assert given.keys() == taken.keys()
+    assert all(torch.equal(given[name], taken[name]) for name in given)
+    architectures = [tmp_path / "lm" / "system" / "language", tmp_path / "run" / "system" / "speech_llm"]
+    assert len({(folder / "llm_config.json").read_text() for folder in architectures}) == 1

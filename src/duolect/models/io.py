@@ -39,18 +39,31 @@ _KINDS: dict[str, tuple[type, type[Any]]] = {
 
 
 def build_model(
-    config: AcousticConfig | LanguageConfig | SpeechLLMConfig, encoder_from: str | os.PathLike[str] | None = None
+    config: AcousticConfig | LanguageConfig | SpeechLLMConfig,
+    encoder_from: str | os.PathLike[str] | None = None,
+    llm_from: str | os.PathLike[str] | None = None,
 ) -> Model:
     """The model `config` describes, with fresh weights (pre-trained ones where the config names a source).
 
     `encoder_from`: the folder of a saved model whose encoder is to be taken over afterwards. A pre-trained encoder is
-    then built like that one, without a look at its source.
+    then built like that one, without a look at its source. `llm_from`: the same for the LLM of a speech LLM, where both
+    come from one source; all else of the model has the weights that it would have had with the source.
     """
-    model_class = _KINDS[config.kind][1]
-    stored = None if encoder_from is None else Path(encoder_from) / ENCODER
-    if stored is None or not stored.is_file() or not _has_pretrained_encoder(config):
-        return model_class(config)
-    return model_class(config, stored_encoder=read_architecture(stored, "an encoder"))
+    stored: dict[str, Any] = {}
+    if encoder_from is not None and _has_pretrained_encoder(config) and (Path(encoder_from) / ENCODER).is_file():
+        stored["stored_encoder"] = read_architecture(Path(encoder_from) / ENCODER, "an encoder")
+    if llm_from is not None and isinstance(config, SpeechLLMConfig) and _is_from_source_of(config, Path(llm_from)):
+        stored["stored"] = read_architecture(Path(llm_from) / LLM, "a causal language model")
+        stored["as_from_source"] = True
+    return _KINDS[config.kind][1](config, **stored)
+
+
+def _is_from_source_of(config: SpeechLLMConfig, folder: Path) -> bool:
+    """Whether the saved model in `folder` has the LLM that `config` names, and its tables."""
+    if config.llm.source is None or not (folder / LLM).is_file():
+        return False
+    there = _read_config(folder).llm
+    return (there.source, there.replace_embeddings) == (config.llm.source, config.llm.replace_embeddings)
 
 
 def _has_pretrained_encoder(config: AcousticConfig | LanguageConfig | SpeechLLMConfig) -> bool:
@@ -83,11 +96,8 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
     Raises ModelError or ConfigError, naming the file, where one is missing, damaged, or does not fit the config.
     """
     folder = Path(folder)
-    described = read_json(folder / "config.json")
-    if not isinstance(described, dict) or described.get("format") != FORMAT or described.get("kind") not in _KINDS:
-        raise ModelError(f"{folder / 'config.json'}: not a model of format {FORMAT} and kind {', '.join(_KINDS)}.")
-    config_class, model_class = _KINDS[described["kind"]]
-    config: Any = from_json(config_class, described.get("config"), str(folder / "config.json"))
+    config = _read_config(folder)
+    model_class = _KINDS[config.kind][1]
     if isinstance(config, SpeechLLMConfig):
         _check_interface(config, folder)
     stored = {}
@@ -98,6 +108,13 @@ def load_model(folder: str | os.PathLike[str], device: str | torch.device = "cpu
     model = model_class(config, **stored)
     _load_weights(model, load_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.to(device).eval()
+
+
+def _read_config(folder: Path) -> Any:
+    described = read_json(folder / "config.json")
+    if not isinstance(described, dict) or described.get("format") != FORMAT or described.get("kind") not in _KINDS:
+        raise ModelError(f"{folder / 'config.json'}: not a model of format {FORMAT} and kind {', '.join(_KINDS)}.")
+    return from_json(_KINDS[described["kind"]][0], described.get("config"), str(folder / "config.json"))
 
 
 def _check_interface(config: SpeechLLMConfig, folder: Path) -> None:

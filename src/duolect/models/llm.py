@@ -57,17 +57,23 @@ class LLMConfig:
             raise ConfigError("llm: replace_embeddings needs a pre-trained source.")
 
 
-def build_llm(config: LLMConfig, stored: PreTrainedConfig | None = None) -> PreTrainedModel:
+def build_llm(
+    config: LLMConfig, stored: PreTrainedConfig | None = None, *, as_from_source: bool = False
+) -> PreTrainedModel:
     """The Hugging Face model `config` asks for, attention by SDPA or to a shared prefix, in evaluation mode.
 
     `stored` is the architecture of a saved model: it is built with random weights (to be loaded) and without looking at
-    `config.source`. Raises ModelError where the source cannot be loaded or its LLM has parts that are not supported.
+    `config.source`. With `as_from_source` that draws as many random numbers as loading the source would have, so that
+    what is built after it starts as it would have. Raises ModelError where the source cannot be loaded or its LLM has
+    parts that are not supported.
     """
     from transformers import AutoModelForCausalLM
 
     dtype = DTYPES[config.dtype]
     with quiet():
-        if stored is not None:
+        if stored is not None and as_from_source:
+            llm = _in_place_of_source(config, stored, dtype)
+        elif stored is not None:
             llm = AutoModelForCausalLM.from_config(stored, dtype=dtype, attn_implementation="sdpa")
         elif config.source is None:
             llm = AutoModelForCausalLM.from_config(_own_architecture(config), dtype=dtype, attn_implementation="sdpa")
@@ -146,6 +152,18 @@ def _from_source(config: LLMConfig, source: str, dtype: torch.dtype) -> PreTrain
     except _UNREADABLE as error:
         raise _unreadable(source, error) from error
     if config.replace_embeddings:
+        _replace_embeddings(llm, config.vocabulary)
+    return llm
+
+
+def _in_place_of_source(config: LLMConfig, stored: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[], enabled=config.pretrained):  # weights that are loaded need no chance
+        llm = AutoModelForCausalLM.from_config(stored, dtype=dtype, attn_implementation="sdpa")
+    if config.replace_embeddings:
+        with torch.random.fork_rng(devices=[]):  # a source has more labels than the units in their place
+            llm.resize_token_embeddings(config.vocabulary + 1, mean_resizing=False)
         _replace_embeddings(llm, config.vocabulary)
     return llm
 

@@ -108,8 +108,8 @@ class SpeechLLM(nn.Module):
     """Implements `Autoregressive`, and `ctc_log_probs` where it has CTC heads.
 
     Trained on L = CE(labels and EOS, smoothed) + w_ctc · Σ_l CTC_l (arXiv 2603.15045). A frozen LLM or encoder stays in
-    evaluation mode. `stored` is the LLM's architecture when a saved model is rebuilt (see `build_llm`),
-    `stored_encoder` that of a pre-trained encoder (see `build_encoder`).
+    evaluation mode. `stored` is the LLM's architecture when a saved model is rebuilt or its LLM taken over (then
+    `as_from_source`; see `build_llm`), `stored_encoder` that of a pre-trained encoder (see `build_encoder`).
     """
 
     def __init__(
@@ -117,6 +117,8 @@ class SpeechLLM(nn.Module):
         config: SpeechLLMConfig,
         stored: PreTrainedConfig | None = None,
         stored_encoder: PreTrainedConfig | None = None,
+        *,
+        as_from_source: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -133,7 +135,7 @@ class SpeechLLM(nn.Module):
             stored=stored_encoder,
         )
         dropout = config.llm.dropout if config.llm.source is None else 0.0
-        self.llm = CausalLLM(build_llm(config.llm, stored), self.vocabulary, dropout)
+        self.llm = CausalLLM(build_llm(config.llm, stored, as_from_source=as_from_source), self.vocabulary, dropout)
         self.adapter = build_adapter(config.adapter, self.speech.encoder.width, self.llm.width)
         self.interface = build_interface(config.interface, self.llm)
         self.prompts = PromptTable(config.prompts, config.tags, config.bos_id)

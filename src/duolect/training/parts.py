@@ -135,15 +135,20 @@ def make_model(task: Task, units: Units, ctc_units: Units | None) -> Model:
     if not isinstance(task, SpeechLLMTask) and task.initialise_from is not None:
         return _started_from(task.initialise_from, task, config, units, ctc_units or units)
     start = None if isinstance(task, LanguageTask) else task.initialise_encoder
-    model = build_model(config, None if start is None else component_folder(start, "acoustic"))
+    language = task.initialise_llm if isinstance(task, SpeechLLMTask) else None
+    model = build_model(
+        config,
+        None if start is None else component_folder(start, "acoustic"),
+        None if language is None else component_folder(language, "language"),
+    )
     if start is not None:
         assert not isinstance(model, LanguageModel)
         heads = _same_units(ctc_units or units, start, "acoustic", ctc=True)
         model.initialise_encoder(_load(start, "acoustic", AcousticModel), heads=heads)
-    if isinstance(task, SpeechLLMTask) and task.initialise_llm is not None:
+    if language is not None:
         assert isinstance(model, SpeechLLM)
-        _require_units(units, task.initialise_llm, "language")
-        model.initialise_llm(_load(task.initialise_llm, "language", LanguageModel))
+        _require_units(units, language, "language")
+        model.initialise_llm(_load(language, "language", LanguageModel))
     return model
 
 
