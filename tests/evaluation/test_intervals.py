@@ -1,5 +1,6 @@
 import itertools
 import time
+from dataclasses import replace
 
 import kaldialign
 import numpy as np
@@ -77,10 +78,18 @@ def test_one_utterance_proves_nothing() -> None:
     assert result.p_value == 1.0
 
 
-def test_empty_hypotheses_are_all_deletions() -> None:
-    interval = bootstrap_interval(["a b", "c", "d e f"], ["", "", ""])
-    assert interval is not None
-    assert (interval.low, interval.high) == (1.0, 1.0)
+def test_utterances_of_the_same_rate_have_no_interval() -> None:
+    references = ["a b", "c d e f", "g h"]
+    assert bootstrap_interval(references, references) is None
+    assert bootstrap_interval(references, ["", "", ""]) is None
+    assert bootstrap_interval(references, ["a x", "c d x x", "g x"]) is None
+    assert bootstrap_interval(references, ["a x", "c d e x", "g x"]) is not None
+    rows = [HypothesisRow(id=f"u{n}", reference=text, text=text) for n, text in enumerate(references)]
+    perfect = score_run(rows, "none")
+    assert (perfect.wer, perfect.interval, perfect.summary()["interval_95"]) == (0.0, None, None)
+    empty = score_run([replace(row, text="") for row in rows], "none")
+    assert (empty.wer, empty.errors.deletions, empty.interval) == (1.0, 8, None)
+    assert paired(references, references, ["", "", ""]).p_value == 0.25
 
 
 def test_p_value_is_the_share_of_all_sign_assignments() -> None:

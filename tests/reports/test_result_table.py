@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from duolect.evaluation import Skipped, Timing
-from duolect.reports import Comparison, SystemResult, markdown_table, terminal_table
+from duolect.evaluation import RunRecord, Skipped, Timing
+from duolect.reports import Comparison, SystemResult, markdown_table, system_result, terminal_table
 from duolect.reports.cells import draw_terminal, plain_column
+from duolect.reports.page import page
 from duolect.reports.table import columns, legend, memory_text, p_text, percent, rtfx_text
 
 Make = Callable[..., SystemResult]
@@ -35,6 +36,21 @@ def test_cells_hold_what_was_measured(comparison: Comparison) -> None:
     assert [cell(comparison, "Peak memory", n) for n in range(3)] == [("300 MiB", True)] * 3
     assert cell(comparison, "p", 0)[0] == "baseline"
     assert re.fullmatch(r"0\.\d+", cell(comparison, "p", 1)[0])
+
+
+def test_a_system_without_errors_has_no_interval_and_the_legend_says_why(comparison: Comparison) -> None:
+    first = comparison.systems[0]
+    rows = [replace(row, text=row.reference or "") for row in first.rows]
+    perfect = system_result("perfect", rows, RunRecord(system="perfect"), baseline=first.score, normaliser="none")
+    both = replace(comparison, systems=[first, perfect])
+    assert (cell(both, "WER %", 1)[0], cell(both, "95 % interval", 1)[0]) == ("0.00", "–")
+    assert "none where all utterances have the same error rate" in legend(both)[1]
+    assert "none where" not in legend(comparison)[1]
+    text = page(both)
+    assert text.count('class="whisker"') == 2, "drawn, one as a point"
+    assert "Most accurate: perfect, 0.00\u00a0% WER" in text
+    alone = page(Comparison(title="x", systems=[perfect], baseline="perfect"))
+    assert 'class="whisker"' not in alone
 
 
 def test_eighty_columns_hold_the_whole_table(comparison: Comparison) -> None:

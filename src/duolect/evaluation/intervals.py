@@ -1,7 +1,8 @@
 """How sure a word error rate, or a difference between two, is.
 
 *Interval*: the percentile bootstrap over utterances (Bisani & Ney, ICASSP 2004): utterances are drawn with replacement,
-the pooled WER of each replica is computed, and the middle 95 % of the replicas is the interval.
+the pooled WER of each replica is computed, and the middle 95 % of the replicas is the interval. Where all utterances
+have the same rate, of 0 for one, all replicas do too: they say nothing of the spread, and there is no interval.
 
 *Probability of improvement* (same paper): the share of replicas in which the system makes fewer errors than the
 baseline on the same drawn utterances; replicas with equally many count one half.
@@ -96,7 +97,8 @@ def paired(
 def interval_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> Interval | None:
     """95 % percentile interval from per-utterance (or per-block) counts (N, 4), as `utterance_counts` gives them.
 
-    None for fewer than two utterances: one alone says nothing of the spread. Reproducible by `seed`.
+    None for fewer than two utterances, and where all have the same rate: these say nothing of the spread. Reproducible
+    by `seed`.
     Raises ScoringError when there are no reference words.
     """
     drawn = replicas_of_counts(counts_N4, replicas=replicas, seed=seed)
@@ -119,9 +121,10 @@ class Replicas:
     words_R: np.ndarray
 
     @property
-    def interval(self) -> Interval:
-        """The middle 95 % of the error rates; it says nothing where there is only one part to draw."""
-        return _percentiles(self.errors_R, self.words_R)
+    def interval(self) -> Interval | None:
+        """The middle 95 % of the error rates; None where all are the same, as they are with only one part to draw."""
+        rates_R = self.errors_R / np.maximum(self.words_R, 1)
+        return _percentiles(self.errors_R, self.words_R) if np.ptp(rates_R) > 0 else None
 
 
 def replicas_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed: int = SEED) -> Replicas:

@@ -43,7 +43,7 @@ class Score:
 
     errors: WordErrors
     interval: Interval | None
-    """95 % bootstrap interval; None for a single utterance or block."""
+    """95 % bootstrap interval; None for a single utterance or block, and where all have the same rate."""
     utterances: int
     """Utterances scored, skipped ones included when they count as deleted."""
     empty_references: int

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 from duolect import __version__
+from duolect.evaluation import Interval
 from duolect.reports.comparison import Comparison
 from duolect.reports.differences import Example, examples
 from duolect.reports.markup import (
@@ -112,7 +113,8 @@ def _lead(comparison: Comparison) -> Iterator[str]:
 
 def _results(comparison: Comparison) -> Iterator[str]:
     systems = comparison.systems
-    bounds = bounds_of([system.score.interval for system in systems])
+    known = [interval for system in systems if (interval := system.score.interval) is not None]
+    bounds = bounds_of([*known, *(Interval(s.score.wer, s.score.wer) for s in systems)]) if known else None
     drawings = [whiskers([s.score.wer], [s.score.interval], bounds) for s in systems] if bounds is not None else []
     table = columns_table(
         columns(comparison),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -83,7 +83,7 @@ def legend(comparison: Comparison) -> list[str]:
         + "; normaliser "
         + _each(comparison, lambda s: regime_text(s.score))
         + f"; aligned by {scores[0].aligner}.",
-        _interval(scores[0]),
+        _interval(scores),
     ]
     if len(scores) > 1:
         more = _corrected(comparison) if len(scores) > 2 else ""
@@ -126,14 +126,23 @@ def _corrected(comparison: Comparison) -> str:
     return tests + (f"{', '.join(lost)} would not be below 0.05" if lost else "the same are below 0.05")
 
 
-def _interval(score: Score) -> str:
-    drawn = "utterances"
+def _interval(scores: Sequence[Score]) -> str:
+    score, drawn = scores[0], "utterances"
+    if score.units == 1:
+        of = f"one block (by {score.blocks})" if score.blocks is not None else "one utterance"
+        return f"Interval: none, for {of} says nothing of the spread."
     if score.blocks is not None:
         few = ", too few for the interval to be trusted" if score.units < FEWEST else ""
         alone = sum(block == f"utterance {key}" for key, block in zip(score.ids, score.block_N, strict=True))
         apart = f"; {alone:,} that do not say theirs are blocks of their own" if alone else ""
         drawn = f"{score.units} blocks of utterances (by {score.blocks}{few}{apart})"
-    return f"Interval: percentile bootstrap over {drawn}, {score.replicas:,} replicas, seed {score.seed}."
+    alike = (
+        f"; none where {'all blocks have' if score.blocks is not None else 'all utterances have'} the same error rate, "
+        "which says nothing of the spread"
+        if any(s.interval is None for s in scores)
+        else ""
+    )
+    return f"Interval: percentile bootstrap over {drawn}, {score.replicas:,} replicas, seed {score.seed}{alike}."
 
 
 def terminal_table(comparison: Comparison | TranslationComparison, width: int = 80) -> RenderableType:

@@ -43,8 +43,8 @@ def fields_part(evidence: Evidence) -> ReportPart | None:
         for n, name in enumerate(drawn)
     )
     hint = (
-        f"Intervals are 95 %, of {REPLICAS:,} bootstrap replicas within each part. The worst of many parts looks worse "
-        "than it is."
+        f"Intervals are 95 %, of {REPLICAS:,} bootstrap replicas within each part; there is none where all that is "
+        "drawn has the same rate. The worst of many parts looks worse than it is."
     )
     return ReportPart(
         anchor="fields",
