@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 
-from duolect.audio import ogg
+from duolect.audio import flac, mpeg, ogg
 from duolect.audio.sources import Part, Place, SoundBytes, once, open_binary, scan
 from duolect.errors import AudioError
 
 if TYPE_CHECKING:
     from duolect.audio.decoders import Sound
+
+_SCANS = {"MP3": mpeg.links, "FLAC": flac.links}
 
 Open = Callable[[Place, contextlib.ExitStack], "Sound"]
 
@@ -43,6 +44,9 @@ def ogg_pages(place: Place) -> ogg.Pages:
 
 def links(file: Path | SoundBytes, form: str) -> Links | None:
     """The recordings of a file of libsndfile's format `form`; None for one that a decoder can be given as it is."""
+    if form in _SCANS:
+        found = once(file, f"{form} links", lambda: scan(file, _SCANS[form]))
+        return Links(tuple(Part(file, begin, end) for begin, end in found)) if found else None
     if form != "OGG":
         return None
     pages = ogg_pages(file)
@@ -86,7 +90,9 @@ class Chain:
         return np.concatenate(pieces)
 
     def _measure(self) -> _Lengths:
-        rate, channels, frames, fault = 0, 0, [], None
+        import soundfile
+
+        rate, channels, frames, fault, broken = 0, 0, [], None, False
         for part in self.links.parts:
             with contextlib.ExitStack() as stack:
                 try:

@@ -12,6 +12,9 @@ from duolect.audio.mpeg import Data, tag_size
 _INFO = 42  # bytes: the mark fLaC, and the first block of metadata
 _TAIL = 1 << 20  # larger than any two frames
 _ID3_END = 128
+_BEGINNING = b"fLaC\0\0\0\x22"  # the mark, and a first block of metadata that is not the last
+_WINDOW = 1 << 16
+_STRAY = 0.25  # of all samples: by how much a frame may lie elsewhere than its bytes do
 _SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {n: 256 << (n - 8) for n in range(8, 16)}
 _RATE_BYTES = {12: 1, 13: 2, 14: 2}
 
@@ -45,11 +48,63 @@ def scan(data: Data) -> Length | None:
     return Length(samples, broken, begin + _INFO, info[:18] + packed.to_bytes(8, "big") + info[26:])
 
 
+def links(data: Data) -> list[tuple[int, int]]:
+    """Where the recordings of a file begin and end in bytes, if it holds several: `cat a.flac b.flac`.
+
+    The whole file is searched for further beginnings only where its last frame, or one in its midst, is not where the
+    header lets it be expected, or the header does not say how long it is.
+    """
+    begin = tag_size(data)
+    if bytes(data[begin : begin + 4]) != b"fLaC" or len(data) < begin + _INFO:
+        return []
+    info = bytes(data[begin : begin + _INFO])
+    total, block = int.from_bytes(info[18:26], "big") & (1 << 36) - 1, int.from_bytes(info[10:12], "big")
+    if total and _as_expected(data, begin + _INFO, total, block):
+        return []
+    starts, at = [begin], begin + _INFO
+    while at < len(data):
+        window = bytes(data[at : at + _TAIL])
+        place = window.find(_BEGINNING)
+        if place < 0:
+            at += max(1, len(window) - len(_BEGINNING) + 1)
+            continue
+        starts.append(at + place)
+        at += place + _INFO
+    ends = [*starts[1:], len(data)]
+    return list(zip(starts, ends, strict=True)) if len(starts) > 1 else []
+
+
+def _as_expected(data: Data, begin: int, total: int, block: int) -> bool:
+    """Whether the last frame ends with the last of `total` samples, and others lie about where their bytes do."""
+    size = len(data) - begin
+    tail = bytes(data[max(begin, len(data) - _WINDOW) :])
+    at, ends = len(tail), False
+    while not ends and (at := _sync(tail, 0, at)) >= 0:
+        ends = _header(tail, at, block) == total
+    if not ends or size < 4 * _WINDOW:
+        return ends and _BEGINNING not in bytes(data[begin:])
+    for share in (1 / 2, 1 / 3):
+        place = begin + int(share * size)
+        window = bytes(data[place : place + _WINDOW])
+        # From the end of the window on back, the last one found is the first in it.
+        at, found, lies = len(window), None, 0
+        while (at := _sync(window, 0, at)) >= 0:
+            if (position := _header(window, at, block)) is not None:
+                found, lies = position, place + at - begin
+        if found is None or abs(found / total - lies / size) > _STRAY:
+            return False
+    return True
+
+
+def _sync(data: bytes, begin: int, end: int) -> int:
+    return max(data.rfind(b"\xff\xf8", begin, end), data.rfind(b"\xff\xf9", begin, end))
+
+
 def _last_frame(tail: bytes, block: int) -> tuple[int, bool] | None:
     """Where the last whole frame ends, in samples, and whether more bytes follow that are none."""
     starts = []
     at = len(tail)
-    while (at := max(tail.rfind(b"\xff\xf8", 0, at), tail.rfind(b"\xff\xf9", 0, at))) >= 0:
+    while (at := _sync(tail, 0, at)) >= 0:
         if (frame := _header(tail, at, block)) is None:
             continue
         ends, crc = {*starts, len(tail)}, 0

@@ -25,6 +25,7 @@ _RATES = (44_100, 48_000, 32_000)
 _DIVISORS = {3: 1, 2: 2, 0: 4}  # of the rates: MPEG 1, 2, 2.5
 _SAME = 0xFFFE0C00  # what is the same in all headers of a stream: sync, version, layer, rate
 _LARGEST_JUNK = 1 << 16
+_LEAST_FRAMES = 4  # of a recording behind another: headers that count too few, and rubbish, make fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,66 @@ def scan(data: Data) -> Stream | None:
         frames, first_size = frames + 1, first_size or size
         at = end = at + size
     return Stream(begin, end, frames * samples, 2 * frames * first_size, counted == 0) if frames else None
+
+
+def links(data: Data) -> list[tuple[int, int]]:
+    """Where the recordings of a file begin and end in bytes, if it holds several: `cat a.mp3 b.mp3`.
+
+    A header frame in the midst of sound begins another one, and so do frames behind those that a header counts, and
+    frames of another layer or rate; without any of these nothing tells two recordings apart, and they are one. Nothing
+    is looked at behind the size that a header tells, if no frame follows there.
+    """
+    at = tag_size(data)
+    begin = _next(data, at, None)
+    if begin is None:
+        return []
+    told = _told_end(data, begin)
+    if told is not None and (told >= len(data) or _frames_from(data, told) is None):
+        return []
+    found = []
+    while begin is not None:
+        end, frames = _walk(data, begin)
+        if not found or frames >= _LEAST_FRAMES:
+            found.append((begin, end))
+        begin = _frames_from(data, end)
+    return found if len(found) > 1 else []
+
+
+def _told_end(data: Data, begin: int) -> int | None:
+    """Where a recording ends, going by the size in the Xing or Info header that it begins with; None without one."""
+    header = _word(data, begin)
+    if not _count_in(data, begin, header):
+        return None
+    head = bytes(data[begin : begin + 64])
+    place = max(head.find(b"Xing"), head.find(b"Info"))
+    size = _word(data, begin + place + 12) if head[place + 7] & 3 == 3 else 0
+    return begin + size if size else None
+
+
+def _frames_from(data: Data, at: int) -> int | None:
+    """The next frame from a place on, behind tags that stand there."""
+    return _next(data, at + tag_size(memoryview(data)[at:]), None)
+
+
+def _walk(data: Data, begin: int) -> tuple[int, int]:
+    """The end of the recording that begins at a place, and its frames."""
+    header = _word(data, begin)
+    counted = _count_in(data, begin, header)
+    at = begin + (0 if counted is None else _frame(header)[0])
+    end, frames = at, 0
+    while not counted or frames < counted:
+        size = _size(data, at, header)
+        if not size or at + size > len(data):
+            found = _next(data, at + 1, header)
+            if found is None or bytes(data[at : at + 3]) == b"ID3":
+                break
+            at = found
+        elif _count_in(data, at, header) is not None:
+            break
+        else:
+            frames, at = frames + 1, at + size
+            end = at
+    return end, frames
 
 
 def tag_size(data: Data) -> int:
