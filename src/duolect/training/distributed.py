@@ -7,6 +7,7 @@ Started by `torchrun` or `accelerate launch` the same code trains on all process
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,11 @@ from torch import Tensor
 
 from duolect.errors import TrainingError
 from duolect.training.config import LoopConfig
+
+PATIENCE = timedelta(days=1)
+"""That processes wait for one another. Some work is the first one's alone (units, the label prior, the export), and may
+take hours, where torch's 10 (NCCL) or 30 minutes would end the run. That a process has died is for its launcher to see,
+which then ends the others at once."""
 
 
 def mixed_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["no", "bf16"]:
@@ -52,7 +58,8 @@ def build_accelerator(loop: LoopConfig, folder: Any = None, *, cpu: bool = False
     cpu = compute_device(cpu=cpu).type == "cpu"
     # A process may train several models in turn, each in its own precision; accelerate's state outlives a run.
     AcceleratorState._reset_state()
-    state = PartialState(cpu=cpu)
+    # It is this which makes the process group, so that the Accelerator below needs no InitProcessGroupKwargs.
+    state = PartialState(cpu=cpu, timeout=PATIENCE)
     assert state.device is not None
     accelerator = Accelerator(
         cpu=cpu,
