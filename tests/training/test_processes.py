@@ -21,6 +21,7 @@ from duolect.models import CrossConfig, LLMConfig, LoraSettings, SpeechLLMConfig
 from duolect.storage import load_tensors, read_json
 from duolect.training import LoopConfig, build_accelerator
 from duolect.training.checkpoint import recipe_hash
+from duolect.training.distributed import PATIENCE
 from duolect.training.sharding import blocks, shard
 
 STEPS = 10
@@ -28,6 +29,8 @@ ONE: dict[str, Any] = {"steps": STEPS, "accumulate": 2, "dropout": 0.0}
 TWO = {**ONE, "accumulate": 1, "sharding": "fsdp2"}
 """Two micro-batches a step, in turn on one process or at once on two."""
 STAGED: dict[str, Any] = {"freeze": ["^layers.0.contract"], "freeze_until": {"^hidden": 4, r"^layers\.1\.": 4}}
+LOST: dict[str, Any] = {"lost": [5, 10, 11, 13], "sharding": "none"}
+"""Batches that nobody can use, most of them of the second process: it is then ahead in the data."""
 AVERAGED = {"average_last": 2, "checkpoint_every": 5}
 
 
@@ -58,13 +61,23 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("whole-dropout2", {"dropout": 0.1}),
         ("half-dropout2", {"dropout": 0.1, "stop": 5}),
         ("half-dropout2", {"dropout": 0.1}),
+        ("whole-lost2", LOST),
+        ("half-lost2", {**LOST, "stop": 6}),
+        ("half-lost2", LOST),
         ("bf16-2", {"precision": "bf16"}),
         ("outside2", {"outside": True}),
     ]
     done = torchrun(json.dumps([{"folder": str(folder / name), **TWO, **changes} for name, changes in two]))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "view tensor" not in done.stderr
+    (folder / "said.txt").write_text(done.stdout)
     return folder
+
+
+def test_processes_wait_for_what_the_first_one_does_alone(runs: Path) -> None:
+    """Longer than torch lets them by itself."""
+    assert (runs / "said.txt").read_text().split("\n")[0] == f"{PATIENCE.total_seconds():.0f} s"
+    assert PATIENCE.total_seconds() >= 12 * 3600
 
 
 @pytest.mark.parametrize(("one", "two"), [("adamw", "adamw2"), ("muon", "muon2"), ("accumulated", "accumulated2")])
@@ -98,15 +111,24 @@ def test_a_run_may_go_on_with_another_number_of_processes(runs: Path, tmp_path: 
     assert_same_run(runs / "adamw", tmp_path / "then1", STEPS)
 
 
-def test_resuming_on_as_many_processes_changes_no_bit(runs: Path) -> None:
-    """With dropout on."""
+@pytest.mark.parametrize("what", ["dropout2", "lost2"])
+def test_resuming_on_as_many_processes_changes_no_bit(runs: Path, what: str) -> None:
+    """With dropout on; with batches that had to be passed over."""
     for file in ("model", "optimiser", "random"):
         whole, resumed = (
             load_tensors(runs / name / f"checkpoints/step-{STEPS:08d}" / f"{file}.safetensors")
-            for name in ("whole-dropout2", "half-dropout2")
+            for name in (f"whole-{what}", f"half-{what}")
         )
         assert whole.keys() == resumed.keys()
         assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+
+def test_each_process_has_its_place_where_they_differ(runs: Path) -> None:
+    state = f"checkpoints/step-{STEPS:08d}/state.json"
+    same, apart = (read_json(runs / name / state) for name in ("whole-dropout2", "whole-lost2"))
+    assert "places" not in same
+    assert [place["consumed"] for place in apart["places"]] == [22, 26]
+    assert apart["place"] == apart["places"][0]
 
 
 def test_the_mean_of_sharded_checkpoints_is_measured(runs: Path) -> None:

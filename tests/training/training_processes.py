@@ -22,7 +22,7 @@ def torchrun(*arguments: object, script: str = "training_toy.py", processes: int
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     command += [f"--master-port={port}", str(Path(__file__).parent / script), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def assert_same_run(one: Path, two: Path, steps: int) -> None:

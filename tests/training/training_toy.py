@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from duolect.errors import TrainingError
@@ -46,17 +48,28 @@ class ToyBatch:
 
 
 class ToyBatches:
-    """Global batch g depends on g alone; rank r of n gets batches n·i + r. `given` counts those of all ranks."""
+    """Global batch g depends on g alone; rank r of n gets batches n·i + r. `given` counts those of all ranks.
 
-    def __init__(self, rank: int = 0, world: int = 1, distinct: int | None = None, nan_at: range = range(0)) -> None:
-        self.rank, self.world, self.distinct, self.nan_at = rank, world, distinct, nan_at
+    Those `lost` are passed over, so that the rank is ahead of the others from then on.
+    """
+
+    def __init__(
+        self,
+        rank: int = 0,
+        world: int = 1,
+        distinct: int | None = None,
+        nan_at: range = range(0),
+        lost: Sequence[int] = (),
+    ) -> None:
+        self.rank, self.world, self.distinct, self.nan_at, self.lost = rank, world, distinct, nan_at, lost
         self.given = 0
 
     def __iter__(self) -> Iterator[ToyBatch]:
         while True:
             number = self.given + self.rank
             self.given += self.world
-            yield self.batch(number)
+            if number not in self.lost:
+                yield self.batch(number)
 
     def batch(self, number: int) -> ToyBatch:
         torch.rand(1)  # a careless source: draws from the model's generator
@@ -146,6 +159,7 @@ def make_trainer(
     lr: float = 0.01,
     kind: str = "adamw",
     outside: bool = False,
+    lost: Sequence[int] = (),
     freeze: Sequence[str] = (),
     freeze_until: Mapping[str, int] | None = None,
     **loop,
@@ -165,7 +179,7 @@ def make_trainer(
     ranks = Ranks(accelerator)
     return Trainer(
         model,
-        batches or ToyBatches(ranks.rank, ranks.size),
+        batches or ToyBatches(ranks.rank, ranks.size, lost=lost),
         evaluate=evaluate,
         optimiser=OptimiserConfig(lr=lr, kind=kind, freeze=tuple(freeze), freeze_until=dict(freeze_until or {})),
         schedule=PiecewiseLinear(),
@@ -219,6 +233,13 @@ def run_toy(folder: str | Path, steps: int, *, stop: int | None = None, **settin
     return trainer
 
 
+def collective_seconds() -> float:
+    """How long the processes of this run wait for one another, by what torch was told."""
+    group: Any = dist.distributed_c10d._get_default_group()
+    return group._get_backend(torch.device("cpu")).options._timeout.total_seconds()
+
+
 if __name__ == "__main__":
     for run in json.loads(sys.argv[1]):
         run_toy(**run)
+    print(f"{collective_seconds():.0f} s")

@@ -54,12 +54,13 @@ def save_run(
 ) -> None:
     """Write a checkpoint of everything, point to it, and remove old ones. Every process must call it.
 
-    `trained`: the names of what the run trains. `place` is where the data source stands after the last finished step.
+    `trained`: the names of what the run trains. `place` is where the data source of this process stands after the last
+    finished step: one that had to pass over a batch is ahead of the others.
     `window` is given where an interruption is why: this process's sums since the last log line. `due`: whether the
     loop asks for a checkpoint here.
     Raises DuolectError when the disk is full.
     """
-    everyone = ranks.gather((*random_state(), window))
+    everyone = ranks.gather((*random_state(), window, dict(place)))
     first = ranks.rank == 0
     weights = model_tensors(model, trained, keep=first)
     moments = optimiser_tensors(model, trained, optimiser, keep=first)
@@ -67,18 +68,32 @@ def save_run(
         values = {
             "epoch": place.get("epoch"),
             "place": dict(place),
+            **_places([each for *_, each in everyone]),
             "batches_per_step": loop.accumulate * ranks.size,
             **_dev(state),
             "seconds": state.seconds,
             "skipped_steps": state.skipped,
             "skipped_in_a_row": state.skipped_in_a_row,
-            "random": [numbers for numbers, _, _ in everyone],
+            "random": [numbers for numbers, *_ in everyone],
         }
-        random = {f"{rank}/{name}": value for rank, (_, part, _) in enumerate(everyone) for name, value in part.items()}
-        sums = None if window is None else _tensors([part for _, _, part in everyone])
+        random = {
+            f"{rank}/{name}": value for rank, (_, part, *_) in enumerate(everyone) for name, value in part.items()
+        }
+        sums = None if window is None else _tensors([part for _, _, part, _ in everyone])
         checkpoints.write(Snapshot(state.step, weights, moments, random, values, sums, due))
         checkpoints.point(state.step, state.best)
         checkpoints.prune(loop.keep, state.best)
+
+
+def _places(everyone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The place of each process, where they differ."""
+    return {"places": list(everyone)} if any(place != everyone[0] for place in everyone) else {}
+
+
+def _own_place(values: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
+    """Where this process goes on: where it was, or, with another number of them, where the first one was."""
+    places = values.get("places") or []
+    return places[ranks.rank] if len(places) == ranks.size else values["place"]
 
 
 def _tensors(windows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
@@ -118,8 +133,8 @@ def resume_run(
 ) -> tuple[RunState, dict[str, Any] | None, dict[str, float]]:
     """Load the last whole checkpoint into model, optimiser and random generators; a fresh state where there is none.
 
-    Returns the state, the place in the data (None: the beginning), and this process's sums since the last log line
-    where the run was interrupted after one. Raises TrainingError or ConfigError when the checkpoint is damaged or
+    Returns the state, the place in the data (None: the beginning), and the sums since the last log line where the run
+    was interrupted after one: this process's. Raises TrainingError or ConfigError when the checkpoint is damaged or
     another model's, or its steps took another number of micro-batches.
     """
     steps = checkpoints.steps()
@@ -151,4 +166,4 @@ def resume_run(
         seed_everything(loop.seed + state.step, ranks.rank)
     if ranks.rank == 0:
         checkpoints.point(state.step, state.best)
-    return state, values["place"], shared_sums(_windows(snapshot.window or {}), ranks)
+    return state, _own_place(values, ranks), shared_sums(_windows(snapshot.window or {}), ranks)
