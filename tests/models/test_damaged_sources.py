@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_encoders import Sources
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen2Model
 
+from duolect.audio.features import FeatureConfig
 from duolect.errors import ModelError
-from duolect.models import LLMConfig
+from duolect.models import HuggingFaceEncoderConfig, LLMConfig
+from duolect.models.encoders import load_encoder
 from duolect.models.llm import build_llm
 
 SIZES: dict[str, Any] = {
@@ -31,6 +36,11 @@ WEIGHTS = "model.safetensors"
 def _qwen(tied: bool) -> Qwen2Config:
     torch.manual_seed(4)
     return Qwen2Config(**SIZES, tie_word_embeddings=tied)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return Sources(tmp_path_factory.mktemp("encoders"))
 
 
 @pytest.fixture
@@ -107,6 +117,79 @@ def test_whole_llms_of_several_files_are_taken(family: str, tmp_path: Path) -> N
     model.save_pretrained(tmp_path, max_shard_size="8KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
     assert all(torch.equal(tensor, _build(tmp_path).state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0\nsize 12345\n"
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pointer": (lambda path: path.write_bytes(POINTER), r"is a pointer of Git LFS.*`git lfs pull`"),
+    "cut": (_cut, r"is not a whole safetensors file \(2000 bytes\)"),
+    "empty": (lambda path: path.write_bytes(b""), r"is not a whole safetensors file \(0 bytes\)"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_of_weights_is_named(damage: str, source: Path, sources: Sources, tmp_path: Path) -> None:
+    change, says = DAMAGES[damage]
+    change(source / WEIGHTS)
+    with pytest.raises(ModelError, match=rf"^llm: '{source}' holds damaged weights: model\.safetensors {says}\.$"):
+        _build(source)
+    encoder = shutil.copytree(sources["whisper"], tmp_path / "whisper")
+    change(encoder / WEIGHTS)
+    says = rf"^encoder: '{encoder}' holds damaged weights: model\.safetensors {says}\.$"
+    with pytest.raises(ModelError, match=says):
+        load_encoder(HuggingFaceEncoderConfig(source=str(encoder)), FeatureConfig(kind="whisper", mels=80, fft=400))
+
+
+def test_one_of_several_files_that_is_damaged_is_named(source: Path, tmp_path: Path) -> None:
+    _build(source).save_pretrained(tmp_path / "parts", max_shard_size="8KB")
+    second = sorted((tmp_path / "parts").glob("model-*.safetensors"))[1]
+    second.write_bytes(POINTER)
+    with pytest.raises(ModelError, match=rf"^llm: .*: {second.name} is a pointer of Git LFS"):
+        _build(tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        (
+            "intermediate_size",
+            32,
+            r"model\.layers\.0\.mlp\.down_proj\.weight has shape \(16, 24\), expected \(16, 32\) ",
+        ),
+        ("vocab_size", 30, r"lm_head\.weight has shape \(20, 16\), expected \(30, 16\) \(and 1 more do not fit\)\.$"),
+    ],
+)
+def test_a_config_of_another_size_is_named_with_a_weight(field: str, value: int, says: str, source: Path) -> None:
+    _reconfigure(source, field, value)
+    with pytest.raises(ModelError, match=rf"^llm: '{source}' holds weights that do not fit its config\.json: {says}"):
+        _build(source)
+    if field == "vocab_size":  # what is thrown away need not fit
+        assert _build(source, vocabulary=7, replace_embeddings=True).lm_head.weight.shape == (7, 16)
+
+
+def test_an_encoder_and_a_config_of_another_size(sources: Sources, tmp_path: Path) -> None:
+    encoder = shutil.copytree(sources["whisper"], tmp_path / "whisper")
+    _reconfigure(encoder, "encoder_ffn_dim", 40)
+    with pytest.raises(
+        ModelError, match=rf"^encoder: '{encoder}' holds weights.*fc1\.bias has shape \(24,\), expected"
+    ):
+        load_encoder(HuggingFaceEncoderConfig(source=str(encoder)), FeatureConfig(kind="whisper", mels=80, fft=400))
+
+
+def test_experts_that_are_incomplete_are_a_sentence(tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_config(AutoConfig.for_model("mixtral", **SIZES)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=rf"^llm: '{tmp_path}' holds weights that do not fit its config\.json"):
+        _build(_edit(tmp_path, _without("experts.1.w1")))
+
+
+def _reconfigure(folder: Path, field: str, value: int) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings[field] != value
+    (folder / "config.json").write_text(json.dumps(settings | {field: value}))
 
 
 def test_random_weights_need_none(source: Path) -> None:

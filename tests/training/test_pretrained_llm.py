@@ -15,6 +15,7 @@ from training_corpus import acoustic_recipe, language_recipe, make_corpus, speec
 from transformers import AutoModelForCausalLM
 
 from duolect.data import load_manifest
+from duolect.errors import ModelError
 from duolect.models import LORA_PRESETS, LLMConfig, LoraSettings
 from duolect.recipes.small import small_language, small_speech_llm
 from duolect.storage import load_tensors
@@ -149,3 +150,16 @@ def test_a_speech_llm_takes_the_trained_llm_over_without_its_source(corpus: Path
     assert all(torch.equal(given[name], taken[name]) for name in given)
     architectures = [tmp_path / "lm" / "system" / "language", tmp_path / "run" / "system" / "speech_llm"]
     assert len({(folder / "llm_config.json").read_text() for folder in architectures}) == 1
+
+
+def test_nothing_is_left_of_a_run_whose_llm_is_damaged(corpus: Path, llm: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(llm, tmp_path / "llm")
+    weights = source / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+    recipe = small_language(text=(corpus / "lm.txt",), dev=corpus / "lm.txt", llm=str(source))
+    recipe = dataclasses.replace(recipe, loop=LoopConfig(**STEPS, tensorboard=False, threads=1))
+    with pytest.raises(ModelError, match=r"model\.safetensors is not a whole safetensors file"):
+        train_recipe(recipe, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    shutil.copy(llm / "model.safetensors", weights)
+    train_recipe(recipe, tmp_path / "run", device="cpu")  # what was refused once is no obstacle

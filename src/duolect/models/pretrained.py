@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Generator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from duolect.errors import ConfigError, ModelError
-from duolect.storage import read_json, write_json
+from duolect.storage import read_json, tensor_notes, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+_POINTER = b"version https://git-lfs"  # how a file begins that Git has left where it belongs
 
 
 def write_architecture(path: Path, architecture: PreTrainedConfig) -> None:
@@ -41,14 +44,49 @@ def load_pretrained(
     """`network.from_pretrained(source, …)`, all of whose weights are those of the source: none is left random.
 
     `name` begins the error's sentence ("llm: 'folder'"); `spared`: of a loaded model, the names of weights that the
-    source may lack. Raises ModelError where it lacks others; what transformers raises goes to the caller.
+    source may lack or have in another shape. Raises ModelError that names a file that is damaged, or weights that are
+    missing or of another shape; what else transformers raises goes to the caller.
     """
-    model, report = network.from_pretrained(source, output_loading_info=True, **arguments)
-    missing = sorted(set(report["missing_keys"]) - set(spared(model)))  # tied ones count as there
+    from safetensors import SafetensorError
+
+    try:
+        model, report = network.from_pretrained(
+            source, output_loading_info=True, ignore_mismatched_sizes=True, **arguments
+        )
+    except (SafetensorError, UnpicklingError, EOFError) as error:
+        raise ModelError(f"{name} holds damaged weights: {_damaged_file(source) or reason(error)}.") from error
+    except RuntimeError as error:
+        if "conversion of the weights" not in str(error):  # experts, say, that are put together
+            raise
+        raise ModelError(f"{name} holds weights that do not fit its config.json: some are missing.") from error
+    free = set(spared(model))
+    odd = sorted(entry for entry in report["mismatched_keys"] if entry[0] not in free)
+    if odd:
+        key, found, expected = odd[0]
+        more = f" (and {len(odd) - 1} more do not fit)" if odd[1:] else ""
+        raise ModelError(
+            f"{name} holds weights that do not fit its config.json: {key} has shape {tuple(found)}, expected "
+            f"{tuple(expected)}{more}."
+        )
+    missing = sorted(set(report["missing_keys"]) - free)  # tied ones count as there
     if missing:
         more = f"s {missing[0]} and {len(missing) - 1} more" if missing[1:] else f" {missing[0]}"
         raise ModelError(f"{name} lacks the weight{more}.")
     return model
+
+
+def _damaged_file(source: str) -> str | None:
+    """Which file of weights in the folder `source` is damaged, and how; None where that cannot be told."""
+    for path in sorted(path for ending in ("safetensors", "bin") for path in Path(source).glob(f"*.{ending}")):
+        with open(path, "rb") as handle:
+            if handle.read(len(_POINTER)) == _POINTER:
+                return f"{path.name} is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+        try:
+            if path.suffix == ".safetensors":
+                tensor_notes(path)
+        except ConfigError:
+            return f"{path.name} is not a whole safetensors file ({path.stat().st_size} bytes)"
+    return None
 
 
 def reason(error: Exception) -> str:
