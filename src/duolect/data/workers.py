@@ -25,11 +25,12 @@ def stand_by_parent(worker: int) -> None:
         return
     # Only a thread that waits for a signal learns who sent it; those that are begun from here on inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent.pid, os.getppid()), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(parent: int, starter: int) -> None:
+    """`starter`: who has made the process, which under the start method "forkserver" is not its `parent`."""
+    while os.getppid() == starter:
         told = signal.sigtimedwait({signal.SIGTERM}, _LOOK_SECONDS)
         if told is not None and told.si_pid == parent:
             os._exit(0)
