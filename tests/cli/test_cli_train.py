@@ -19,7 +19,7 @@ from command_line import RECIPES, Call, process
 from duolect.data.synthetic import Corpus
 from duolect.errors import TrainingError
 from duolect.recipes import RECIPES as BUILT_IN
-from duolect.storage import load_tensors, read_json
+from duolect.storage import load_tensors, read_json, write_json
 from duolect.training import read_recipe
 from duolect.training.attempt import first_attempt
 from duolect.training.checkpoint import claim
@@ -233,6 +233,30 @@ def test_a_finished_run_is_left_as_it_is(runs: Path, call: Call) -> None:
     result = call("train", runs / "am", "--device", "cpu")
     assert result.status == 0
     assert {path: path.stat().st_mtime_ns for path in runs.glob("am/**/*.safetensors")} == before
+
+
+def test_a_finished_run_may_lie_where_nothing_can_be_written(
+    runs: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is that tried: no probe, no lock. Also where a version before the last one has made it."""
+    run = tmp_path / "am"
+    shutil.copytree(runs / "am", run)
+
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))}
+
+    before = times()
+    result = call("train", run, "--device", "cpu")
+    assert (result.status, result.out) == (0, f"system: {run / 'system'}\n")
+    assert times() == before
+    stored = read_json(run / "recipe.json")
+    del stored["recipe"]["loop"]["tensorboard"]
+    write_json(run / "recipe.json", stored)
+    before = times()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    result = call("train", run, "--device", "cpu")
+    assert (result.status, result.out) == (0, f"system: {run / 'system'}\n")
+    assert times() == before
 
 
 def test_a_run_folder_keeps_to_its_config(runs: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +31,7 @@ from duolect.errors import TrainingError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, count_parameters
 from duolect.text import Units, UnitsConfig, load_units
 from duolect.training.attempt import Attempt, first_attempt
-from duolect.training.checkpoint import claim, run_lock
+from duolect.training.checkpoint import RECIPE, claim, run_lock
 from duolect.training.config import LoopConfig
 from duolect.training.dev import dev_names, require_dev_value, require_spelled, speech_evaluation, text_evaluation
 from duolect.training.distributed import Ranks, build_accelerator
@@ -45,9 +46,19 @@ from duolect.training.parts import (
     within_hearing,
 )
 from duolect.training.randomness import seed_everything
-from duolect.training.task import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, Task, renew_recipe
+from duolect.training.task import (
+    AcousticTask,
+    LanguageTask,
+    Recipe,
+    SpeechLLMTask,
+    Task,
+    is_renewed,
+    read_recipe,
+    renew_recipe,
+)
 from duolect.training.trainer import Batches, Evaluate, Trainer, TrainingInterrupted
 
+SYSTEM = "system"
 TEXTS_FOR_UNITS = 1_000_000
 """Transcripts of shards that units are made of at most: some tens of MB, read once, in a run without units yet."""
 
@@ -61,15 +72,28 @@ def train_recipe(
 ) -> Path:
     """Train `recipe` in the run folder `folder`, from where it stands; returns the exported system's folder.
 
-    A run that is finished and exported returns at once. Runs unchanged under `torchrun`. The run folder gets units/
-    (and ctc_units/), the checkpoints and logs of `Trainer`, skipped.jsonl and system/. Raises TrainingInterrupted after
-    Ctrl-C, and a DuolectError in one sentence for whatever in the recipe or its files is wrong; before the first step
-    of a new run the folder is then left as it was.
+    A run that is finished and exported returns at once and is left as it is. Runs unchanged under `torchrun`. The run
+    folder gets units/ (and ctc_units/), the checkpoints and logs of `Trainer`, skipped.jsonl and system/. Raises
+    TrainingInterrupted after Ctrl-C, and a DuolectError in one sentence for whatever in the recipe or its files is
+    wrong; before the first step of a new run the folder is then left as it was.
     """
     folder = Path(folder)
+    if is_finished(recipe, folder):
+        return folder / SYSTEM
     accelerator = build_accelerator(recipe.loop, folder, cpu=device == "cpu")
     with first_attempt(folder) as attempt:
         return _train(recipe, folder, accelerator, console or Console(stderr=True), attempt)
+
+
+def is_finished(recipe: Recipe, folder: Path) -> bool:
+    """Whether `folder` has the system of this very recipe, so that nothing is left to do.
+
+    Fields that came after the version which wrote its recipe are to be filled in there, but only where that can be.
+    """
+    if not ((folder / RECIPE).is_file() and _is_exported(folder)):
+        return False
+    stored, settings = read_recipe(folder), to_json(recipe)
+    return to_json(stored) == settings and (is_renewed(folder) or not os.access(folder, os.W_OK))
 
 
 def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Console, attempt: Attempt) -> Path:
@@ -79,8 +103,8 @@ def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Cons
             renew_recipe(folder)
             attempt.first = claim(folder, settings)
     accelerator.wait_for_everyone()
-    if (folder / "system" / "system.json").exists():
-        return folder / "system"
+    if _is_exported(folder):
+        return folder / SYSTEM
     skipped = SkipLog()
     data = _load(recipe.task, skipped)
     if ranks.rank == 0:
@@ -127,7 +151,11 @@ def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, console: Cons
         log_prior_V = _prior(recipe, data, model, ctc_units or units)
         export_system(folder, model, log_prior_V, data.usual_seconds(recipe.task))
     accelerator.wait_for_everyone()
-    return folder / "system"
+    return folder / SYSTEM
+
+
+def _is_exported(folder: Path) -> bool:
+    return (folder / SYSTEM / "system.json").exists()
 
 
 def _report_skipped(skipped: SkipLog, folder: Path, ranks: Ranks, together: bool, console: Console) -> None:

@@ -181,12 +181,13 @@ def read_recipe(folder: str | Path) -> Recipe:
 def renew_recipe(folder: Path) -> None:
     """Fill in, in a run folder's recipe.json, the fields that came after the version which wrote it, at their defaults:
     those change nothing. Without a recipe.json nothing is done; raises ConfigError for one with fields long gone."""
-    path = folder / RECIPE
-    if not path.exists():
-        return
-    settings = to_json(read_recipe(folder))
-    if settings != read_json(path)["recipe"]:
-        write_recipe(folder, settings)
+    if (folder / RECIPE).exists() and not is_renewed(folder):
+        write_recipe(folder, to_json(read_recipe(folder)))
+
+
+def is_renewed(folder: Path) -> bool:
+    """Whether a run folder's recipe.json has all fields that there are."""
+    return to_json(read_recipe(folder)) == read_json(folder / RECIPE)["recipe"]
 
 
 def _require_sources(train: tuple[str, ...], dev: str) -> None:
