@@ -305,6 +305,18 @@ def test_a_tokeniser_that_is_not_there(tmp_path: Path) -> None:
             build_units(UnitsConfig(kind="huggingface", source=str(source)), [])
 
 
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("model_type", ["qwen2", "llama", "gpt2"])
+def test_an_llm_without_the_files_of_its_tokeniser(model_type: str, settings: bool, tmp_path: Path) -> None:
+    _byte_level(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    if not settings:
+        (tmp_path / "tokenizer_config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    with pytest.raises(UnitsError, match=rf"^{tmp_path}: .*no tokeniser.*tokenizer\.json"):
+        HuggingFaceUnits(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

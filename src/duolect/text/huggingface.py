@@ -167,10 +167,20 @@ def _load_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, ImportError) as error:
+        if "instantiate the backend tokenizer" in str(error):
+            raise _no_vocabulary(source) from error
         reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
         raise UnitsError(f"{source}: no tokeniser could be loaded from this folder or hub name ({reason}).") from error
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise UnitsError(f"{source}: the tokeniser has no `tokenizers` backend; expected one with a tokenizer.json.")
+    # Without its files transformers makes a tokeniser of special tokens alone.
+    if not set(tokenizer.get_vocab()) - set(tokenizer.added_tokens_encoder) - set(tokenizer.all_special_tokens):
+        raise _no_vocabulary(source, tokenizer.vocab_files_names.values())
     return tokenizer
+
+
+def _no_vocabulary(source: str, files: Iterable[str] = ()) -> UnitsError:
+    names = ", ".join(sorted({TOKENIZER_FILE, *files}))
+    return UnitsError(f"{source}: no tokeniser is in this folder or hub name; expected its vocabulary there ({names}).")
