@@ -1,13 +1,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from duolect.errors import ScoringError
 from duolect.evaluation import HypothesisRow, RunRecord, Timing
 from duolect.reports import Comparison, SystemResult, findings, read_curve, system_result
+from duolect.reports.compare.recommendation import caveats, most_accurate
 from duolect.reports.differences import examples, mark
+from duolect.reports.page import page
+from duolect.reports.table import legend
 
 Make = Callable[..., SystemResult]
 
@@ -28,6 +33,20 @@ def test_a_clear_winner_is_named_with_its_evidence() -> None:
     assert said.startswith("Most accurate: joint, 4.17 % WER (95 % interval ")
     assert "joint is significantly better than the baseline greedy: by 12.50 points, 75 % relative (p < 0.001)." in said
     assert "Fastest within 10 % (relative) of the best WER: joint itself, RTFx 20.0." in said
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 utterance"), (2, "2 utterances")])
+def test_one_utterance_is_spoken_of_in_the_singular(count: int, said: str) -> None:
+    base = many("greedy", 1, 100, count=count)
+    both = Comparison(title="x", systems=[base, many("joint", 0, 20, base, count)], baseline="greedy")
+    alike = SimpleNamespace(a="joint", b="greedy", significant=False, difference=0.1, interval=None, p_holm=1.0)
+    evidence: Any = SimpleNamespace(comparison=both, records={}, fields={}, ids=["000"], pair=lambda a, b: alike)
+    assert caveats(evidence)[0].startswith(f"Only {said} {'was' if count == 1 else 'were'} scored: ")
+    assert f"% WER on {said}. " in most_accurate(evidence).sentence
+    assert f" points on {said} may be chance" in " ".join(findings(both))
+    assert f"pooled over {said} ({4 * count} words)" in legend(both)[0]
+    assert "1 utterance on which" in page(both)
+    assert legend(both)[1].startswith("Interval: none, for one utterance says" if count == 1 else "Interval: perc")
 
 
 def test_a_small_difference_is_called_none() -> None:

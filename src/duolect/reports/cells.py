@@ -50,6 +50,11 @@ class Column:
     cells: tuple[Cell, ...]
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 utterance", "1,203 utterances"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def percent(rate: float, digits: int = 2) -> str:
     """A fraction in per cent without the sign: 0.0512 → "5.12"."""
     return f"{100 * rate:.{digits}f}" if math.isfinite(rate) else "∞"

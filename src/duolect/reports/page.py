@@ -14,6 +14,7 @@ from typing import Any
 
 from duolect import __version__
 from duolect.evaluation import Interval
+from duolect.reports.cells import counted
 from duolect.reports.comparison import Comparison
 from duolect.reports.differences import Example, examples
 from duolect.reports.markup import (
@@ -142,8 +143,8 @@ def _examples(found: list[Example]) -> Iterator[str]:
         return
     yield '<section aria-labelledby="utterances"><h2 id="utterances">Where the systems differ</h2>'
     yield (
-        f'<p class="hint">{len(found)} utterances on which the systems make different numbers of errors, taken in turn '
-        "from those that each group of systems hears best, so that none is favoured.</p>"
+        f'<p class="hint">{counted(len(found), "utterance")} on which the systems make different numbers of errors, '
+        "taken in turn from those that each group of systems hears best, so that none is favoured.</p>"
     )
     yield error_key()
     for example in found:

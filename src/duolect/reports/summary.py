@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from duolect.evaluation import Paired, compare_scores
+from duolect.reports.cells import counted
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.table import interval_text, p_text, percent, rtfx_text
 
@@ -46,7 +47,7 @@ def difference_sentence(better: SystemResult, other: SystemResult, paired: Paire
     if not paired.significant:
         return (
             f"No significant difference between {better.name} and {title}{other.name}: "
-            f"{points} on {paired.utterances:,} utterances may be chance ({p})."
+            f"{points} on {counted(paired.utterances, 'utterance')} may be chance ({p})."
         )
     relative = f", {100 * abs(paired.difference) / paired.baseline_wer:.0f} % relative" if paired.baseline_wer else ""
     word = "better" if paired.difference < 0 else "worse"

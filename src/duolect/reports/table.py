@@ -13,6 +13,7 @@ from duolect.evaluation.blocks import FEWEST
 from duolect.reports.cells import (
     DASH,
     Column,
+    counted,
     draw_markdown,
     draw_terminal,
     each,
@@ -79,7 +80,10 @@ def legend(comparison: Comparison) -> list[str]:
     scores = [system.score for system in comparison.systems]
     lines = [
         "WER: substituted, deleted and inserted words per 100 reference words, pooled over "
-        + _each(comparison, lambda s: f"{s.score.utterances:,} utterances ({s.score.errors.words:,} words)")
+        + _each(
+            comparison,
+            lambda s: f"{counted(s.score.utterances, 'utterance')} ({counted(s.score.errors.words, 'word')})",
+        )
         + "; normaliser "
         + _each(comparison, lambda s: regime_text(s.score))
         + f"; aligned by {scores[0].aligner}.",

@@ -12,6 +12,7 @@ from duolect.evaluation.translation import METRICS, TITLES
 from duolect.reports.cells import (
     DASH,
     Column,
+    counted,
     each,
     marked_column,
     memory_text,
@@ -91,7 +92,7 @@ def translation_legend(comparison: TranslationComparison) -> list[str]:
     systems, first = comparison.systems, comparison.systems[0].score
     lines = [
         f"{TITLES[metric]}: {each(systems, lambda s, m=metric: s.score.metrics[m].signature)} (sacreBLEU), over "
-        + each(systems, lambda s: f"{s.score.utterances:,} utterances")
+        + each(systems, lambda s: counted(s.score.utterances, "utterance"))
         + "; higher is better."
         for metric in comparison.metrics
     ]

@@ -19,7 +19,7 @@ from duolect.evaluation.blocks import FEWEST
 from duolect.evaluation.intervals import LEVEL
 from duolect.evaluation.pairs import holm
 from duolect.evaluation.utterance_signs import NON_SPEECH
-from duolect.reports.cells import escape_markdown, interval_text, p_text, percent, rtfx_text
+from duolect.reports.cells import counted, escape_markdown, interval_text, p_text, percent, rtfx_text
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.comparison import SystemResult
 from duolect.reports.markup import escape, prose
@@ -92,13 +92,13 @@ def most_accurate(evidence: Evidence) -> Advice:
     which = "they are" if len(alike) == len(others) else "the others are significantly worse; these are"
     lead = (
         f"No significant difference between {_and(names)}: {which} {percent(best.score.wer)} to "
-        f"{percent(max(s.score.wer for s in alike))} % WER on {best.score.utterances:,} utterances. "
+        f"{percent(max(s.score.wer for s in alike))} % WER on {counted(best.score.utterances, 'utterance')}. "
         f"The lowest rate is that of {best.name}, {_rate(best)}, which may be chance."
     )
     if all(s.score.wer == best.score.wer for s in alike):
         lead = (
             f"No difference: {_and(names)} make equally many errors, {percent(best.score.wer)} % WER on "
-            f"{best.score.utterances:,} utterances."
+            f"{counted(best.score.utterances, 'utterance')}."
         )
     return Advice("Most accurate", names, lead, proof)
 
@@ -190,7 +190,9 @@ def caveats(evidence: Evidence) -> list[str]:
     score = systems[0].score
     found = []
     if score.utterances < FEW_UTTERANCES:
-        found.append(f"Only {score.utterances:,} utterances were scored: even large differences may not be seen.")
+        were = "was" if score.utterances == 1 else "were"
+        few = f"Only {counted(score.utterances, 'utterance')} {were} scored"
+        found.append(f"{few}: even large differences may not be seen.")
     if score.blocks is not None and score.units < FEWEST:
         blocks = "block" if score.units == 1 else "blocks"
         found.append(f"Only {score.units} {blocks} by {score.blocks}: intervals and tests are rough.")

@@ -47,6 +47,8 @@ def utterances_part(evidence: Evidence, folder: Path) -> ReportPart | None:
         "taken in turn from those that each group of systems hears best, so that none is favoured."
         if len(ids) < total
         else f"All {total:,} utterances."
+        if total != 1
+        else "The only utterance."
     )
     html = [
         '<div class="browse">',
