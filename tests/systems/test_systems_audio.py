@@ -1,6 +1,7 @@
 """Bad sounds: each is named in one sentence, none stops the others, and nothing half-written is left."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from duolect.data import Utterance
 from duolect.systems import System, Transcript
+from duolect.systems.batches import audio_source
 
 RATE = 16_000
 
@@ -112,6 +114,77 @@ def test_arrays_that_are_no_samples_are_named(system: System) -> None:
     assert "shape (2, 16000)" in (found[0].error or "")
     assert "not finite" in (found[1].error or "")
     assert "0 samples" in (found[2].error or "")
+
+
+def test_samples_of_any_type_and_rate_give_the_same(system: System, zoo: dict[str, Path]) -> None:
+    whole, _ = soundfile.read(zoo["good"], dtype="int16")
+    samples = whole / np.float32(32768)
+    fixed = samples.copy()
+    fixed.flags.writeable = False
+    given = [
+        samples,
+        whole,
+        torch.from_numpy(whole),
+        whole.astype(np.int32) << 16,
+        (whole.astype(np.int32) + 32768).astype(np.uint16),
+        whole.astype(">i2"),
+        samples.astype(">f8"),
+        samples[::-1].copy()[::-1],
+        np.repeat(samples, 2)[::2],
+        fixed,
+        samples.tolist(),
+        torch.from_numpy(samples).double().requires_grad_(),
+        {"array": samples, "sampling_rate": RATE},
+        {"path": None, "array": whole, "sampling_rate": RATE},
+    ]
+    for k, audio in enumerate(given):
+        np.testing.assert_allclose(audio_source(k, audio).read(), samples, atol=1e-7, err_msg=str(k))
+    searching = system.with_method("ctc-beam")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, *others = searching.transcribe(given, keep_silence=True)
+    assert [other.error for other in others] == [None] * len(others)
+    assert {other.text for other in others} == {one.text}
+    coarse = audio_source(0, (samples * 127 + 128).astype(np.uint8)).read()
+    np.testing.assert_allclose(coarse, samples, atol=0.02)
+    brain = audio_source(0, torch.from_numpy(samples).bfloat16()).read()
+    np.testing.assert_allclose(brain, samples, atol=0.01)
+    slow = audio_source(0, {"array": samples, "sampling_rate": 8000})
+    assert slow.seconds == pytest.approx(2 * len(samples) / RATE, abs=1e-4)
+    (alone,) = searching.transcribe({"array": samples, "sampling_rate": RATE}, keep_silence=True)
+    assert (alone.id, alone.text) == ("array-0", one.text)
+
+
+def test_what_is_no_sound_is_named_and_stops_nothing(system: System, zoo: dict[str, Path]) -> None:
+    samples, _ = soundfile.read(zoo["good"], dtype="float32")
+    with open(zoo["good"], "rb") as handle:
+        odd = {
+            "of different lengths": (samples, RATE),
+            "found int": 5,
+            "found NoneType": None,
+            "found bytes": zoo["good"].read_bytes(),
+            "found BufferedReader": handle,
+            "found complex64": samples.astype(np.complex64),
+            "numbers, found complex64": torch.from_numpy(samples).to(torch.complex64),
+            "found bool": samples > 0,
+            "found object": np.array([None, 1]),
+            "nobody knows the full scale": (samples * 32767).astype(np.int64),
+            "samples of up to": samples / np.abs(samples).max() * 32768,
+            "a mapping of 'array'": {"array": samples},
+            "sampling_rate must be above 0 Hz, not -1": {"array": samples, "sampling_rate": -1},
+            "not 'x'": {"array": samples, "sampling_rate": "x"},
+            "shape (2, 8)": {"array": np.zeros((2, 8)), "sampling_rate": RATE},
+        }
+        found = system.with_method("ctc-greedy").transcribe([samples, *odd.values()])  # type: ignore[list-item]
+        assert found[0].error is None
+        for place, (said, transcript) in enumerate(zip(odd, found[1:], strict=True), 1):
+            assert transcript.id == f"array-{place}"
+            assert (transcript.error or "").startswith(f"array-{place}: "), said
+            assert said in (transcript.error or ""), transcript.error
+            assert "\n" not in (transcript.error or "")
+        for alone in (zoo["good"].read_bytes(), handle):
+            (transcript,) = system.with_method("ctc-greedy").transcribe(alone)  # type: ignore[arg-type]
+            assert "array-0: expected" in (transcript.error or "")
 
 
 def test_a_manifest_that_lies_about_the_length_is_held_to_the_limit(system: System, zoo: dict[str, Path]) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from duolect.errors import AudioError, ConfigError, SystemFolderError
 from duolect.models.attention import AttentionMap, attention_map, hear
+from duolect.systems.arrays import Audio
 from duolect.systems.batches import LONGEST_SECONDS, audio_source, read_batch
 from duolect.systems.components import TITLES, Component, spelling_units
 from duolect.systems.system import System
@@ -57,7 +57,7 @@ class Attention:
 
 def attend(
     system: System,
-    audio: str | Path | np.ndarray | Tensor,
+    audio: Audio,
     *,
     text: str | None = None,
     layers: Sequence[int] | None = None,

@@ -16,6 +16,7 @@ from torch import Tensor
 from duolect.audio import SAMPLE_RATE, audio_info, read_audio
 from duolect.data import Utterance
 from duolect.errors import AudioError
+from duolect.systems.arrays import Audio, as_samples
 
 SHORTEST_SECONDS = 0.025  # one analysis window: below it there is nothing to look at
 LONGEST_SECONDS = 120.0  # self-attention grows with the square of the length
@@ -63,17 +64,13 @@ def utterance_source(index: int, utterance: Utterance) -> Source:
     return Source(index, utterance.id, str(utterance.audio_filepath), utterance.duration, read)
 
 
-def audio_source(index: int, audio: str | Path | np.ndarray | Tensor) -> Source:
-    """The source of a file, or of an array of samples at 16 kHz. Raises AudioError where it cannot be opened."""
+def audio_source(index: int, audio: Audio) -> Source:
+    """The source of a file, or of samples (see `as_samples`). Raises AudioError where it cannot be opened."""
     if isinstance(audio, str | Path):
         path = Path(audio)
         return Source(index, path.stem, str(path), audio_info(path).duration, lambda: read_audio(path))
-    samples = np.asarray(audio.detach().cpu() if isinstance(audio, Tensor) else audio, dtype=np.float32)
     name = f"array-{index}"
-    if samples.ndim != 1:
-        raise AudioError(f"{name}: expected one channel of samples at 16 kHz, found an array of shape {samples.shape}.")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name}: has samples that are not finite numbers.")
+    samples = as_samples(audio, name)
     return Source(index, name, name, len(samples) / SAMPLE_RATE, lambda: samples)
 
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from duolect.configs import to_json
 from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
+from duolect.systems.arrays import Audio, recordings
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
 from duolect.systems.config import SearchConfig
@@ -30,7 +29,6 @@ from duolect.systems.methods import METHODS, find_method
 from duolect.systems.provenance import TuningRecord, utterance_set_hash
 from duolect.systems.recognition import Progress, Recognition, run_batches
 from duolect.systems.recordings import TranscribeConfig, Transcriber, Transcript
-from duolect.systems.recordings.transcribe import Audio
 from duolect.systems.rows import Candidate
 from duolect.text import Prompt, find_prompt
 from duolect.text.chunks import parent_of
@@ -269,7 +267,11 @@ class System:
         target_language: str | None = None,
         progress: Progress | None = None,
     ) -> list[Transcript]:
-        """The text of files, or of arrays of samples at 16 kHz; one transcript for each, in the same order.
+        """The text of files, or of arrays of samples; one transcript for each, in the same order.
+
+        Arrays and tensors have one channel at 16 kHz: floating-point samples in [-1, 1], or integers, which are divided
+        by their full scale. `{"array": samples, "sampling_rate": 44100}`, as in data sets of Hugging Face, has a rate
+        of its own.
 
         What lasts longer than `segment_seconds` (None: what the models were trained on, from 5 to 30 s, but 10 s stay
         whole) is cut while it is read, at pauses where there are some, and in memory for some minutes of it. The
@@ -281,7 +283,7 @@ class System:
         (else ConfigError, which names them). `progress` is called with (seconds done, seconds in all). Raises
         SystemFolderError where the system has no search, ConfigError for a length that is none.
         """
-        items: Sequence[Audio] = [audio] if isinstance(audio, str | Path | np.ndarray | Tensor) else list(audio)
+        items = recordings(audio)
         config = TranscribeConfig(
             batch_seconds=batch_seconds,
             segment_seconds=segment_seconds,

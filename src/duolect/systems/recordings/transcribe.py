@@ -12,12 +12,12 @@ from typing import TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from duolect.audio import SAMPLE_RATE, read_audio
 from duolect.audio.blocks import sound_blocks, sound_seconds
 from duolect.audio.segments import Piece, SegmentConfig, cut, hears_nothing, whole_parts
 from duolect.errors import AudioError, ConfigError
+from duolect.systems.arrays import Audio
 from duolect.systems.batches import SHORTEST_SECONDS, Source, audio_source, plan
 from duolect.systems.components import Component
 from duolect.systems.config import SearchConfig
@@ -40,7 +40,6 @@ _LEAST_SECONDS = 5.0  # however short what a model was trained on: sentences hav
 
 _GROUP_SECONDS = 300.0  # of pieces in memory, from which batches are made
 
-Audio = str | Path | np.ndarray | Tensor
 Progress = Callable[[int, int], None]
 """Called with (seconds done, seconds in all)."""
 
