@@ -18,7 +18,7 @@ from duolect.audio.features import FeatureConfig
 from duolect.errors import ModelError
 from duolect.models import HuggingFaceEncoderConfig, LLMConfig
 from duolect.models.encoders import load_encoder
-from duolect.models.llm import build_llm
+from duolect.models.llm import build_llm, llm_architecture
 
 SIZES: dict[str, Any] = {
     "vocab_size": 20,
@@ -195,3 +195,15 @@ def _reconfigure(folder: Path, field: str, value: int) -> None:
 def test_random_weights_need_none(source: Path) -> None:
     (source / WEIGHTS).unlink()
     assert _build(source, pretrained=False).lm_head.weight.shape == (20, 16)
+
+
+def test_an_adapter_is_no_llm(source: Path, tmp_path: Path) -> None:
+    """transformers alone would put it into its base model, which nothing here would know of."""
+    (tmp_path / "lora").mkdir()
+    stored = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "base_model_name_or_path": str(source)}
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(stored))
+    says = rf"^llm: '{tmp_path}/lora' holds an adapter \(adapter_config\.json\) of '{source}', .*merge_and_unload"
+    with pytest.raises(ModelError, match=says):
+        _build(tmp_path / "lora")
+    with pytest.raises(ModelError, match=says):
+        llm_architecture(LLMConfig(vocabulary=20, source=str(tmp_path / "lora")))

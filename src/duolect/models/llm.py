@@ -9,7 +9,7 @@ import torch
 
 from duolect.errors import ConfigError, ModelError
 from duolect.models.causal import CausalLLM
-from duolect.models.pretrained import load_pretrained, quiet, reason
+from duolect.models.pretrained import load_pretrained, quiet, reason, refuse_adapter
 from duolect.models.probe import probe_llm
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def llm_architecture(config: LLMConfig) -> PreTrainedConfig:
         return _own_architecture(config)
     try:
         with quiet():
+            refuse_adapter(config.source, f"llm: {config.source!r}")
             return AutoConfig.from_pretrained(config.source)
     except _UNREADABLE as error:
         raise _unreadable(config.source, error) from error

@@ -45,10 +45,11 @@ def load_pretrained(
 
     `name` begins the error's sentence ("llm: 'folder'"); `spared`: of a loaded model, the names of weights that the
     source may lack or have in another shape. Raises ModelError that names a file that is damaged, or weights that are
-    missing or of another shape; what else transformers raises goes to the caller.
+    missing or of another shape, or a source that is an adapter; what else transformers raises goes to the caller.
     """
     from safetensors import SafetensorError
 
+    refuse_adapter(source, name)
     try:
         model, report = network.from_pretrained(
             source, output_loading_info=True, ignore_mismatched_sizes=True, **arguments
@@ -73,6 +74,19 @@ def load_pretrained(
         more = f"s {missing[0]} and {len(missing) - 1} more" if missing[1:] else f" {missing[0]}"
         raise ModelError(f"{name} lacks the weight{more}.")
     return model
+
+
+def refuse_adapter(source: str, name: str) -> None:
+    """Raise ModelError for low-rank additions to another model, which transformers would put into that one unasked."""
+    from transformers.utils import find_adapter_config_file
+
+    found = find_adapter_config_file(source)
+    if found is not None:
+        base = read_json(Path(found)).get("base_model_name_or_path")
+        raise ModelError(
+            f"{name} holds an adapter (adapter_config.json) of {base!r}, no model of its own; merge it into that one "
+            "with merge_and_unload() of peft, and give what is saved then."
+        )
 
 
 def _damaged_file(source: str) -> str | None:
