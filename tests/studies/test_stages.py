@@ -17,10 +17,10 @@ from duolect.errors import ConfigError, DuolectError
 from duolect.studies.stages import Store, in_order
 from duolect.studies.stages.code import _bare, code_fingerprint
 from duolect.studies.stages.devices import device_of
-from duolect.studies.stages.launchers import Call, Local
+from duolect.studies.stages.launchers import Call, Local, WorkerProcess
 from duolect.studies.stages.runner import run_stages
-from duolect.studies.stages.slurm import Queue, Slurm
-from tests.studies.toy_stages import Sum, diamond, interrupted, on_gpus
+from duolect.studies.stages.slurm import Queue, Slurm, StageJob
+from tests.studies.toy_stages import Sum, diamond, interrupted, on_gpus, told_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,6 +154,39 @@ def test_a_killed_stage_is_taken_up_again_and_its_time_counted(tmp_path: Path) -
     Store(tmp_path).make(stage, quiet())
     assert calls.read_text() == "xx"
     assert Store(tmp_path).made(stage) is not None
+
+
+def test_a_stage_that_somebody_else_stops_has_not_failed(tmp_path: Path) -> None:
+    """It is gone on with by the next call, and so is what uses it."""
+    stages, asked = told_to_end(), Call(tmp_path, "tests.studies.toy_stages:told_to_end", "{}")
+    console = quiet()
+    found = run_stages(stages, asked, Local(), console)
+    assert {outcome.stage.name: outcome.state for outcome in found.values()} == dict.fromkeys(
+        ("first", "then"), "not begun"
+    )
+    said = console.file.getvalue()  # ty: ignore[unresolved-attribute]
+    assert "interrupted: interrupted · first" in said
+    assert "FAILED" not in said
+    assert not any(Store(tmp_path).has_failed(stage) for stage in in_order(stages))
+    assert {outcome.state for outcome in run_stages(stages, asked, Local(), quiet()).values()} == {"made"}
+
+
+@pytest.mark.parametrize(("status", "ends"), [("0", False), ("130", True), ("1", None)])
+def test_a_job_knows_whether_its_worker_was_stopped(tmp_path: Path, status: str, ends: bool | None) -> None:
+    job = StageJob(["sh", "-c", f"exit {status}"], tmp_path / "log")
+    if ends is None:
+        with pytest.raises(DuolectError, match="log: the worker failed"):
+            job()
+    else:
+        assert job() is ends
+
+
+def test_a_worker_that_is_told_before_it_listens_was_interrupted_too(tmp_path: Path) -> None:
+    job = WorkerProcess.start(["sleep", "60"], tmp_path / "log")
+    job.stop()
+    job.join()
+    assert (job.failed(), job.interrupted()) == (True, True)
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_a_worker_that_was_killed_is_told_of(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class Interrupted(Stage):
 
     kind: ClassVar[str] = "interrupted"
 
+    in_order: bool = False
+
     def settings(self) -> Any:
         return {}
 
@@ -73,7 +75,12 @@ class Interrupted(Stage):
         with open(folder / "calls", "a") as handle:
             handle.write("x")
         if (folder / "calls").read_text() == "x":
+            if self.in_order:  # as a training ends by itself when it is told to
+                from duolect.training import TrainingInterrupted
+
+                raise TrainingInterrupted("Stopped after step 3 of 10.")
             time.sleep(600)
+        (folder / "total").write_text("0")
 
 
 def on_gpus() -> list[Stage]:
@@ -84,3 +91,9 @@ def on_gpus() -> list[Stage]:
 def interrupted() -> list[Stage]:
     """One that is to be interrupted."""
     return [Interrupted(name="interrupted")]
+
+
+def told_to_end() -> list[Stage]:
+    """One that somebody else tells to end, and one that uses it."""
+    first = Interrupted(name="first", in_order=True)
+    return [Sum(name="then", inputs={"first": first})]

@@ -49,7 +49,11 @@ class Job(Protocol):
         ...
 
     def failed(self) -> bool | None:
-        """None while it goes on; then whether it failed."""
+        """None while it goes on; then whether it ended without making the stage."""
+        ...
+
+    def interrupted(self) -> bool:
+        """Of one that has `failed`: whether it did because it was told to end, so that another goes on with it."""
         ...
 
     def stop(self) -> None:
@@ -101,11 +105,15 @@ class WorkerProcess:
     def failed(self) -> bool | None:
         """See `Job`; of a worker that was killed the log says so."""
         status = self.process.poll()
-        if status is not None and status < 0 and not self._told:
+        if status is not None and status < 0 and not self.interrupted() and not self._told:
             self._told = True
             with open(self.log, "a", encoding="utf-8") as handle:
                 handle.write(f"duolect: ended by {signal.Signals(-status).name}; was there enough memory?\n")
         return None if status is None else status != 0
+
+    def interrupted(self) -> bool:
+        """See `Job`; it may have been told before it could do so in order."""
+        return self.process.poll() in (worker.INTERRUPTED, -signal.SIGTERM)
 
     def stop(self) -> None:
         """See `Job`."""

@@ -2,7 +2,8 @@
 
 A stage that fails stops those that use it and no other. What stands is never made again, and what was interrupted is
 gone on with by the next call; what has failed, once nothing else can begin, so that calls which are short of time get
-on with the rest and do not fail in the same place for ever.
+on with the rest and do not fail in the same place for ever. One whose worker somebody else told to end (a batch system,
+say) has not failed; this call leaves it at that.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _LAST_LINES = 12
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: it stood before or was made, it failed, one that it uses failed, or time was up."""
+    """What became of a stage: it stood before or was made, it failed, one that it uses failed, or it was not begun, as
+    time was up, or not to its end, as it or one that it uses was interrupted."""
 
     stage: Stage
     state: State
@@ -117,6 +119,13 @@ def _collect(
         if failed is None or (failed and stopped):
             continue
         del running[key]
+        if failed and job.interrupted():
+            found[key] = Outcome(stage, "not begun", job.log)
+            console.print(
+                f"  interrupted: {stage.kind} · {stage.name} ({clock() - began:.0f} s); the next call goes on with it",
+                highlight=False,
+            )
+            continue
         found[key] = Outcome(stage, "failed" if failed else "made", job.log)
         console.print(
             f"  {'FAILED' if failed else 'made'}: {stage.kind} · {stage.name} ({clock() - began:.0f} s)",
@@ -137,7 +146,8 @@ def _hold_up(
     for stage in ordered:
         bad = next((u for u in stage.uses().values() if u.key in found and not found[u.key].good), None)
         if bad is not None and stage.key not in found and stage.key not in running:
-            found[stage.key] = Outcome(stage, "held up")
+            later = found[bad.key].state == "not begun"
+            found[stage.key] = Outcome(stage, "not begun" if later else "held up")
             console.print(f"  not made: {stage.kind} · {stage.name}, for want of {bad.name}", highlight=False)
 
 

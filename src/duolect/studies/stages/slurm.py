@@ -74,8 +74,8 @@ class StageJob:
     log: Path
     _worker: WorkerProcess | None = None
 
-    def __call__(self) -> None:
-        """Raises DuolectError where the worker fails."""
+    def __call__(self) -> bool:
+        """Whether the worker was told to end by somebody else. Raises DuolectError where it fails."""
         # SLURM sends its notice to all processes of the job; it is for this one, which stops the others in order.
         before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         try:
@@ -85,8 +85,9 @@ class StageJob:
         # Not Popen.wait: `checkpoint` interrupts this, and could then not wait for the same process.
         while (failed := self._worker.failed()) is None:
             time.sleep(_POLL_SECONDS)
-        if failed:
+        if failed and not self._worker.interrupted():
             raise DuolectError(f"{self.log}: the worker failed.")
+        return failed
 
     def checkpoint(self) -> Any:
         """What submitit calls at the notice, and queues again."""
@@ -112,8 +113,11 @@ class _Submitted:
 
     def failed(self) -> bool | None:
         if self.job.done():
-            return self.job.exception() is not None
+            return self.job.exception() is not None or self.interrupted()
         return True if self.queue is not None and self.queue.has_lost(self.job.job_id) else None
+
+    def interrupted(self) -> bool:
+        return self.job.done() and self.job.exception() is None and self.job.result() is True
 
     def stop(self) -> None:
         self.job.cancel()

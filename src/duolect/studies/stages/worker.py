@@ -19,6 +19,9 @@ from duolect.studies.stages.base import Stage, in_order
 from duolect.studies.stages.interrupts import terminated_as_interrupted
 from duolect.studies.stages.store import Store
 
+INTERRUPTED = 130
+"""Exit status of a worker that was told to end: what it has, the next one goes on from."""
+
 
 def make_stage(root: str, source: str, arguments: str, key: str) -> None:
     """Make the stage of `key` and nothing else. Raises DuolectError where there is none, or it cannot be made."""
@@ -31,15 +34,17 @@ def make_stage(root: str, source: str, arguments: str, key: str) -> None:
 
 
 def main() -> int:
-    """Exit status 0 where the stage stands, 1 with a sentence where it does not."""
+    """Exit status 0 where the stage stands, INTERRUPTED where it was told to end, 1 with a sentence where it fails."""
     try:
         with terminated_as_interrupted():
             make_stage(*sys.argv[1:5])
     except DuolectError as error:
+        from duolect.training import TrainingInterrupted  # no stage but a training has loaded that
+
         print(f"duolect: {error}", file=sys.stderr)
-        return 1
+        return INTERRUPTED if isinstance(error, TrainingInterrupted) else 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 
