@@ -20,6 +20,7 @@ from duolect.search import (
     sequence_scores,
 )
 from duolect.text import CharacterUnits, Retokeniser, Units, retokeniser, train_sentencepiece
+from duolect.text.spacing import single_spaces
 
 INTERVALS = (1, 2, 5, "shortest", "never")
 
@@ -81,7 +82,7 @@ class Words:
         return frame_synchronous(log_probs, lengths, **(settings | given))
 
     def terms(self, labels, prior_over: str) -> dict[str, float]:
-        tokens = self.target.encode(self.source.decode(labels))
+        tokens = self.target.encode(single_spaces(self.source.decode(labels)))
         prior = self.label_prior[list(labels)] if prior_over == "labels" else self.token_prior[tokens]
         lm = self.model.sequence_score(0, tokens, self.target.eos_id)
         return {"lm": lm, "prior": float(prior.sum())}
@@ -113,7 +114,7 @@ def test_a_narrow_beam_gives_each_hypothesis_the_terms_of_rescoring(interval) ->
     for seed in range(20):
         case = Words(seed, Words.pieces, frames=14)
         found = case.search(interval, beam=5)
-        spelled = [[case.target.encode(case.source.decode(h.labels)) for h in each] for each in found]
+        spelled = [[case.target.encode(single_spaces(case.source.decode(h.labels))) for h in each] for each in found]
         scores = sequence_scores(case.model, None, spelled, eos_id=case.target.eos_id)
         for each, expected in zip(found, scores, strict=True):
             assert [h.terms["lm"] for h in each] == pytest.approx(expected.tolist(), abs=1e-4), f"seed {seed}"

@@ -13,9 +13,10 @@ import torch
 from duolect.data import Utterance, read_samples
 from duolect.errors import UnitsError
 from duolect.models import AcousticModel, LanguageConfig, LanguageModel, LLMConfig, SpeechLLM
-from duolect.search import ctc_full_sum, sequence_scores
+from duolect.search import Hypothesis, ctc_full_sum, sequence_scores
 from duolect.systems import Component, Scales, SearchConfig, System, estimate_prior, explain, load, tune
 from duolect.systems.context import Context
+from duolect.systems.recognizer import as_candidates
 from duolect.systems.rescoring import add_terms
 from duolect.systems.rows import Candidate
 from duolect.text import CharacterUnits, PhonemeUnits, UnitsConfig, build_units, train_sentencepiece
@@ -54,6 +55,20 @@ def mixed(
 
 def texts(system: System, corpus: list[Utterance], **how: float) -> list[tuple[str, float | None]]:
     return [(row.text, row.score) for row in system.recognize(corpus, **how).rows]  # ty: ignore[invalid-argument-type]
+
+
+def test_other_units_score_the_text_without_the_spaces_that_labels_have_too_many(
+    mixed: System, units: CharacterUnits, corpus: list[Utterance]
+) -> None:
+    search = SearchConfig(first_pass="labels", inside=Scales(decoder=1.0), after=Scales(lm=0.5), beam=4, nbest=4)
+    samples = read_samples(corpus[0])
+    context = Context(mixed.parts, search, ["a"], torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
+    plain, odd = tuple(units.encode("a bad cab")), tuple(units.encode(" a  bad cab "))
+    assert units.decode(odd) == " a  bad cab "
+    found = as_candidates(context, [[Hypothesis(labels=labels, score=0.0, terms={}) for labels in (plain, odd)]])
+    assert [(c.text, c.labels) for c in found[0]] == [("a bad cab", plain), ("a bad cab", odd)]
+    ((one, other),) = add_terms(context, found, ["lm"])
+    assert one.terms["lm"] == pytest.approx(other.terms["lm"])
 
 
 def test_methods_of_one_pass_need_the_same_units(mixed: System) -> None:

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from duolect.text import CharacterUnits, HuggingFaceUnits, Retokeniser, Spelled, Units, train_sentencepiece
+from duolect.text.pieces import SentencePieceUnits
 
 SENTENCES = [
     "the sailor's sale was at four o'clock of the day",
@@ -130,6 +131,20 @@ def test_what_cannot_be_spelled_has_no_tokens_until_the_text_can_be(kinds: dict[
     bad = retokeniser.extend(good, source.encode(" é"))
     assert bad.tokens is None
     assert retokeniser.extend(bad, source.encode(" a")).tokens is None
+
+
+def test_spaces_that_labels_have_too_many_are_not_spelled(kinds: dict[str, Units]) -> None:
+    source = kinds["sentencepiece"]
+    assert isinstance(source, SentencePieceUnits)
+    space = source.pieces.index("\u2581")
+    words = source.encode("the sailor") + source.encode("day")
+    odd = (space, *source.encode("the"), space, space, *source.encode("sailor"), space, *source.encode("day"), space)
+    assert source.decode(odd) != source.decode(words) == "the sailor day"
+    for name in RULES:
+        retokeniser = Retokeniser(source, kinds[name])
+        wanted = tuple(kinds[name].encode("the sailor day"))
+        assert retokeniser.whole(odd).tokens == wanted, name
+        assert retokeniser.extend(Spelled(), odd).tokens == wanted, name
 
 
 def test_letter_case_is_the_targets_own(kinds: dict[str, Units]) -> None:

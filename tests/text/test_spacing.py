@@ -1,7 +1,7 @@
 import pytest
 
 from duolect.text.chunks import is_whole_text
-from duolect.text.spacing import join_parts
+from duolect.text.spacing import join_parts, single_spaces
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,11 @@ from duolect.text.spacing import join_parts
 )
 def test_a_space_parts_words_where_the_script_has_some(parts: list[str], whole: str) -> None:
     assert join_parts(parts) == whole
+
+
+def test_single_spaces() -> None:
+    assert single_spaces("  a  b c ") == "a b c"
+    assert single_spaces(" ") == ""
 
 
 def test_parts_with_the_text_of_the_whole_are_told_from_parts_that_happen_to_be_alike() -> None:

@@ -28,6 +28,7 @@ from duolect.search.drafts import Drafter
 from duolect.systems.components import spelling_units
 from duolect.systems.context import Context
 from duolect.systems.limits import forbidden, label_limits, search_limits
+from duolect.text.spacing import single_spaces
 
 TAKEN = "ctc_confident"
 """The flag of a hypothesis that is CTC's own: no model was asked, and its score is that of the term ctc alone."""
@@ -112,7 +113,9 @@ def _best_paths(context: Context, log_probs_BTW: Tensor, frames_B: Tensor) -> li
     spelled: list[Hypothesis | None] = []
     for (hypothesis,) in found:
         try:
-            spelled.append(replace(hypothesis, labels=tuple(units.encode(own.decode(hypothesis.labels)))))
+            spelled.append(
+                replace(hypothesis, labels=tuple(units.encode(single_spaces(own.decode(hypothesis.labels)))))
+            )
         except UnitsError:
             spelled.append(None)
     return spelled

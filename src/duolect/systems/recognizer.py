@@ -12,6 +12,7 @@ from duolect.systems.first_pass import run_first_pass
 from duolect.systems.rescoring import add_terms, rank
 from duolect.systems.rows import Candidate
 from duolect.text import spellings
+from duolect.text.spacing import single_spaces
 
 
 def recognize_batch(context: Context) -> list[list[Candidate]]:
@@ -30,12 +31,16 @@ def recognize_batch(context: Context) -> list[list[Candidate]]:
 
 
 def as_candidates(context: Context, lists: Sequence[Sequence[Hypothesis]]) -> list[list[Candidate]]:
-    """A search's hypotheses with their text; where the search asks for it, with all the texts that sound like it."""
+    """A search's hypotheses with their text; where the search asks for it, with all the texts that sound like it.
+
+    Texts have single spaces, whatever their labels say, and that is what other units spell: nobody was taught to score
+    two of them.
+    """
     units, limit = spelling_units(context.parts, context.search), context.search.spellings
     return [
         [
             Candidate(
-                text=text,
+                text=single_spaces(text),
                 labels=tuple(h.labels),
                 score=h.score,
                 terms=dict(h.terms),

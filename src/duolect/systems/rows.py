@@ -20,13 +20,13 @@ class TimedWord:
 class Candidate:
     """One hypothesis of an utterance.
 
-    `labels` are in the units of the first pass, EOS not among them; `score` is the weighted sum of `terms` (natural
-    logarithms, unweighted), divided by (labels + 1)^α where the search has a length exponent. `flags` say what was out
-    of the ordinary: those of the search (such as "truncated": the label limit forced its end), and for a rescoring
-    model, here the LM, "lm_impossible" (a probability of zero), "lm_cannot_spell" (this text has characters its units
-    lack), "lm_too_long" (more labels than it has positions) and "lm_left_out" (which is why the whole list is ranked
-    without it: a probability that is missing cannot be compared with one that is there). `words`: when each word of
-    `text` was said, where that was asked for and could be told.
+    `text` has single spaces between its words. `labels` are in the units of the first pass, EOS not among them; `score`
+    is the weighted sum of `terms` (natural logarithms, unweighted), divided by (labels + 1)^α where the search has a
+    length exponent. `flags` say what was out of the ordinary: those of the search (such as "truncated": the label limit
+    forced its end), and for a rescoring model, here the LM, "lm_impossible" (a probability of zero), "lm_cannot_spell"
+    (this text has characters its units lack), "lm_too_long" (more labels than it has positions) and "lm_left_out"
+    (which is why the whole list is ranked without it: a probability that is missing cannot be compared with one that is
+    there). `words`: when each word of `text` was said, where that was asked for and could be told.
     """
 
     text: str

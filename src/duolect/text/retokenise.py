@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from duolect.errors import UnitsError
+from duolect.text.spacing import single_spaces
 from duolect.text.units import Units
 
 Rule = Literal["space", "bare"]
@@ -65,9 +66,9 @@ class Retokeniser:
         return np.array([self.source.starts_word(label) for label in range(self.source.size)])
 
     def whole(self, labels: Sequence[int]) -> Spelled:
-        """The tokens of the whole text: what rescoring would give the LLM."""
+        """The tokens of the whole text, with single spaces: what rescoring would give the LLM."""
         try:
-            tokens = tuple(self.target.encode(self.source.decode(labels)))
+            tokens = tuple(self.target.encode(single_spaces(self.source.decode(labels))))
         except UnitsError:
             tokens = None
         return Spelled(tuple(labels), tokens, plain=False)

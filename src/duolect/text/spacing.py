@@ -1,4 +1,4 @@
-"""Scripts that put no spaces between words, and parts of such a text put together again."""
+"""Spaces between words, scripts that have none, and parts of a text put together again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ _WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KH
 _WITHOUT_SPACES += ("HALFWIDTH KATAKANA", "VERTICAL KANA", "VERTICAL IDEOGRAPHIC", "HANGZHOU NUMERAL")
 _WITHOUT_SPACES += ("IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER", "IDEOGRAPHIC CLOSING", "MASU MARK")
 _SPACE = re.compile(r"(?<=(\S))\s+(?=(\S))")
+
+
+def single_spaces(text: str) -> str:
+    """A text with a single space between its words, and none around them.
+
+    Labels may say more: a space that is a label of its own, before one that carries its space, at an end, or twice.
+    """
+    return " ".join(text.split())
 
 
 def without_spaces(character: str) -> bool:
