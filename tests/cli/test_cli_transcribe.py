@@ -131,3 +131,18 @@ def test_an_interrupted_one_leaves_nothing_half_written(runs: Path, talk: Path, 
     assert started.returncode != 0
     assert not out.exists()
     assert not out.parent.exists() or list(out.parent.iterdir()) == []
+
+
+def test_a_name_with_a_line_break_stays_on_its_line(runs: Path, tmp_path: Path, call: Call) -> None:
+    names = ["a\nb.wav", "c\x1b[31m\td\u2028.wav"]
+    for name in names:
+        write_audio(tmp_path / name, np.zeros(16_000, np.float32))
+    found = call("transcribe", *(tmp_path / name for name in names), "--system", runs / "am", "--method", "ctc-greedy")
+    assert found.status == 0, found
+    assert found.out == f"{tmp_path}/a\\nb.wav: \n{tmp_path}/c\\x1b[31m\\td\\u2028.wav: \n"
+
+
+def test_a_file_without_a_name_is_said_before_a_model_is_loaded(talk: Path, tmp_path: Path, call: Call) -> None:
+    found = call("transcribe", talk, "", "--system", tmp_path / "none")
+    assert found.status != 0
+    assert "one of the files has no name" in found.err

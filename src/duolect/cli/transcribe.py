@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class Transcribe:
         """Raise ConfigError for what cannot be meant, before a model is loaded."""
         if not self.files:
             raise ConfigError("no audio file is given.")
+        if Path() in self.files:
+            raise ConfigError("one of the files has no name, or is the working folder; expected names of audio files.")
         if self.json and self.format not in ("text", "json"):
             raise ConfigError(f"--json is --format json, but --format {self.format} is given, too.")
         if self.words and self.written == "text":
@@ -147,7 +150,12 @@ def _show(asked: Transcribe, file: Path, transcript: Transcript) -> None:
     if asked.written != "text":
         print(_content(asked, file, transcript), end="")
     elif transcript.duration is not None:
-        print(f"{file}: {transcript.text}" if len(asked.files) > 1 else transcript.text)
+        print(f"{_on_a_line(file)}: {transcript.text}" if len(asked.files) > 1 else transcript.text)
+
+
+def _on_a_line(file: Path) -> str:
+    """A file's name with its line breaks and other control characters escaped: each row is one line."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in str(file))
 
 
 def _content(asked: Transcribe, file: Path, transcript: Transcript) -> str:
