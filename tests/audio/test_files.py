@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duolect.audio import audio_info, read_audio, write_audio
+from duolect.audio import audio_info, decoders, read_audio, write_audio
 from duolect.audio.blocks import sound_blocks
 from duolect.errors import AudioError, DuolectError
 
@@ -285,3 +285,20 @@ def test_other_formats_go_through_torchcodec(tmp_path: Path, monkeypatch: pytest
         read_audio(tmp_path / "a.m4a", offset=3)
     with pytest.raises(AudioError, match=r"a\.txt: is not an audio file"):
         read_audio(tmp_path / "a.txt")
+
+
+def test_an_offset_beyond_all_measure_is_short_to_read(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", np.zeros(1600, np.float32))
+    with pytest.raises(AudioError, match=r"lasts 0\.100 s, but the part to read begins at 1e\+300 s\.$"):
+        read_audio(tmp_path / "a.wav", offset=1e300)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "decodeAVFrame, /__w/torchcodec/src/SingleStream.cpp:1436, Could not push packet to decoder: Invalid data",
+        "Could not push packet to decoder: Invalid data\nException raised from decodeAVFrame at /a/Decoder.cpp:3 (most",
+    ],
+)
+def test_reasons_name_no_source_files_of_libraries(said: str) -> None:
+    assert decoders._reason(RuntimeError(said)) == "Could not push packet to decoder: Invalid data"

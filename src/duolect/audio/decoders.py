@@ -36,6 +36,8 @@ _COUNTED_SECONDS = 30
 # Frames of layer III lean on up to 255 (MPEG 1: 511) bytes of those before: more than libmpg123 goes back if these are
 # as small as in the silence of a variable bit rate.
 _LEAD_SECONDS = 0.6
+# What torch and torchcodec put before and behind what they have to say: names of C++ functions and files.
+_WHERE = re.compile(r"^\s*(?:\w+(?:::\w+)*, )?\S+\.(?:cpp|cc|h):\d+:?,?\s*|\s*Exception raised from .*", re.DOTALL)
 _ENDLESS = 1 << 60  # frames; libsndfile gives such a number where it knows none
 
 
@@ -265,4 +267,5 @@ def _nist_samples(file: Place) -> int:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    text = _WHERE.sub("", str(text))
     return " ".join(str(text).split()).rstrip(".")[:160]

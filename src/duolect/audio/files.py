@@ -71,12 +71,16 @@ def read_audio(
     with open_sound(path) as sound:
         if offset * sound.rate >= sound.frames:
             raise AudioError(
-                f"{path}: lasts {sound.frames / sound.rate:.3f} s, but the part to read begins at {offset:.3f} s."
+                f"{path}: lasts {sound.frames / sound.rate:.3f} s, but the part to read begins at {_seconds(offset)}."
             )
         samples = read_part(path, sound, begin, end, sample_rate)
     if not len(samples):
-        raise AudioError(f"{path}: ends before {offset:.3f} s, where the part to read begins.")
+        raise AudioError(f"{path}: ends before {_seconds(offset)}, where the part to read begins.")
     return samples
+
+
+def _seconds(offset: float) -> str:
+    return f"{offset:.3f} s" if offset < 1e9 else f"{offset:g} s"
 
 
 def read_part(

@@ -141,6 +141,18 @@ def test_tables_in_the_folders_of_splits(tmp_path: Path) -> None:
         imported("folder", root, tmp_path / "none")
 
 
+@pytest.mark.parametrize(("mark", "said"), [(";", "';'"), ("\t", r"$'\t'"), ("|", "'|'")])
+def test_a_table_of_another_delimiter_is_told_about_it(mark: str, said: str, tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "x.wav")
+    lines(root / "metadata.csv", f"file_name{mark}text", f"x.wav{mark}hello")
+    with pytest.raises(ManifestError) as caught:
+        imported("folder", root, tmp_path / "none")
+    assert str(caught.value).endswith(f"if its columns are parted by {said}, give --delimiter {said}.")
+    imported("folder", root, tmp_path / "out", delimiter=mark)
+    assert rows(tmp_path / "out/all.jsonl")[0]["text"] == "hello"
+
+
 def test_a_folder_that_is_called_like_a_split_of_its_own(tmp_path: Path) -> None:
     root = tmp_path / "train"
     sound(root / "a.wav")

@@ -226,6 +226,13 @@ def _column_names(table: Path, options: FolderOptions) -> dict[str, str]:
     if "offset" not in names:
         names.pop("end", None)  # counted from who knows where
     for what in ("audio", "text"):
+        if what not in names and len(held) == 1 and options.delimiter is None:
+            for delimiter, said in ((";", "';'"), ("\t", "$'\\t'"), ("|", "'|'"), (",", "','")):
+                if delimiter in held[0]:
+                    raise ManifestError(
+                        f"{table}: has a single column, {held[0][:80]!r}; if its columns are parted by {said}, give "
+                        f"--delimiter {said}."
+                    )
         if what not in names:
             raise ManifestError(
                 f"{table}: has no column for {what} (looked for {', '.join(_COLUMNS[what])}); "
