@@ -106,7 +106,8 @@ def run(arguments: list[str]) -> int:
     if asked.docs is not None:
         _report(asked.out, asked.docs)
     if ran.unfinished:
-        say("duolect study: time is up; the same command goes on.")
+        why = "stages were interrupted" if asked.until is None else "time is up"
+        say(f"duolect study: {why}; the same command goes on.")
         return UNFINISHED
     return 1 if ran.failed else 0
 

@@ -100,7 +100,7 @@ class Ran:
 
     @property
     def unfinished(self) -> bool:
-        """Whether time was up before all was begun."""
+        """Whether time was up before all was begun, or a stage was interrupted."""
         return any(outcome.state == "not begun" for outcome in self.outcomes.values())
 
 
