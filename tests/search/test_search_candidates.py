@@ -11,6 +11,7 @@ from brute_force import ctc_sums
 from test_search_exactness import BATCH, EOS, Case
 from tiny_models import Audio, TabularModel
 
+from duolect.errors import SearchError
 from duolect.search import AutoregressiveScorer, CTCPrefixScorer, Weighted, label_synchronous
 
 Labels = tuple[int, ...]
@@ -102,6 +103,14 @@ def test_a_label_that_only_ctc_hears_is_among_the_candidates() -> None:
     ]
     (found,) = label_synchronous(scorers, Audio([0]), beam=2, nbest=1, limits_B=[3], eos_id=EOS, candidates=1)
     assert found[0].labels == (2,)
+
+
+def test_a_scorer_by_candidate_needs_an_estimate() -> None:
+    model = AutoregressiveScorer(TabularModel(3, 0))
+    scorers = [Weighted("decoder", model), Weighted("other", AutoregressiveScorer(TabularModel(3, 1)))]
+    scorers[1].scorer.by_candidate = True
+    with pytest.raises(SearchError, match="'other' is by candidate, but has no `estimate`"):
+        label_synchronous(scorers, Audio([0]), beam=2, nbest=1, limits_B=[3], eos_id=EOS, candidates=1)
 
 
 class Counting(CTCPrefixScorer):

@@ -168,6 +168,14 @@ def test_rows_say_what_they_search_with_whatever_is_usual_at_the_scale(paper: An
     assert row("optimisations", "ctc+lm-labelwise").searched(paper.search("ctc+lm-labelwise")).merge == "sum"
     assert row("beam", "CTC + LM, label by label, beam 16").changes["beam"] == 16
     assert row("fusion", "delayed, every frame").changes["lm_interval"] == 1
+    for name in ("speech-llm+ctc, collapse 0.8", "ctc+lm-labelwise"):  # tuned without what is switched on
+        tuned = row("optimisations", name).system.search
+        assert (tuned.collapse, tuned.merge) == (None, "sum"), name
+    assert {"attention decoder, beam 12", "attention decoder + CTC, beam 64"} <= {
+        entry.name for entry in build_study("beam", paper).entries
+    }
+    mixed = row("units", "the LLM's own labels, CTC in the acoustic model's, with CTC")
+    assert mixed.changes["beam"] == paper.search("speech-llm+ctc").beam
     without = row("joint-ctc", "CTC 0").searched(paper.search("speech-llm+ctc"))
     assert (without.inside.ctc, without.collapse) == (0.0, None)
 

@@ -335,6 +335,9 @@ def _check_settings(
         check_count("no_repeat_ngram", no_repeat_ngram)
     if candidates is not None:
         check_count("candidates", candidates)
+        for weighted in scorers:
+            if weighted.scorer.by_candidate and not hasattr(weighted.scorer, "estimate"):
+                raise SearchError(f"candidates: the scorer {weighted.name!r} is by candidate, but has no `estimate`.")
         if all(w.scorer.by_candidate or w.factor <= 0.0 for w in scorers):  # a prior alone says nothing of the audio
             raise SearchError(
                 "candidates: there is no other scorer to choose them by (attention decoder, speech LLM, LM)."

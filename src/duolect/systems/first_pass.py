@@ -98,7 +98,7 @@ def _labels(context: Context, space: SearchSpace) -> Lists:
         limits_B=search_limits(context),
         length_exponent=search.length_exponent,
         stop=search.stop,
-        # Only by the distributions of a model can CTC's candidates be chosen.
+        # CTC alone has nobody to choose its candidates with.
         candidates=search.candidates if OWNERS.keys() & search.inside.active else None,
         no_repeat_ngram=search.no_repeat_ngram,
         eos_id=space.eos_id,

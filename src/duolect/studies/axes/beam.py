@@ -10,6 +10,7 @@ from duolect.studies.stages import Stage
 from duolect.studies.study import ALIKE, Claim, Entry, Study
 
 OVER_FRAMES, OVER_LABELS = (1, 4, 8, 16, 32, 64), (1, 2, 4, 8, 16)
+"""Beams of searches over frames and over labels; the usual one of a method is always one of them."""
 COMBINED = {
     "ctc-beam": "CTC",
     RESCORING: "CTC + LM, rescoring",
@@ -22,7 +23,10 @@ INTEGRATED = {"attention": "attention decoder", "attention+ctc": "attention deco
 def beam(scale: Scale) -> Study:
     """Every method at several beams, under the scales that were tuned for it at its usual one."""
 
-    def entries(method: str, name: str, sizes: tuple[int, ...]) -> list[Entry]:
+    def entries(method: str, name: str) -> list[Entry]:
+        usual = scale.search(method)
+        sizes = sorted({usual.beam, *(OVER_FRAMES if usual.first_pass == "frames" else OVER_LABELS)})
+
         def system(seed: int) -> Stage:
             return tuned(scale, (pair if method in COMBINED else whole)(scale, seed), method)
 
@@ -48,8 +52,8 @@ def beam(scale: Scale) -> Study:
         axis="beam",
         entries=grouped(
             [
-                *(entries(method, name, OVER_FRAMES) for method, name in COMBINED.items()),
-                *(entries(method, name, OVER_LABELS) for method, name in INTEGRATED.items()),
+                *(entries(method, name) for method, name in COMBINED.items()),
+                *(entries(method, name) for method, name in INTEGRATED.items()),
             ]
         ),
         claims=[

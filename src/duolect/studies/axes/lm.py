@@ -11,7 +11,6 @@ from duolect.studies.stages import Stage
 from duolect.studies.stages.measures import Perplexity
 from duolect.studies.stages.training import Combined
 from duolect.studies.study import Claim, Entry, Study
-from duolect.systems import find_method
 
 _QWEN = "Qwen2-0.5B, comment in the authors' recipes, Loquacious test"
 NEW, ALL, OWN = "LM of the transcripts alone", "LLM, all trained, acoustic labels", "LLM, all trained, its own labels"
@@ -34,7 +33,7 @@ MODELS: dict[str, tuple[LabelUnits, Adaptation, str]] = {
 
 def lm(scale: Scale) -> Study:
     """Each LM with the same acoustic model, heard every frame: labels of its own allow nothing earlier."""
-    search = dataclasses.replace(find_method(DELAYED).search, lm_interval=1)
+    search = scale.search(DELAYED, lm_interval=1)
 
     def entry(name: str, units: LabelUnits, how: Adaptation, published: str) -> Entry:
         def system(seed: int) -> Stage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from duolect.studies.axes.combining import changed
+from duolect.studies.axes.combining import changed, tuned
 from duolect.studies.axes.rows import INTEGRATION, grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
@@ -54,8 +54,6 @@ VARIANTS: Mapping[str, Mapping[str, Changes]] = {
     },
 }
 """Method → what is changed in its search; each method also without any optimisation."""
-OPTIMISED = ("candidates", "collapse", "collapse_how", "merge")
-"""Fields that a scale's usual search may have another value of than the method's own, which rows begin from."""
 
 _COMMENT = "LibriSpeech dev-other, a comment in the authors' recipes"
 PUBLISHED = {
@@ -70,20 +68,24 @@ PUBLISHED = {
 def optimisations(scale: Scale) -> Study:
     """Every method with each of its optimisations, under the scales of the method."""
 
+    def plain(method: str) -> Changes:
+        """What makes a scale's usual search one without optimisations: the method's own where rows change something."""
+        own, varied = find_method(method).search, {field for each in VARIANTS[method].values() for field in each}
+        return changed(scale, method, **{field: getattr(own, field) for field in sorted(varied)})
+
     def system(method: str, seed: int) -> Stage:
-        whole = scale.system(seed, "acoustic", "language", "speech_llm")
-        return scale.tuned(whole, method) if find_method(method).tuned else whole
+        undone = plain(method)
+        own = {"search": scale.search(method, **undone)} if undone else {}
+        return tuned(scale, scale.system(seed, "acoustic", "language", "speech_llm"), method, **own)
 
     def entry(method: str, change: str = "", changes: Changes | None = None) -> Entry:
         name = f"{method}, {change}" if change else method
-        own = find_method(method).search
-        plain = changed(scale, method, **{field: getattr(own, field) for field in OPTIMISED})
         return row(
             scale,
             name,
             lambda seed: system(method, seed),
             method,
-            changes={**plain, **(changes or {})},
+            changes={**plain(method), **(changes or {})},
             published=PUBLISHED.get(name, ""),
         )
 

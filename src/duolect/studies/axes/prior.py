@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ from duolect.studies.axes.rows import grouped, row
 from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
 from duolect.studies.study import ALIKE, Claim, Entry, Study
-from duolect.systems import find_method
 
 _LLM = "comment in the authors' recipes, Loquacious test, acoustic model of 4 epochs, fine-tuned Qwen2-0.5B"
 WAYS = {LABELWISE: "label by label", DELAYED: "delayed, every 20 frames", RESCORING: "rescoring"}
@@ -26,7 +24,7 @@ def prior(scale: Scale) -> Study:
 
         def system(seed: int) -> Stage:
             models = scale.system(seed, "acoustic", "language", counted=True) if counted else pair(scale, seed)
-            own = {"search": dataclasses.replace(find_method(method).search, **settings)} if settings else {}
+            own = {"search": scale.search(method, **settings)} if settings else {}
             return tuned(scale, models, method, **own, **({"without": without} if without else {}))
 
         name = f"{WAYS[method]}: {kind}"

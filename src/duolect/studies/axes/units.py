@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from duolect.studies.axes.rows import ALONE, HOW, NO_TABLE, grouped, row
+from duolect.studies.axes.rows import ALONE, HOW, JOINT, NO_TABLE, grouped, row
 from duolect.studies.scales.base import LabelUnits, Scale
 from duolect.studies.study import Entry, Study
 
@@ -22,7 +22,7 @@ MIXED: dict[str, dict[str, Any]] = {
     "the LLM's own labels, CTC in the acoustic model's": {"units": "llm", "ctc": "acoustic"},
     "the acoustic model's pieces, CTC in phonemes": {"units": "acoustic", "ctc": "phonemes"},
 }
-AFTER = {"ctc": "speech_llm", "after": {"ctc": 1.0}, "beam": 8, "nbest": 8, "length_exponent": 0.0}
+AFTER = {"ctc": "speech_llm", "after": {"ctc": 1.0}, "length_exponent": 0.0}
 """CTC of other units has its say on the speech LLM's n-best list: one search cannot spell both."""
 
 
@@ -30,6 +30,7 @@ def units(scale: Scale) -> Study:
     """LLM and CTC in the same units, which one search can join, and in different ones."""
     same = {name: partial(scale.speech_llm, units=kind) for kind, name in SHARED.items()}
     mixed = {name: partial(scale.speech_llm, **kinds) for name, kinds in MIXED.items()}
+    beam = scale.search(JOINT).beam
     groups: list[list[Entry]] = []
     for how, method in HOW.items():
         joined = how != "alone"
@@ -44,7 +45,7 @@ def units(scale: Scale) -> Study:
                 system,
                 ALONE,
                 facts={"CTC": "on the n-best list"} if joined else {},
-                changes=AFTER if joined else {},
+                changes={**AFTER, "beam": beam, "nbest": beam} if joined else {},
             )
             for name, system in mixed.items()
         ]
@@ -59,8 +60,8 @@ def units(scale: Scale) -> Study:
             NO_TABLE,
             (
                 "CTC heads of the acoustic model's units start from the acoustic model's, all others begin anew. CTC "
-                "of other units than the LLM's scores the n-best list of the speech LLM, of beam 8, with the same "
-                "weight."
+                f"of other units than the LLM's scores the n-best list of the speech LLM, of beam {beam}, with the "
+                "same weight."
             ),
         ],
     )

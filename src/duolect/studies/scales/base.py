@@ -255,7 +255,8 @@ class Scale(ABC):
         """Test sets whose rates stand side by side: those of the part leaderboard."""
         hint = f"`duolect import open-asr-leaderboard {_TEST_SETS[self.regime]} --out FOLDER` makes them."
         folder = self.given("leaderboard")
-        sets = GivenSets(name="test sets of the leaderboard", folder=folder, hint=hint, planned=self.planned)
+        given: dict[str, Any] = {"folder": folder, "regime": self.regime, "hint": hint, "planned": self.planned}
+        sets = GivenSets(name="test sets of the leaderboard", **given)
         return TestSets(corpus=sets, field=SET, normaliser=self.regime)
 
     def given(self, part: str) -> Path:
@@ -287,15 +288,15 @@ class Scale(ABC):
         """Method → the fields of its search (`systems.SearchConfig`) that are unlike the method's own at this scale."""
         return {}
 
-    def search(self, method: str, base: SearchConfig | None = None) -> SearchConfig:
-        """The method's search at this scale; `base`: instead of the method's own."""
-        return dataclasses.replace(base or find_method(method).search, **self.searches.get(method, {}))
+    def search(self, method: str, **settings: Any) -> SearchConfig:
+        """The method's search at this scale, with some `settings` of its own."""
+        return dataclasses.replace(find_method(method).search, **{**self.searches.get(method, {}), **settings})
 
     def tuned(self, system: Stage, method: str, *, search: SearchConfig | None = None, **settings: Any) -> Tuned:
-        """A system with the scales of a method chosen on dev. `search`: in another search than the method's."""
+        """A system with the scales of a method chosen on dev. `search`: another than the method's at this scale."""
         settings = {"rounds": self.tuning_rounds, "nbest": self.tuning_lists, **settings}
         if search is not None or method in self.searches:
-            settings["search"] = self.search(method, search)
+            settings["search"] = search or self.search(method)
         return Tuned(name=f"{method}: {system.name}", system=system, corpus=self.corpus, method=method, **settings)
 
     def recognition(

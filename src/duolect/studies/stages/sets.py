@@ -30,6 +30,8 @@ class GivenSets(Stage):
     rooms: ClassVar[tuple[str, ...]] = ("data",)
 
     folder: Path
+    regime: str | None = None
+    """Of the leaderboard: whose test sets they are to be, where they say so."""
     hint: str = ""
     planned: bool = False
 
@@ -39,12 +41,21 @@ class GivenSets(Stage):
         return {"sets": place_of(self.folder)}
 
     def settings(self) -> Any:
-        """Hashes of the manifests, and of the sound they name. Raises DuolectError where there is none."""
+        """Hashes of the manifests, and of the sound they name.
+
+        Raises DuolectError where there is none, or where one is of another regime.
+        """
         files = self.manifests()
         if not files and not self.planned:
             raise DuolectError(f"{self.folder}: holds no manifests of test sets. {self.hint}".rstrip())
         if not files:
             return {"missing": str(self.folder)}
+        for path in files:
+            said = next((utterance.fields.get("regime") for utterance in read_manifest(path)), None)
+            if None not in (said, self.regime) and said != self.regime:
+                raise DuolectError(
+                    f"{path}: is of the leaderboard's regime {said}, not {self.regime}; --set regime={said} scores it."
+                )
         return {path.stem: manifest_identity(path) for path in files}
 
     def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
