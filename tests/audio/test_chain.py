@@ -56,6 +56,17 @@ def test_recordings_one_after_the_other_are_all_read(
     _check(path, np.concatenate([_read(part) for part in parts]))
 
 
+@pytest.mark.parametrize("form", ["MP3", "FLAC"])
+def test_a_later_recording_that_breaks_off_is_told_by_where_it_begins(form: str, tmp_path: Path) -> None:
+    whole = _encode(100_000, form)
+    path = tmp_path / "a.bin"
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    begins = audio_info(SoundBytes("a", whole)).duration
+    with pytest.raises(AudioError, match=rf"^{path}: the recording that begins at {begins:.3f} s: \S"):
+        read_audio(path)
+    np.testing.assert_array_equal(read_audio(path, sample_rate=RATE, duration=begins), _read(whole))
+
+
 def test_mp3_without_a_header_behind_one_that_has_it(tmp_path: Path) -> None:
     first, second = _encode(100_000, "MP3"), _bare(_encode(60_000, "MP3"))
     path = tmp_path / "a.mp3"

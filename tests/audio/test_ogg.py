@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +158,26 @@ def test_a_file_that_is_damaged_before_its_sound_is_refused(subtype: str) -> Non
     data = b"".join(pages[:2]) + bytes(200) + b"".join(pages[3:])
     with pytest.raises(AudioError, match="a: is damaged at its beginning; nothing of it can be read"):
         read_audio(SoundBytes("a", data))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="makes videos with ffmpeg")
+def test_videos_are_left_to_ffmpeg(tmp_path: Path) -> None:
+    """libsndfile reads none; what is joined or damaged is not for us to take apart."""
+    pytest.importorskip("torchcodec")
+    video = tmp_path / "a.ogv"
+    made = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=64x64:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=2:sample_rate=16000",
+    ]
+    command = ["ffmpeg", "-loglevel", "error", *made, "-c:v", "libtheora", "-c:a", "libvorbis", str(video)]
+    if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this ffmpeg writes no Theora")
+    assert len(read_audio(video)) == pytest.approx(2 * RATE, rel=0.05)
+    video.write_bytes(video.read_bytes() * 2)
+    assert len(read_audio(video)) >= 1.9 * RATE

@@ -54,6 +54,17 @@ def test_all_weights_are_those_with_the_source(
     assert [name for name in found if not torch.equal(found[name], expected[name])] == []
 
 
+def test_random_weights_with_new_tables_are_made_from_the_source(configs: Any, tmp_path: Path) -> None:
+    """Its tables, which are thrown away, are drawn as well, before what comes after them."""
+    source = tmp_path / "source"
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=40, **SIZES)).save_pretrained(source)
+    llm = LLMConfig(vocabulary=20, source=str(source), replace_embeddings=True)
+    save_model(build_model(LanguageConfig(llm=llm, bos_id=1, eos_id=0)), tmp_path / "lm")
+    config = dataclasses.replace(configs["speech_llm"], llm=dataclasses.replace(llm, pretrained=False))
+    found, expected = (_start(config, tmp_path / "lm", with_source=each) for each in (False, True))
+    assert [name for name in found if not torch.equal(found[name], expected[name])] == []
+
+
 @pytest.mark.parametrize("change", [{"source": "elsewhere"}, {"replace_embeddings": True}, {"source": None}])
 def test_another_llm_than_that_of_the_folder_is_not_taken_for_it(change: Any, configs: Any, tmp_path: Path) -> None:
     Qwen2ForCausalLM(Qwen2Config(vocab_size=40, **SIZES)).save_pretrained(tmp_path / "source")

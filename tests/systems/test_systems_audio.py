@@ -116,6 +116,22 @@ def test_arrays_that_are_no_samples_are_named(system: System) -> None:
     assert "0 samples" in (found[2].error or "")
 
 
+def test_sound_of_a_data_set_of_hugging_face_is_taken_as_it_comes(system: System, zoo: dict[str, Path]) -> None:
+    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("torchcodec")
+    column = datasets.Dataset.from_dict({"audio": [str(zoo["good"])] * 2}).cast_column("audio", datasets.Audio())
+    samples, _ = soundfile.read(zoo["good"], dtype="float32")
+    sounds = [row["audio"] for row in column]
+    np.testing.assert_allclose(audio_source(0, sounds[0]).read(), samples, atol=1e-4)
+    searching = system.with_method("ctc-beam")
+    from_file, *others = [
+        transcript
+        for given in (zoo["good"], sounds[0], sounds)
+        for transcript in searching.transcribe(given, keep_silence=True)
+    ]
+    assert [(other.text, other.error) for other in others] == [(from_file.text, None)] * 3
+
+
 def test_samples_of_any_type_and_rate_give_the_same(system: System, zoo: dict[str, Path]) -> None:
     whole, _ = soundfile.read(zoo["good"], dtype="int16")
     samples = whole / np.float32(32768)

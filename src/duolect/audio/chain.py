@@ -31,10 +31,11 @@ class Links:
     fault: ogg.Fault | None = None
 
 
-def begins_ogg(place: Place) -> bool:
-    """Whether a file begins like an Ogg file."""
+def is_ogg_sound(place: Place) -> bool:
+    """Whether a file is an Ogg file of sound alone: others can read videos."""
     with open_binary(place) as handle:
-        return handle.read(4) == b"OggS"
+        begins = handle.read(4) == b"OggS"
+    return begins and all(link.alone for link in ogg_pages(place).links)
 
 
 def ogg_pages(place: Place) -> ogg.Pages:
@@ -86,7 +87,14 @@ class Chain:
             if start < end and begin < stop:
                 with contextlib.ExitStack() as stack:
                     sound = self.opener(part, stack)
-                    pieces.append(sound.read(max(start, begin) - begin, min(stop, end) - begin))
+                    try:
+                        pieces.append(sound.read(max(start, begin) - begin, min(stop, end) - begin))
+                    except AudioError as error:
+                        if not begin:
+                            raise
+                        said = str(error).removeprefix(f"{self.file}: ")
+                        where = f"{self.file}: the recording that begins at {begin / self.rate:.3f} s"
+                        raise AudioError(f"{where}: {said}") from error
         return np.concatenate(pieces)
 
     def _measure(self) -> _Lengths:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from duolect.audio import flac, mpeg
-from duolect.audio.chain import Chain, begins_ogg, links, ogg_pages
+from duolect.audio.chain import Chain, is_ogg_sound, links, ogg_pages
 from duolect.audio.parquet import row_address, row_bytes
 from duolect.audio.sources import Place, SoundBytes, SoundSource, once, open_binary, scan
 from duolect.audio.spliced import Spliced
@@ -76,7 +76,7 @@ def open_sound(source: SoundSource, *, whole: bool = True) -> Generator[Sound]:
                 sound = Chain(file, several, _open)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
             # libsndfile opens some files that hold several recordings, and no others.
-            several = links(file, "OGG") if begins_ogg(file) else None
+            several = links(file, "OGG") if is_ogg_sound(file) else None
             sound = Chain(file, several, _open) if several and several.parts else _TorchcodecSound(file, error)
         if whole and sound.damage is not None:
             raise AudioError(sound.damage)

@@ -33,6 +33,8 @@ class Link:
     begin: int
     end: int
     last_page: int
+    alone: bool
+    """Whether it has no stream but that of the sound (a video has)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def scan(data: Data) -> Pages:
         at = page.end
     if links and fault is None and not links[-1].ended:
         fault = "truncated"
-    return Pages(tuple(Link(walk.begin, walk.end, walk.last_page) for walk in links), fault)
+    found = (Link(walk.begin, walk.end, walk.last_page, alone=walk.streams == {walk.serial}) for walk in links)
+    return Pages(tuple(found), fault)
 
 
 @dataclass(frozen=True, slots=True)

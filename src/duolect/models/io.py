@@ -63,6 +63,8 @@ def _is_from_source_of(config: SpeechLLMConfig, folder: Path) -> bool:
     if config.llm.source is None or not (folder / LLM).is_file():
         return False
     there = _read_config(folder).llm
+    if config.llm.replace_embeddings and not config.llm.pretrained:
+        return False  # the tables of the source have a part in the random numbers
     return (there.source, there.replace_embeddings) == (config.llm.source, config.llm.replace_embeddings)
 
 

@@ -82,10 +82,12 @@ def refuse_adapter(source: str, name: str) -> None:
 
     found = find_adapter_config_file(source)
     if found is not None:
-        base = read_json(Path(found)).get("base_model_name_or_path")
+        stored = read_json(Path(found))
+        base = stored.get("base_model_name_or_path") if isinstance(stored, dict) else None
+        of = f" of {base!r}" if base else ""
         raise ModelError(
-            f"{name} holds an adapter (adapter_config.json) of {base!r}, no model of its own; merge it into that one "
-            "with merge_and_unload() of peft, and give what is saved then."
+            f"{name} holds an adapter (adapter_config.json){of}, no model of its own; merge it into that one with "
+            "merge_and_unload() of peft, and give what is saved then."
         )
 
 

@@ -17,8 +17,11 @@ from duolect.audio import SAMPLE_RATE
 from duolect.errors import AudioError
 
 Audio = str | Path | np.ndarray | Tensor | Mapping[str, Any]
-"""A sound file; samples at 16 kHz; or samples of any rate, {"array": samples, "sampling_rate": 44100}."""
+"""A sound file; samples at 16 kHz; samples of any rate, {"array": samples, "sampling_rate": 44100}; or a decoder of
+torchcodec."""
 
+_DECODE = "get_all_samples"
+"""What torchcodec's decoders have, and the columns of sound in data sets of Hugging Face."""
 _LOUDEST = 32.0
 """Floating-point samples beyond are no sound in [-1, 1], not even one that clips."""
 
@@ -26,18 +29,22 @@ _LOUDEST = 32.0
 def recordings(audio: Any) -> list[Audio]:
     """The recordings that are given, be it a single one, or what seems to be meant as one."""
     single = isinstance(audio, str | Path | np.ndarray | Tensor | Mapping | bytes | bytearray)
-    return [audio] if single or hasattr(audio, "read") else list(audio)
+    single = single or any(hasattr(audio, name) for name in ("read", _DECODE))
+    return [audio] if single else list(audio)
 
 
 def as_samples(audio: object, name: str) -> np.ndarray:
-    """Samples, float32 (N,), at 16 kHz: of an array or tensor of them, or of a mapping {"array", "sampling_rate"}.
+    """Samples, float32 (N,), at 16 kHz: of an array or tensor, a mapping {"array", "sampling_rate"}, or a decoder of
+    torchcodec.
 
     Integers are divided by their full scale (int16: 32768; unsigned ones around their middle). Floating-point samples
     lie in [-1, 1]; louder ones are taken up to 32, since some formats clip late. Raises AudioError, which calls it
     `name`, for anything else.
     """
     rate: object = SAMPLE_RATE
-    if isinstance(audio, Mapping):
+    if hasattr(audio, _DECODE):
+        audio, rate = _decoded(audio, name)
+    elif isinstance(audio, Mapping):
         if not {"array", "sampling_rate"} <= audio.keys():
             raise AudioError(
                 f'{name}: expected {{"array": samples, "sampling_rate": 16000}}, found a mapping of '
@@ -52,6 +59,17 @@ def as_samples(audio: object, name: str) -> np.ndarray:
     import soxr
 
     return np.require(soxr.resample(samples, float(rate), SAMPLE_RATE, quality="HQ"), np.float32, ["C", "W"])
+
+
+def _decoded(decoder: Any, name: str) -> tuple[Tensor, int]:
+    """The mean of the channels, and the rate."""
+    try:
+        found = decoder.get_all_samples()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise AudioError(
+            f"{name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})."
+        ) from error
+    return found.data.mean(0), int(found.sample_rate)
 
 
 def _array(audio: object, name: str) -> np.ndarray:
