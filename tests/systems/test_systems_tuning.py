@@ -417,7 +417,9 @@ def test_terms_taken_over_from_a_search_are_those_of_the_sequence(
     monkeypatch.setattr("duolect.systems.lists.exact_terms", lambda search: set())
     scored = tune(system, corpus, method, nbest=8, rounds=1).lists
     for name, entries in taken.items():
-        anew = {(e.text, e.labels): e.terms for e in scored[name]}
+        anew: dict[tuple[str, int], list] = {}
+        for e in scored[name]:  # as many labels may read as the same text in several ways
+            anew.setdefault((e.text, e.labels), []).append(pytest.approx(e.terms, abs=1e-3))
         for entry in entries:
             if (entry.text, entry.labels) in anew:  # the last lists may differ where scales are tied
-                assert entry.terms == pytest.approx(anew[entry.text, entry.labels], abs=1e-3)
+                assert entry.terms in anew[entry.text, entry.labels]

@@ -242,4 +242,4 @@ def collective_seconds() -> float:
 if __name__ == "__main__":
     for run in json.loads(sys.argv[1]):
         run_toy(**run)
-    print(f"{collective_seconds():.0f} s")
+    sys.stdout.write(f"{collective_seconds():.0f} s\n")  # at once: the other process writes as well
