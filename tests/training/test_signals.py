@@ -17,26 +17,17 @@ from duolect.training import Recipe, TrainingInterrupted, train_recipe
 from duolect.training.signals import SAME_SECONDS, StopRequest
 
 
-def test_a_repeated_sigterm_changes_nothing_and_ctrl_c_then_stops_at_once() -> None:
+@pytest.mark.parametrize("first", [[signal.SIGTERM] * 3, [signal.SIGINT] * 2], ids=["SIGTERM", "SIGINT"])
+def test_what_is_repeated_at_once_changes_nothing_and_a_later_ctrl_c_stops_at_once(first: list[int]) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
-        for _ in range(3):
-            os.kill(os.getpid(), signal.SIGTERM)
+        for number in first:
+            os.kill(os.getpid(), number)
         assert stop.asked
         time.sleep(SAME_SECONDS)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
-def test_a_second_ctrl_c_stops_at_once_but_not_one_that_is_passed_on() -> None:
-    with StopRequest() as stop:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-        assert stop.asked
-        time.sleep(SAME_SECONDS)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def _train(recipe: Recipe, run: Path) -> None:

@@ -26,6 +26,8 @@ class SoundBytes:
 
     name: str
     data: bytes = field(repr=False)
+    measured: dict[tuple[str, int, int], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `once` keeps, for as long as these bytes are held."""
 
     def __str__(self) -> str:
         return self.name
@@ -77,7 +79,9 @@ def once(place: Place, what: str, measure: Callable[[], _Found]) -> _Found:
     """What `measure` says of a file, kept for some: the parts of a long recording are read one after the other."""
     file, begin, end = (place.file, place.begin, place.end) if isinstance(place, Part) else (place, 0, -1)
     if isinstance(file, SoundBytes):
-        return measure()
+        if (what, begin, end) not in file.measured:
+            file.measured[what, begin, end] = measure()
+        return file.measured[what, begin, end]
     seen = file.stat()
     key = what, file, begin, end, seen.st_size, seen.st_mtime_ns
     with contextlib.suppress(KeyError):

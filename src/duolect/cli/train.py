@@ -85,9 +85,8 @@ def _train(recipe: Recipe, out: Path, device: Literal["auto", "cpu"]) -> int:
     from duolect.training.run import is_finished
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
-    if first and not is_finished(
-        recipe, out
-    ):  # the probe makes folders and removes them, which must not happen to another process
+    # The probe makes folders and removes them, which must not happen to another process.
+    if first and not is_finished(recipe, out):
         require_writable(out / "recipe.json")
     from duolect.training import TrainingInterrupted, train_recipe
 
