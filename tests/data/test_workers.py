@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,42 @@ import pytest
 from duolect.data.batching import BatchConfig, SpeechBatches
 from duolect.data.loader import SpeechLoader
 from duolect.data.manifest import Utterance
+from duolect.data.workers import stand_by_parent
 
 Make = Callable[..., list[Utterance]]
 ONE_EACH = BatchConfig(max_utterances=1, buckets=1)
+
+
+def _signal(name: str, workers: list[str]) -> None:
+    subprocess.run(["kill", f"-{name}", *workers], check=True)
+
+
+def _workers() -> list[str]:
+    return sorted(str(child.pid) for child in multiprocessing.active_children())
+
+
+def _stand_by_parent_late(worker: int) -> None:
+    time.sleep(0.5)
+    stand_by_parent(worker)
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_signals_at_their_birth_change_nothing(
+    make_corpus: Make, letters: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duolect.data.loader.stand_by_parent", _stand_by_parent_late)
+    batches = iter(SpeechLoader(SpeechBatches(make_corpus(["a", "b", "c"]), ONE_EACH), letters, workers=2))
+
+    def signal_newborn() -> list[str]:
+        while len(born := _workers()) < 2:
+            time.sleep(0.01)
+        _signal(name, born)
+        return born
+
+    with ThreadPoolExecutor() as beside:
+        born = beside.submit(signal_newborn)
+        assert [len(next(batches)) for _ in range(12)] == [1] * 12
+    assert _workers() == born.result()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
@@ -26,19 +60,19 @@ def test_what_others_send_to_workers_changes_nothing(make_corpus: Make, letters:
     source = SpeechLoader(SpeechBatches(make_corpus(["a", "b", "c"]), ONE_EACH), letters, workers=2)
     batches = iter(source)
     next(batches)
-    workers = [str(child.pid) for child in multiprocessing.active_children()]
+    workers = _workers()
     assert len(workers) == 2
-    subprocess.run(["kill", f"-{name}", *workers], check=True)
+    _signal(name, workers)
     time.sleep(0.3)
     assert [len(next(batches)) for _ in range(12)] == [1] * 12
-    assert sorted(str(child.pid) for child in multiprocessing.active_children()) == sorted(workers)
+    assert _workers() == workers
 
 
 def _load(utterances: list[Utterance], letters: Any, file: Path, fails: bool) -> None:
     batches = iter(SpeechLoader(SpeechBatches(utterances, ONE_EACH), letters, workers=2))
     next(batches)
     partial = file.with_suffix(".partial")
-    partial.write_text(" ".join(str(child.pid) for child in multiprocessing.active_children()))
+    partial.write_text(" ".join(_workers()))
     partial.rename(file)
     if fails:  # the loader then lives on in the error's traceback until the process has ended
         raise RuntimeError("a bug")

@@ -24,7 +24,7 @@ from duolect.data.shards import CarriedBatch, RowBatches, ShardBatches
 from duolect.data.skips import SkipLog, Skipped
 from duolect.data.stream import Dealt, Place, stable_seed
 from duolect.data.targets import Target, target_text, utterance_tag
-from duolect.data.workers import stand_by_parent
+from duolect.data.workers import born_deaf, stand_by_parent
 from duolect.errors import AudioError, DuolectError, ManifestError, UnitsError
 
 if TYPE_CHECKING:
@@ -254,7 +254,10 @@ class SpeechLoader:
             pin_memory=self.pin_memory,
             generator=torch.Generator(),  # its own, or making workers would draw from the random state of the training
         )
-        return iter(loader)
+        if not self.workers:
+            return iter(loader)
+        with born_deaf():
+            return iter(loader)
 
     def state_dict(self) -> dict[str, Any]:
         """The place after the batches delivered so far: "epoch", "consumed", and where in their shards."""

@@ -7,11 +7,33 @@ keeps a checkpoint; workers that died meanwhile would stop it wherever it stands
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _LOOK_SECONDS = 1.0
+_SENT_TO_ALL = {signal.SIGINT, signal.SIGTERM}
+
+
+@contextmanager
+def born_deaf() -> Generator[None]:
+    """Workers made within hear of no signal before they `stand_by_parent`; this process does as soon as they are made.
+
+    Under the start method "forkserver" they may still be ended before that: its server is everyone's, and hears.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    if multiprocessing.get_start_method() == "forkserver":
+        multiprocessing.forkserver.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT_TO_ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stand_by_parent(worker: int) -> None:
@@ -22,6 +44,8 @@ def stand_by_parent(worker: int) -> None:
     parent = multiprocessing.parent_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if parent is None or parent.pid is None or not hasattr(signal, "sigtimedwait"):  # which macOS has not
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SENT_TO_ALL)
         return
     # Only a thread that waits for a signal learns who sent it; those that are begun from here on inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
