@@ -22,7 +22,7 @@ from duolect.evaluation import (
     score_run,
 )
 from duolect.evaluation.intervals import randomisation_p_value
-from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
+from duolect.evaluation.proportions import _student, blocked_interval, mcnemar_p_value, wilson_interval
 from duolect.evaluation.utterance_signs import NON_SPEECH, TITLES
 from duolect.evaluation.words import align, word_errors
 
@@ -234,6 +234,53 @@ def test_wilson_is_where_the_score_test_turns() -> None:
         wilson_interval(3, 2)
 
 
+def test_the_interval_over_blocks_holds_what_it_says() -> None:
+    """Of shares that differ between 20 speakers (beta-binomial, correlation 0.1), where independence would be wrong."""
+    rng, share, draws = np.random.default_rng(5), 0.05, 2000
+    held = {"blocked": 0, "independent": 0}
+    totals_B = np.full(20, 20)
+    for _ in range(draws):
+        counts_B = rng.binomial(20, rng.beta(9 * share, 9 * (1 - share), 20))
+        for name, interval in (
+            ("blocked", blocked_interval(counts_B, totals_B)),
+            ("independent", wilson_interval(int(counts_B.sum()), 400)),
+        ):
+            assert interval is not None
+            held[name] += interval.low <= share <= interval.high
+    assert held["independent"] / draws < 0.8
+    assert 0.92 < held["blocked"] / draws < 0.98
+
+
+def test_the_interval_over_blocks_by_hand() -> None:
+    def of(counts: list[int], totals: list[int]) -> tuple[float, float]:
+        interval = blocked_interval(np.array(counts), np.array(totals))
+        assert interval is not None
+        return interval.low, interval.high
+
+    # 3 of 40, all of one speaker of four: between 4/3 (2.25² + 3 · 0.75²), the effect that over 40 · 0.075 · 0.925,
+    # Student's t for three degrees of freedom 3.1824.
+    trials = 40 / (4 / 3 * (2.25**2 + 3 * 0.75**2) / (40 * 0.075 * 0.925)) * (1.959964 / 3.1824463) ** 2
+    low, high = of([3, 0, 0, 0], [10] * 4)
+    for p in (low, high):
+        assert abs(0.075 - p) / math.sqrt(p * (1 - p) / trials) == pytest.approx(1.959964, rel=2e-3)
+    assert of([3, 0, 0, 0, 0], [10] * 4 + [0]) == (low, high)
+    assert of([1, 1], [10, 10])[1] > 0.9  # two speakers say next to nothing
+    none, one = (of([count, *[0] * 39], [10] * 40) for count in (0, 1))
+    assert none[0] == 0.0 < one[0]
+    assert 0.0095 < none[1] < one[1] < 0.016
+    assert of([10] * 40, [10] * 40) == pytest.approx((1 - none[1], 1.0))
+    assert blocked_interval(np.array([3, 0]), np.array([10, 0])) is None
+    with pytest.raises(ScoringError, match="more than all"):
+        blocked_interval(np.array([3, 1]), np.array([2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("freedom", "point"), [(1, 12.706205), (2, 4.302653), (3, 3.182446), (9, 2.262157), (99, 1.984217)]
+)
+def test_students_points_are_those_of_the_tables(freedom: int, point: float) -> None:
+    assert _student(freedom) == pytest.approx(point, rel=4e-3 if freedom == 3 else 2e-5)
+
+
 def test_mcnemar_is_the_binomial_tail_and_the_randomisation_test_of_zeros_and_ones() -> None:
     for gained in range(13):
         for lost in range(13 - gained):
@@ -295,13 +342,15 @@ def test_blocks_are_drawn_and_tested_as_wholes() -> None:
     first, second = (panel_of(rows, blocks=blocks, replicas=300) for rows in (one, two))
     rate = first.rate("wer")
     assert rate is not None
-    assert rate.method == "bootstrap"
+    pooled_42 = np.array([first.counts["wer"][n::4].sum(axis=0) for n in range(4)])
+    assert (rate.method, rate.interval) == ("wilson", blocked_interval(*pooled_42.T))
+    assert [each.method for each in first.rates if each.per_minute] == ["bootstrap"] * 2
     gain = second.counts["wer"][:, 0] - first.counts["wer"][:, 0]
     sums = np.array([gain[n::4].sum() for n in range(4)])
     assert compare_panels(first, second)["wer"].p_value == randomisation_p_value(sums)
     never = first.rate("refusal")
     assert never is not None
-    assert (never.method, never.interval) == ("wilson", wilson_interval(0, 4))
+    assert never.interval == blocked_interval(np.zeros(4), np.array([1, 1, 1, never.total - 3]))  # wherever they are
     with pytest.raises(ScoringError, match="same blocks"):
         compare_panels(first, panel_of(two))
 

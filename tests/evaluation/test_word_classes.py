@@ -6,7 +6,6 @@ import pytest
 from duolect.errors import ScoringError
 from duolect.evaluation import align, word_errors
 from duolect.evaluation.confusions import Confusions, confusions, contested, top
-from duolect.evaluation.proportions import wilson_interval
 from duolect.evaluation.word_classes import RecallCounts, Vocabulary, recall_interval, word_recall
 
 
@@ -41,7 +40,7 @@ def test_recall_is_that_of_a_best_alignment(seed: int) -> None:
     vocabulary = Vocabulary.of(training, rare=rng.randint(1, 3))
     pairs = [(rng.choices(words, k=rng.randint(1, 6)), rng.choices(words, k=rng.randint(0, 6))) for _ in range(5)]
     references, hypotheses = [" ".join(r) for r, _ in pairs], [" ".join(h) for _, h in pairs]
-    found = word_recall(references, hypotheses, vocabulary, replicas=50)
+    found = word_recall(references, hypotheses, vocabulary)
     for place, each in enumerate(vocabulary.classes):
         of_class = [{n for n, w in enumerate(r) if vocabulary.place(w) == place} for r, _ in pairs]
         assert found[each.name].tokens == sum(map(len, of_class)), seed
@@ -69,11 +68,11 @@ def test_classes_are_told_apart_by_counts() -> None:
         Vocabulary.of([[]])
 
 
-def test_the_interval_is_a_bootstrap_over_utterances_with_such_words() -> None:
+def test_the_interval_agrees_with_a_bootstrap_over_utterances_with_such_words() -> None:
     rng = np.random.default_rng(3)
     tokens_N = rng.integers(0, 4, 60)
     hits_N = rng.binomial(tokens_N, 0.6)
-    found = recall_interval(hits_N, tokens_N, replicas=4000)
+    found = recall_interval(hits_N, tokens_N)
     kept = np.flatnonzero(tokens_N)
     rates = []
     for _ in range(4000):
@@ -81,22 +80,29 @@ def test_the_interval_is_a_bootstrap_over_utterances_with_such_words() -> None:
         rates.append(hits_N[drawn].sum() / tokens_N[drawn].sum())
     assert found is not None
     assert [found.low, found.high] == pytest.approx(np.quantile(rates, [0.025, 0.975]), abs=0.02)
-    assert found == recall_interval(hits_N[kept], tokens_N[kept], replicas=4000)  # others change nothing
+    assert found == recall_interval(hits_N[kept], tokens_N[kept])  # others change nothing
 
 
 def test_all_or_none_heard_has_an_interval_with_a_width() -> None:
     tokens_N = np.array([1, 2, 1, 0])
-    assert recall_interval(np.zeros(4, int), tokens_N) == wilson_interval(0, 3)
-    assert recall_interval(tokens_N, tokens_N) == wilson_interval(3, 3)
-    assert recall_interval(tokens_N, tokens_N, ["a", "a", "b", "c"]) == wilson_interval(2, 2)
+    none, all_of = recall_interval(np.zeros(4, int), tokens_N), recall_interval(tokens_N, tokens_N)
+    assert none is not None
+    assert all_of is not None
+    assert (none.low, all_of.high) == (0.0, 1.0)
+    assert none.high == pytest.approx(1 - all_of.low)
+    assert none.high > 0.6  # of four words in three utterances
     assert recall_interval(np.array([1]), np.array([1])) is None
 
 
 def test_blocks_are_drawn_whole() -> None:
     hits_N, tokens_N = np.array([3, 3, 0, 0]), np.array([3, 3, 3, 3])
     blocks = ["a", "a", "b", "b"]
-    pooled = recall_interval(np.array([6, 0]), np.array([6, 6]), replicas=300)
-    assert recall_interval(hits_N, tokens_N, blocks, replicas=300) == pooled
+    pooled = recall_interval(np.array([6, 0]), np.array([6, 6]))
+    assert recall_interval(hits_N, tokens_N, blocks) == pooled
+    alone = recall_interval(hits_N, tokens_N)
+    assert pooled is not None
+    assert alone is not None
+    assert pooled.low < alone.low
 
 
 @pytest.mark.parametrize("seed", range(20))

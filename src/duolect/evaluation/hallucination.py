@@ -4,9 +4,10 @@ Each sign is a yes or no of one utterance, and has the share of the utterances f
 with a reference has signs of speech; one whose reference is empty is non-speech, where any word is one too many
 (`utterance_signs`).
 
-Intervals of shares are Wilson's; those of characters and words per minute are of the bootstrap over utterances. With
-blocks (speakers, sessions) both are of the bootstrap over blocks. Systems are compared by the exact McNemar test on the
-utterances that both have, or by the randomisation test of `intervals` over blocks and over differences in characters.
+Intervals of shares are Wilson's, with blocks (speakers, sessions) for the effective number of utterances
+(`blocked_interval`); those of characters and words per minute are of the bootstrap over utterances or blocks. Systems
+are compared by the exact McNemar test on the utterances that both have, or by the randomisation test of `intervals`
+over blocks and over differences in characters.
 
 Shape suffixes: N utterances; two columns are what was counted and what of (1 where a sign is defined, or time).
 """
@@ -33,7 +34,7 @@ from duolect.evaluation.intervals import (
     randomisation_p_value,
 )
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
-from duolect.evaluation.proportions import mcnemar_p_value, wilson_interval
+from duolect.evaluation.proportions import blocked_interval, mcnemar_p_value, wilson_interval
 from duolect.evaluation.regimes import regime_of
 from duolect.evaluation.results import HypothesisRow, Skipped
 from duolect.evaluation.score import texts_of
@@ -68,7 +69,7 @@ class Rate:
     interval: Interval | None
     """95 %; None where there is nothing to take one of."""
     method: Literal["wilson", "bootstrap"] = "wilson"
-    """How the interval was made. With blocks, "wilson" is of the number of blocks: all, or none, showed the sign."""
+    """How the interval was made."""
 
     @property
     def value(self) -> float:
@@ -282,17 +283,15 @@ def _rate(name: str, counts_N2: np.ndarray, block_N: Sequence[str], replicas: in
     bare = name.removeprefix(NON_SPEECH)
     count, total = (int(value) for value in counts_N2.sum(axis=0))
     drawn_K4 = _as_errors(counts_N2, block_N)
-    method: Literal["wilson", "bootstrap"] = "bootstrap"
+    method: Literal["wilson", "bootstrap"] = "wilson"
     if bare in PER_MINUTE:
-        interval = interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
+        method, interval = "bootstrap", interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
         if interval is not None:
             interval = Interval(interval.low * _CENTISECONDS, interval.high * _CENTISECONDS)
-    elif not block_N or count in (0, total):
-        # A bootstrap of blocks that are all alike would be sure of itself.
-        method, trials = "wilson", len(drawn_K4)
-        interval = wilson_interval(count if not block_N else trials * (count > 0), total if not block_N else trials)
+    elif block_N:
+        interval = blocked_interval(drawn_K4[:, 0], drawn_K4[:, 3])
     else:
-        interval = interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
+        interval = wilson_interval(count, total)
     return Rate(
         name=name,
         kind="non-speech" if name.startswith(NON_SPEECH) else "speech",

@@ -5,7 +5,7 @@ a class is the share of its reference tokens that the minimum-edit alignment pai
 wrongly inserts does not lower it; the word error rate sees that. Where several alignments have the same cost, the
 aligner's choice decides which of two equal words was the one heard, never how many errors there are.
 
-Shape suffixes: N utterances, C classes, R replicas.
+Shape suffixes: N utterances, C classes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from duolect.errors import ScoringError
-from duolect.evaluation.intervals import LEVEL, SEED, Interval
-from duolect.evaluation.proportions import wilson_interval
+from duolect.evaluation.intervals import Interval
+from duolect.evaluation.proportions import blocked_interval
 from duolect.evaluation.words import align
 
 RARE = 5
-REPLICAS = 2_000
 
 Aligned = Sequence[tuple[str | None, str | None]]
 """An alignment as `align` gives it: (reference word or None, hypothesis word or None)."""
@@ -112,7 +111,7 @@ class RecallCounts:
             self.tokens_NC[n, place] += 1
             self.hits_NC[n, place] += reference == hypothesis
 
-    def recalls(self, blocks: Sequence[str] = (), *, replicas: int = REPLICAS, seed: int = SEED) -> dict[str, Recall]:
+    def recalls(self, blocks: Sequence[str] = ()) -> dict[str, Recall]:
         """Class name → recall; `blocks` names what each utterance is drawn with (empty: by itself)."""
         found = {}
         for c, each in enumerate(self.vocabulary.classes):
@@ -120,7 +119,7 @@ class RecallCounts:
             found[each.name] = Recall(
                 tokens=int(tokens_N.sum()),
                 hits=int(hits_N.sum()),
-                interval=recall_interval(hits_N, tokens_N, blocks, replicas=replicas, seed=seed),
+                interval=recall_interval(hits_N, tokens_N, blocks),
             )
         return found
 
@@ -129,9 +128,6 @@ def word_recall(
     references: Sequence[str],
     hypotheses: Sequence[str],
     vocabulary: Vocabulary,
-    *,
-    replicas: int = REPLICAS,
-    seed: int = SEED,
 ) -> dict[str, Recall]:
     """Class name → recall of (normalised) hypotheses; ScoringError when the lists are not equally long."""
     if len(references) != len(hypotheses):
@@ -139,39 +135,16 @@ def word_recall(
     counts = RecallCounts(vocabulary, len(references))
     for n, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True)):
         counts.add(n, align(reference, hypothesis))
-    return counts.recalls(replicas=replicas, seed=seed)
+    return counts.recalls()
 
 
-def recall_interval(
-    hits_N: np.ndarray,
-    tokens_N: np.ndarray,
-    blocks: Sequence[str] = (),
-    *,
-    replicas: int = REPLICAS,
-    seed: int = SEED,
-) -> Interval | None:
-    """95 % interval of Σ hits / Σ tokens: percentile bootstrap over the utterances, or blocks, that have such words.
+def recall_interval(hits_N: np.ndarray, tokens_N: np.ndarray, blocks: Sequence[str] = ()) -> Interval | None:
+    """95 % interval of Σ hits / Σ tokens over the utterances, or blocks, that have such words (`blocked_interval`).
 
-    Where all or none were heard every replica says the same; the interval is then Wilson's for that many utterances, or
-    blocks. None where fewer than two have such words.
+    None where fewer than two have them.
     """
     if blocks:
         names, place_N = np.unique(np.asarray(blocks, dtype=object).astype(str), return_inverse=True)
         hits_N = np.bincount(place_N, weights=hits_N, minlength=len(names))
         tokens_N = np.bincount(place_N, weights=tokens_N, minlength=len(names))
-    kept = tokens_N > 0
-    hits_N, tokens_N = hits_N[kept].astype(np.float64), tokens_N[kept].astype(np.float64)
-    count = len(hits_N)
-    if count < 2:
-        return None
-    if hits_N.sum() in (0, tokens_N.sum()):
-        return wilson_interval(count if hits_N.sum() else 0, count)
-    rng = np.random.default_rng(seed)
-    rates_R = np.empty(replicas)
-    step = max(1, (1 << 21) // count)
-    for start in range(0, replicas, step):
-        rows = min(step, replicas - start)
-        drawn = rng.integers(0, count, (rows, count), dtype=np.int32)
-        rates_R[start : start + rows] = hits_N[drawn].sum(axis=1) / tokens_N[drawn].sum(axis=1)
-    low, high = np.quantile(rates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+    return blocked_interval(hits_N, tokens_N)

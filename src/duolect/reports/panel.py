@@ -244,8 +244,8 @@ def _interval_sentence(panel: Panel) -> str:
     drawn = f"{panel.replicas:,} replicas, seed {panel.seed}"
     if panel.blocks is not None:
         return (
-            f"Interval: percentile bootstrap over blocks of utterances (by {panel.blocks}), {drawn}; Wilson of as many "
-            "trials as there are blocks where no utterance, or every one, shows the sign."
+            f"Interval: Wilson for the effective number of utterances in blocks (by {panel.blocks}; Korn & Graubard "
+            f"1998); of numbers per minute the percentile bootstrap over blocks, {drawn}."
         )
     return f"Interval: Wilson; of numbers per minute the percentile bootstrap over utterances, {drawn}."
 
