@@ -180,6 +180,20 @@ def test_an_encoder_and_a_config_of_another_size(sources: Sources, tmp_path: Pat
         load_encoder(HuggingFaceEncoderConfig(source=str(encoder)), FeatureConfig(kind="whisper", mels=80, fft=400))
 
 
+def test_a_config_of_fewer_layers_gives_no_shortened_model(source: Path, sources: Sources, tmp_path: Path) -> None:
+    _reconfigure(source, "layer_types", ["full_attention"])
+    _reconfigure(source, "num_hidden_layers", 1)
+    says = r"more layers than its config\.json says, model\.layers\.1\.input_layernorm\.weight and 11 more; "
+    with pytest.raises(ModelError, match=rf"^llm: '{source}' holds weights of {says}"):
+        _build(source)
+    AutoModelForCausalLM.from_pretrained(source).save_pretrained(tmp_path / "short")
+    assert len(_build(tmp_path / "short").model.layers) == 1
+    encoder = shutil.copytree(sources["whisper"], tmp_path / "whisper")
+    _reconfigure(encoder, "encoder_layers", 1)
+    with pytest.raises(ModelError, match=rf"^encoder: '{encoder}' holds weights of more layers than .*layers\.1\."):
+        load_encoder(HuggingFaceEncoderConfig(source=str(encoder)), FeatureConfig(kind="whisper", mels=80, fft=400))
+
+
 def test_experts_that_are_incomplete_are_a_sentence(tmp_path: Path) -> None:
     AutoModelForCausalLM.from_config(AutoConfig.for_model("mixtral", **SIZES)).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=rf"^llm: '{tmp_path}' holds weights that do not fit its config\.json"):

@@ -222,15 +222,16 @@ def test_missing_data_are_named_with_what_makes_them(tmp_path: Path, paper: Any)
     assert "train-*.jsonl" in absent(build_scale("paper", settings={"speech": "librispeech"}, planned=True).corpus)
 
 
-def test_small_takes_the_users_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["demo", "small"])
+def test_own_scales_take_the_users_data(tmp_path: Path, name: str) -> None:
     given = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
-    scale = build_scale("small", data={**given, "lm": tmp_path / "text.gz"}, planned=True)
+    scale = build_scale(name, data={**given, "lm": tmp_path / "text.gz"}, planned=True)
     assert isinstance(scale.corpus, GivenCorpus)
     settings = task(scale.language(1))
     assert settings["train"] == ["<corpus>/lm.txt.gz"]
     assert task(scale.acoustic(1))["train"] == ["<corpus>/train.jsonl"]
-    with pytest.raises(ConfigError, match="--data dev=PATH is missing at scale small"):
-        _ = build_scale("small", data={"train": given["train"]}).corpus
+    with pytest.raises(ConfigError, match=f"--data dev=PATH is missing at scale {name}"):
+        _ = build_scale(name, data={"train": given["train"]}).corpus
 
 
 def test_eight_languages_are_eight_corpora(paper: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 _POINTER = b"version https://git-lfs"  # how a file begins that Git has left where it belongs
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a layer, in the name of a weight
 
 
 def write_architecture(path: Path, architecture: PreTrainedConfig) -> None:
@@ -45,7 +47,8 @@ def load_pretrained(
 
     `name` begins the error's sentence ("llm: 'folder'"); `spared`: of a loaded model, the names of weights that the
     source may lack or have in another shape. Raises ModelError that names a file that is damaged, or weights that are
-    missing or of another shape, or a source that is an adapter; what else transformers raises goes to the caller.
+    missing, of another shape or of more layers, or a source that is an adapter; what else transformers raises goes to
+    the caller.
     """
     from safetensors import SafetensorError
 
@@ -73,7 +76,24 @@ def load_pretrained(
     if missing:
         more = f"s {missing[0]} and {len(missing) - 1} more" if missing[1:] else f" {missing[0]}"
         raise ModelError(f"{name} lacks the weight{more}.")
+    left = _of_further_layers(model, report["unexpected_keys"])
+    if left:
+        more = f" and {len(left) - 1} more" if left[1:] else ""
+        raise ModelError(
+            f"{name} holds weights of more layers than its config.json says, {left[0]}{more}; where fewer are wanted, "
+            "give what save_pretrained() of transformers writes of the smaller model."
+        )
     return model
+
+
+def _of_further_layers(model: Any, unused: Collection[str]) -> list[str]:
+    """Of names of weights that the model has no use for, those that it has in layers of other numbers."""
+
+    def shape(key: str) -> str:
+        return _NUMBER.sub("#", key.removeprefix(f"{model.base_model_prefix}."))
+
+    known = {shape(key) for key in model.state_dict()}
+    return sorted(key for key in unused if _NUMBER.search(key) and shape(key) in known)
 
 
 def refuse_adapter(source: str, name: str) -> None:

@@ -1,4 +1,5 @@
-"""The scale of the demo: the synthetic corpus of 4.5 hours, models of two million parameters, minutes on two cores."""
+"""The scale of the demo: the synthetic corpus of 4.5 hours or the user's own data, models of two million parameters,
+minutes on two cores."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ _USUAL = "3 layers of 160"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoScale(OwnScale):
-    """As `duolect demo`, so that its figures and those of the studies belong together."""
+    """As `duolect demo`, so that its figures and those of the studies belong together.
+
+    Steps are for the demo's corpus; with other data set them (`--set acoustic_steps=…`).
+    """
 
     name: ClassVar[ScaleName] = "demo"
     tuning_rounds: ClassVar[int] = 2
@@ -32,11 +36,6 @@ class DemoScale(OwnScale):
     }
     llm_sizes: ClassVar[Mapping[str, float]] = {"2 layers of 96": 0.25, _USUAL: 1.0, "4 layers of 256": 3.3}
     own_pieces: ClassVar[int] = 1000
-    parts: ClassVar[Mapping[str, str]] = {
-        "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
-        "translator": "a model that translates English to German, as a folder or by its name on the Hugging Face hub",
-        "leaderboard": "a folder of manifests, one of each test set, as `duolect import open-asr-leaderboard` makes it",
-    }
 
     size: Size = "demo"
     acoustic_steps: int = 1400

@@ -41,6 +41,7 @@ from duolect.training import Recipe, UnitsFrom
 from duolect.training.teacher import TeacherConfig
 
 _PHONEMES = UnitsConfig(kind="phonemes", language="en-gb")
+_MANIFEST = "a manifest as `duolect import` makes them (docs/corpora.md)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,15 @@ class OwnScale(Scale):
         "none": "none",
         "instruction": "<audio> transcribe speech to text",
         "role-tagged": "user <audio> transcribe speech to text assistant",
+    }
+    parts: ClassVar[Mapping[str, str]] = {
+        "train": f"{_MANIFEST}, or a folder of parquet shards; without data of yours the synthetic corpus is made",
+        "dev": f"{_MANIFEST}, to choose scales on",
+        "test": f"{_MANIFEST}, to recognise and score",
+        "lm": "text for language models, one sentence a line, or a manifest; without it they learn the transcripts",
+        "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
+        "translator": "a model that translates English to German, as a folder or by its name on the Hugging Face hub",
+        "leaderboard": "a folder of manifests, one of each test set, as `duolect import open-asr-leaderboard` makes it",
     }
 
     size: Size

@@ -14,7 +14,6 @@ from duolect.studies.scales.own import OwnScale, Recipes
 from duolect.studies.study import ScaleName
 
 _USUAL = "6 layers of 256"
-_MANIFEST = "a manifest as `duolect import` makes them (docs/corpora.md)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +37,6 @@ class SmallScale(OwnScale):
     }
     llm_sizes: ClassVar[Mapping[str, float]] = {"4 layers of 160": 1.4, _USUAL: 5.2, "10 layers of 384": 19.4}
     own_pieces: ClassVar[int] = 2000
-    parts: ClassVar[Mapping[str, str]] = {
-        "train": f"{_MANIFEST}, or a folder of parquet shards; without data of yours the synthetic corpus is made",
-        "dev": f"{_MANIFEST}, to choose scales on",
-        "test": f"{_MANIFEST}, to recognise and score",
-        "lm": "text for language models, one sentence a line, or a manifest; without it they learn the transcripts",
-        "llm": "a causal LLM that writes English, as a folder or by its name on the Hugging Face hub",
-        "translator": "a model that translates English to German, as a folder or by its name on the Hugging Face hub",
-        "leaderboard": "a folder of manifests, one of each test set, as `duolect import open-asr-leaderboard` makes it",
-    }
 
     seeds: tuple[int, ...] = (1, 2, 3)
     size: Size = "small"
