@@ -1,6 +1,7 @@
 """Studies of hypotheses that are made up, so that what runs studies and tells of them can be tested in no time.
 
-Worker processes find them by `stages_of` of this module.
+Worker processes find them by `stages_of` of this module, which loads no more of the package than they need: most of the
+time of a stage of no work is loading PyTorch.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 
-from duolect import cli
 from duolect.errors import TrainingError
 from duolect.evaluation import HypothesisRow, RunRecord
 from duolect.evaluation.results import write_run
 from duolect.storage import write_json
-from duolect.studies import catalogue, engine
-from duolect.studies.scales.base import Scale
 from duolect.studies.stages import Stage
-from duolect.studies.stages.recognition import HYPOTHESES
 from duolect.studies.study import FACTS, Claim, Entry, Metric, Study
+
+if TYPE_CHECKING:
+    from duolect.studies.scales.base import Scale
+
+HYPOTHESES = "hyps.jsonl"
+"""As in `duolect.studies.stages.recognition`."""
 
 PUBLISHED = {0.3: "8.10 % (Table 2)", 0.05: "6.94 % (a comment in the recipes (of March), Loquacious)"}
 
@@ -206,18 +210,27 @@ TOYS = {
 
 
 def stages_of(names: Sequence[str], scale: str, **given: Any) -> list[Stage]:
-    """As `catalogue.stages_of`, which knows the toys too."""
+    """As `catalogue.stages_of`, which knows the toys too; of those that need no corpus possibly of more seeds."""
+    if set(names) <= TOYS.keys() - {"toy-given"}:
+        few: Any = SimpleNamespace(name=scale, seeds=tuple(given["seeds"]) or (1, 2, 3), given=given["data"].get)
+        return [stage for name in names for stage in TOYS[name](few).stages]
+    from duolect.studies import catalogue
+
     catalogue.STUDIES.update(TOYS)
     return catalogue.stages_of(names, scale, **given)
 
 
 def install() -> None:
     """Let this process and its workers know the toys."""
+    from duolect.studies import catalogue, engine
+
     catalogue.STUDIES.update(TOYS)
     engine._SOURCE = f"{__name__}:stages_of"
 
 
 def main(arguments: list[str]) -> None:
     """The command line with the toys."""
+    from duolect import cli
+
     install()
     sys.exit(cli.main(arguments))
