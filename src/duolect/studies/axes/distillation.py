@@ -29,12 +29,10 @@ def distillation(scale: Scale) -> Study:
         named = name(architecture, targets)
         if targets == "original":
             published = f"{PUBLISHED[architecture, False].german} BLEU ({TABLE_1})"
-            return attending(scale, architecture, named, small_effect=False, published=published, translate=True)
+            return attending(scale, architecture, named, published=published, translate=True)
         corpus = scale.distilled(only=targets == "distilled")
         published = f"{GAINS[architecture]} ({FIGURE})" if targets == "original and distilled" else ""
-        return attending(
-            scale, architecture, named, small_effect=False, published=published, translate=True, corpus=corpus
-        )
+        return attending(scale, architecture, named, published=published, translate=True, corpus=corpus)
 
     def targets_of(architecture: Architecture) -> tuple[Targets, ...]:
         both: tuple[Targets, ...] = ("original", "original and distilled")
