@@ -21,7 +21,7 @@ from duolect.errors import TrainingError
 from duolect.evaluation import HypothesisRow, RunRecord
 from duolect.evaluation.results import write_run
 from duolect.storage import write_json
-from duolect.studies.stages import Needs, Stage
+from duolect.studies.stages import Stage
 from duolect.studies.study import FACTS, Claim, Entry, Metric, Study
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Base(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken(Stage):
-    """Hypotheses of 60 utterances of 12 speakers, every word wrong at a rate; of translations the speed counts."""
+    """Hypotheses of 60 utterances of 12 speakers, every word wrong at a rate."""
 
     kind: ClassVar[str] = "spoken"
     rooms: ClassVar[tuple[str, ...]] = ("text",)
@@ -62,10 +62,6 @@ class Spoken(Stage):
     fail: bool = False
     sleep: float = 0.0
     labels: str = "abcd"
-
-    @property
-    def needs(self) -> Needs:
-        return Needs(timed=self.translated)
 
     def uses(self) -> Mapping[str, Stage]:
         return {"system": self.base}

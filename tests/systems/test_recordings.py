@@ -199,9 +199,9 @@ def test_where_nothing_is_said_no_model_is_asked_be_it_whole(
         assert (still.text, still.flags, still.error, still.segments) == ("", ("no_speech",), None, ())
         assert (still.duration, still.score, still.nbest) == (seconds, None, ())
         assert spoken == expected
-    (kept,) = chosen.transcribe(tmp_path / "still.wav", segment_seconds=longest, keep_silence=True)
-    assert "no_speech" not in kept.flags
-    assert kept.error is None
+        (kept,) = chosen.transcribe(audio, segment_seconds=longest, keep_silence=True)
+        assert "no_speech" not in kept.flags
+        assert kept.error is None
 
 
 def test_of_a_damaged_recording_what_comes_before_is_kept(system: System, tmp_path: Path) -> None:

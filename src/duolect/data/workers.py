@@ -7,7 +7,6 @@ keeps a checkpoint; workers that died meanwhile would stop it wherever it stands
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
 import threading
@@ -28,7 +27,9 @@ def born_deaf() -> Generator[None]:
         yield
         return
     if multiprocessing.get_start_method() == "forkserver":
-        multiprocessing.forkserver.ensure_running()
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT_TO_ALL)
     try:
         yield

@@ -282,14 +282,13 @@ def _counts(f: Found, name: str) -> tuple[int, int]:
 def _rate(name: str, counts_N2: np.ndarray, block_N: Sequence[str], replicas: int, seed: int) -> Rate:
     bare = name.removeprefix(NON_SPEECH)
     count, total = (int(value) for value in counts_N2.sum(axis=0))
-    drawn_K4 = _as_errors(counts_N2, block_N)
     method: Literal["wilson", "bootstrap"] = "wilson"
     if bare in PER_MINUTE:
-        method, interval = "bootstrap", interval_of_counts(drawn_K4, replicas=replicas, seed=seed)
+        method, interval = "bootstrap", interval_of_counts(_as_errors(counts_N2, block_N), replicas=replicas, seed=seed)
         if interval is not None:
             interval = Interval(interval.low * _CENTISECONDS, interval.high * _CENTISECONDS)
     elif block_N:
-        interval = blocked_interval(drawn_K4[:, 0], drawn_K4[:, 3])
+        interval = blocked_interval(*pooled_by_block(counts_N2, block_N).T)
     else:
         interval = wilson_interval(count, total)
     return Rate(

@@ -105,12 +105,15 @@ def interval_of_counts(counts_N4: np.ndarray, *, replicas: int = REPLICAS, seed:
     return drawn.interval if len(counts_N4) > 1 else None
 
 
-def pooled_by_block(counts_N4: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
-    """Counts (K, 4) of K blocks, in the order of their sorted names; `blocks` names that of each of N utterances."""
+def pooled_by_block(counts_NC: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
+    """Counts (K, C) of K blocks, in the order of their sorted names, from those (N, C) of N utterances.
+
+    `blocks` names the block of each utterance.
+    """
     names, block_N = np.unique(np.asarray(blocks, dtype=object).astype(str), return_inverse=True)
-    counts_K4 = np.zeros((len(names), 4), dtype=counts_N4.dtype)
-    np.add.at(counts_K4, block_N, counts_N4)
-    return counts_K4
+    counts_KC = np.zeros((len(names), counts_NC.shape[1]), dtype=counts_NC.dtype)
+    np.add.at(counts_KC, block_N, counts_NC)
+    return counts_KC
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duolect.errors import ScoringError
-from duolect.evaluation.intervals import Interval
+from duolect.evaluation.intervals import Interval, pooled_by_block
 from duolect.evaluation.proportions import blocked_interval
 from duolect.evaluation.words import align
 
@@ -143,8 +143,5 @@ def recall_interval(hits_N: np.ndarray, tokens_N: np.ndarray, blocks: Sequence[s
 
     None where fewer than two have them.
     """
-    if blocks:
-        names, place_N = np.unique(np.asarray(blocks, dtype=object).astype(str), return_inverse=True)
-        hits_N = np.bincount(place_N, weights=hits_N, minlength=len(names))
-        tokens_N = np.bincount(place_N, weights=tokens_N, minlength=len(names))
-    return blocked_interval(hits_N, tokens_N)
+    counts_N2 = np.stack([hits_N, tokens_N], axis=1)
+    return blocked_interval(*(pooled_by_block(counts_N2, blocks) if blocks else counts_N2).T)
