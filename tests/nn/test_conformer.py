@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from duolect.errors import ConfigError
 from duolect.nn import Conformer, ConformerConfig, ConvFrontEnd, FrontEndConfig, length_mask
@@ -41,6 +42,33 @@ def test_length_formula_is_what_comes_out(length: int, strides: list[int], frequ
     assert torch.equal(out_B, front_end.output_lengths(lengths_B))
     assert states_BTD.shape[1] == out_B.max()
     assert not states_BTD[1].any()
+
+
+@pytest.mark.parametrize(("frames", "pool"), [(13, 2), (1, 1), (6, 3)])
+def test_the_front_end_is_its_formula(frames: int, pool: int) -> None:
+    config = FrontEndConfig(channels=(3, 4), time_strides=(1, 3), frequency_strides=(1, 2), frequency_pool=pool)
+    front_end = ConvFrontEnd(20, 8, config).double()
+    features_BTF = torch.randn(2, frames, 20, dtype=torch.float64)
+    lengths_B = torch.tensor([frames, -(-frames // 2)])
+    states_BTD, out_B = front_end(features_BTF, lengths_B)
+    for b, length in enumerate(lengths_B):  # one at a time, unpadded
+        x = features_BTF[b, :length].reshape(1, 1, -1, 20)
+        for stage, (convolution, strides) in enumerate(zip(front_end.convolutions, ((1, 1), (3, 2)), strict=True)):
+            x = functional.conv2d(x, convolution.weight, convolution.bias, strides, padding=1)
+            x = functional.max_pool2d(torch.relu(x), (1, pool if stage == 0 else 1))
+        expected_TD = front_end.project(x.permute(0, 2, 3, 1).flatten(2))[0]
+        torch.testing.assert_close(states_BTD[b, : out_B[b]], expected_TD)
+
+
+def test_the_front_end_keeps_channels_last() -> None:
+    front_end = ConvFrontEnd(20, 8, SMALL_FRONT_END)
+    kept = []
+    for convolution in front_end.convolutions:
+        convolution.register_forward_hook(
+            lambda _, inputs, output: kept.append(output.is_contiguous(memory_format=torch.channels_last))
+        )
+    front_end(torch.randn(2, 9, 20), torch.tensor([9, 5]))
+    assert kept == [True, True, True]  # without it all convolutions take twice as long on a CPU
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 5), (4, 4), (3, 7)])

@@ -51,6 +51,19 @@ def test_every_study_builds_at_every_scale(scale: Scale, name: str) -> None:
             assert (stage.needs.gpus, stage.needs.processes) in ((1, 1), (4, 4)), stage.name
 
 
+def test_the_precision_of_a_scale_is_that_of_all_its_trainings() -> None:
+    usual = build_scale("small", planned=True, seeds=(1,), settings={"precision": "auto"})
+    halved = build_scale("small", planned=True, seeds=(1,), settings={"precision": "bf16"})
+    for name in STUDIES:
+        stages, plain = (in_order(build_study(name, each).stages) for each in (halved, usual))
+        trained = [stage for stage in stages if isinstance(stage, Training)]
+        assert {stage.settings()["loop"].get("precision") for stage in trained} <= {"bf16"}, name
+        assert not {stage.key for stage in trained} & {stage.key for stage in plain}, name
+    assert usual.acoustic(1).key == build_scale("small", planned=True).acoustic(1).key
+    with pytest.raises(ConfigError, match="precision"):
+        build_scale("small", planned=True, settings={"precision": "fp8"})
+
+
 def test_an_argument_at_its_usual_value_gives_the_same_stage(paper: Any) -> None:
     usual = paper.speech_llm(1)
     for arguments in (

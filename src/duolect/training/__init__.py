@@ -1,7 +1,7 @@
 """Room `training`: one loop for all models, with checkpoints that survive anything and resume bit for bit."""
 
 from duolect.training.checkpoint import Best, Checkpoints
-from duolect.training.config import LoopConfig, OptimiserConfig
+from duolect.training.config import LoopConfig, OptimiserConfig, Precision
 from duolect.training.distributed import Ranks, build_accelerator
 from duolect.training.export import export_system
 from duolect.training.final import TrainingSummary
@@ -31,6 +31,7 @@ __all__ = [
     "OptimiserConfig",
     "PiecewiseLinear",
     "Plan",
+    "Precision",
     "Ranks",
     "Recipe",
     "Schedule",

@@ -18,7 +18,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import Tensor
 
 from duolect.errors import TrainingError
-from duolect.training.config import LoopConfig
+from duolect.training.config import LoopConfig, Precision
 
 PATIENCE = timedelta(days=1)
 """That processes wait for one another. Some work is the first one's alone (units, the label prior, the export), and may
@@ -26,7 +26,7 @@ take hours, where torch's 10 (NCCL) or 30 minutes would end the run. That a proc
 which then ends the others at once."""
 
 
-def mixed_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["no", "bf16"]:
+def mixed_precision(precision: Precision, device: torch.device) -> Literal["no", "bf16"]:
     """What accelerate calls the precision: "bf16" only where the device computes it, "no" for fp32.
 
     Raises TrainingError when bf16 is asked of a GPU without it.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from duolect.models import count_parameters
 from duolect.models.sizing import build_unweighted, published_vocabulary
 from duolect.nn.adapters import needs_ctc
 from duolect.text import UnitsConfig, build_units
+from duolect.training.config import Precision
 from duolect.training.cost import StepCost, step_cost
 from duolect.training.distributed import mixed_precision
 from duolect.training.freezing import Stages
@@ -122,7 +123,7 @@ def plan_training(recipe: Recipe, device: torch.device | None = None) -> Plan:
     )
 
 
-def _in_bfloat16(precision: Literal["auto", "fp32", "bf16"], device: torch.device | None) -> bool:
+def _in_bfloat16(precision: Precision, device: torch.device | None) -> bool:
     if device is None or precision == "bf16":
         return precision != "fp32"
     return mixed_precision(precision, device) == "bf16"

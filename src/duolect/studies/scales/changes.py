@@ -16,6 +16,11 @@ def with_task(recipe: Recipe, **fields: Any) -> Recipe:
     return dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, **fields))
 
 
+def with_loop(recipe: Recipe, **fields: Any) -> Recipe:
+    """With other fields of its loop."""
+    return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, **fields))
+
+
 def with_model(recipe: Recipe, **fields: Any) -> Recipe:
     """With other fields of its model."""
     return with_task(recipe, model=dataclasses.replace(recipe.task.model, **fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from duolect.studies.scales.changes import (
     with_adapter_first,
     with_ctc_units,
     with_llm,
+    with_loop,
     with_model,
     with_prompts,
     with_task,
@@ -37,7 +38,7 @@ from duolect.studies.stages.llms import LLM, SampledText, SpokenText
 from duolect.studies.stages.recognition import Recognition
 from duolect.studies.stages.training import Training, Tuned
 from duolect.text import UnitsConfig
-from duolect.training import Recipe, UnitsFrom
+from duolect.training import Precision, Recipe, UnitsFrom
 from duolect.training.teacher import TeacherConfig
 
 _PHONEMES = UnitsConfig(kind="phonemes", language="en-gb")
@@ -54,6 +55,15 @@ class Recipes:
     aed: Callable[..., Recipe]
     several: bool
     """Whether `train` is a tuple of manifests."""
+
+    def computed_in(self, precision: Precision) -> Recipes:
+        """The same recipes, trained in that precision."""
+
+        def remade(make: Callable[..., Recipe]) -> Callable[..., Recipe]:
+            return lambda **arguments: with_loop(make(**arguments), precision=precision)
+
+        made = {name: remade(getattr(self, name)) for name in ("acoustic", "language", "speech_llm", "aed")}
+        return replace(self, **made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +111,8 @@ class OwnScale(Scale):
     """The translation model that is trained for distillation where the part translator is not given."""
     gpus: int = 0
     """Of each training and recognition: 0 for the CPU."""
+    precision: Precision = "auto"
+    """Of trainings: "bf16" on a CPU, too."""
 
     def __post_init__(self) -> None:
         for name in (each.name for each in fields(self)):
@@ -114,6 +126,11 @@ class OwnScale(Scale):
         """Of small models, which leave a GPU idle between their many small operations: 1e12, an assumption; of a core
         of a CPU 3.8e10, which is some 40 s of sound a second with the acoustic model of ten million parameters."""
         return 1e12 if self.gpus else 3.8e10
+
+    @cached_property
+    def made_by(self) -> Recipes:
+        """The recipes in the scale's precision."""
+        return self.recipes.computed_in(self.precision)
 
     @cached_property
     def corpus(self) -> Stage:
@@ -142,7 +159,7 @@ class OwnScale(Scale):
         heard = corpus or self.corpus
 
         def build(inputs: Mapping[str, Path]) -> Recipe:
-            return changed(change, self.recipes.acoustic(**self._speech(heard, inputs), **settings))
+            return changed(change, self.made_by.acoustic(**self._speech(heard, inputs), **settings))
 
         return training("acoustic", seed, arguments, build, {"corpus": heard_of(heard)}, self._needs)
 
@@ -166,7 +183,7 @@ class OwnScale(Scale):
                 "dev": corpus / "dev.txt",
                 "units": inputs.get("acoustic", corpus),
             }
-            recipe = self.recipes.language(**text, **settings)
+            recipe = self.made_by.language(**text, **settings)
             if own is not None:
                 recipe = with_task(recipe, units=own)
             return changed(change, with_llm(recipe, **network))
@@ -211,7 +228,7 @@ class OwnScale(Scale):
                 }
             )
             speech = self._speech(heard, inputs)
-            recipe = self.recipes.speech_llm(**speech, acoustic=inputs["acoustic"], **llm, **settings)
+            recipe = self.made_by.speech_llm(**speech, acoustic=inputs["acoustic"], **llm, **settings)
             recipe = with_model(with_llm(recipe, **network), freeze_encoder=freeze_encoder)
             if written not in ((), ("none",)):  # no prompt at all is no prompts
                 recipe = with_prompts(recipe, written)
@@ -247,7 +264,7 @@ class OwnScale(Scale):
     ) -> Training:
         """The recipe `aed`."""
         trained = Attention(
-            recipe=self.recipes.aed,
+            recipe=self.made_by.aed,
             several=self.recipes.several,
             steps=self.aed_steps,
             translation_steps=self.translation_steps,

@@ -14,7 +14,7 @@ from duolect.recipes.aed import Coupling, EncoderKind
 from duolect.recipes.settings import finetuning
 from duolect.studies.scales.base import AEDModel, Architecture, Languages
 from duolect.studies.scales.building import corpus_file, heard_of, training
-from duolect.studies.scales.changes import with_model, with_task
+from duolect.studies.scales.changes import with_loop, with_model, with_task
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.corpora import TRANSCRIPTS, Joined, SpokenTranslations, SyntheticCorpus
 from duolect.studies.stages.training import Training
@@ -56,11 +56,8 @@ def adapted_language(
             return recipe
         recipe = with_task(recipe, initialise_from=str(folder))
         trained = {"finetune": "lora", "lora": _LORA} if how == "lora" else finetuning(how)
-        return dataclasses.replace(
-            with_model(recipe, **trained),
-            optimiser=OptimiserConfig(lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.01),
-            loop=dataclasses.replace(recipe.loop, steps=steps),
-        )
+        optimiser = OptimiserConfig(lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+        return with_loop(dataclasses.replace(with_model(recipe, **trained), optimiser=optimiser), steps=steps)
 
     return training(
         "language", seed, {"transcripts": how, **said}, build, {"corpus": heard_of(corpus), "llm": llm}, needs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from duolect.studies.scales.changes import (
     with_adapter_first,
     with_ctc_units,
     with_llm,
+    with_loop,
     with_model,
     with_prompts,
     with_task,
@@ -309,7 +309,7 @@ class PaperScale(Scale):
     def _shared(self, recipe: Recipe) -> Recipe:
         """With the micro-batches of a step divided among the GPUs."""
         accumulate = recipe.loop.accumulate // self.gpus
-        return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, accumulate=accumulate))
+        return with_loop(recipe, accumulate=accumulate)
 
     def _text_steps(self, steps: int) -> int:
         """As many passes over the text as so many steps are over the transcripts of Loquacious."""

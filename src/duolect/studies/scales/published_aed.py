@@ -17,7 +17,7 @@ from duolect.recipes.fbk import (
 )
 from duolect.studies.scales.base import AEDModel, Architecture
 from duolect.studies.scales.building import corpus_file, heard_of, training
-from duolect.studies.scales.changes import with_task
+from duolect.studies.scales.changes import with_loop, with_task
 from duolect.studies.stages import Needs, Stage
 from duolect.studies.stages.training import Training
 from duolect.training import AcousticTask, Recipe
@@ -85,9 +85,7 @@ class PublishedAED:
             steps = self.settings.steps * (2 if model.from_scratch else 1)
             assert isinstance(made.task, AcousticTask)
             batches = dataclasses.replace(made.task.batches, max_seconds=self.settings.seconds)
-            return dataclasses.replace(
-                with_task(made, batches=batches), loop=dataclasses.replace(made.loop, steps=steps)
-            )
+            return with_loop(with_task(made, batches=batches), steps=steps)
 
         usual = corpus is self.transcribed and self.settings is MUSTC
         said = {**model.said, "data": None if usual else corpus.name}
