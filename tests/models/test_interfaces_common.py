@@ -36,7 +36,8 @@ from duolect.search import (
     label_synchronous,
     sequence_scores,
 )
-from duolect.training.sharding import blocks, whole
+from duolect.training.divided import whole
+from duolect.training.sharding import blocks
 
 NAMES = list(INTERFACES)
 WEIGHTS = {"speech_llm": 0.7, "ctc": 0.3}

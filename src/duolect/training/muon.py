@@ -19,9 +19,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, Shard
 
 from duolect.training.distributed import Ranks
+from duolect.training.divided import is_divided
 
 OUTPUT_LAYERS = re.compile(r"ctc_heads|lm_head|embed_out|auxiliary_output")
 """Names of output layers that are left to AdamW: their rows stand for labels."""
@@ -62,11 +62,10 @@ def orthogonalise_together(matrices: Tensor, ranks: Ranks | None, turn: int = 0)
     `matrices` are the same on all processes, and matrix i is done by rank (turn + i) mod size; or they are sharded, and
     so is the result.
     """
-    if isinstance(matrices, DTensor):
-        mesh, shape, stride = matrices.device_mesh, matrices.shape, matrices.stride()
-        own = orthogonalise(matrices.redistribute(placements=[Shard(0)]).to_local())
-        done = DTensor.from_local(own, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
-        return done.redistribute(placements=matrices.placements).unbind()
+    if is_divided(matrices):
+        from duolect.training.sharding import matrix_by_matrix
+
+        return matrix_by_matrix(matrices, orthogonalise).unbind()
     if ranks is None or ranks.size == 1:
         return orthogonalise(matrices).unbind()
     own = matrices[(ranks.rank - turn) % ranks.size :: ranks.size]

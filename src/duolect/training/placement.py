@@ -12,7 +12,6 @@ from duolect.training.config import OptimiserConfig, Sharding
 from duolect.training.distributed import Ranks
 from duolect.training.freezing import Stages, rest_frozen
 from duolect.training.optimiser import build_optimiser
-from duolect.training.sharding import shard
 from duolect.training.state import copy_trained
 
 
@@ -26,6 +25,8 @@ class Placement:
     def optimiser(self, config: OptimiserConfig, sharding: Sharding) -> torch.optim.Optimizer:
         """Put the model where it is trained, divided over the processes if asked for; its optimiser."""
         if sharding == "fsdp2" and self.ranks.size > 1:
+            from duolect.training.sharding import shard
+
             self.trained = self.wrapped = shard(self.model, self.accelerator)
         else:
             self.model.to(self.accelerator.device)

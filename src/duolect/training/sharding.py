@@ -4,26 +4,24 @@ Each process keeps 1/N of every tensor and gathers the whole weights of one bloc
 an LLM) only while it computes with them (Rajbhandari et al. 2020, "ZeRO" stage 3; Zhao et al., arXiv 2304.11277).
 What is learnt is what DDP learns; only the order of summation differs. Gradients are summed over the processes after
 each micro-batch, so that they too are never whole on one device for longer than a block's backward pass.
+
+Loaded only where a model is divided: FSDP2 takes half a second to import.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Shard
 
 from duolect.errors import TrainingError
-
-_MIXED = "mixed torch.Tensor and DTensor"
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
@@ -85,39 +83,9 @@ def _check(model: nn.Module) -> None:
         raise TrainingError(f"loop: sharding 'fsdp2' needs one type for all trained parameters, but {listed}.")
 
 
-@contextlib.contextmanager
-def forward_pass(model: nn.Module, accelerator: Accelerator) -> Generator[None]:
-    """Around a forward pass in training: a sharded model computes in the accelerator's precision, others see to it.
-
-    Raises TrainingError where a sharded model uses the weights of a block outside the block's forward.
-    """
-    if not isinstance(model, FSDPModule):
-        yield
-        return
-    try:
-        with accelerator.autocast(), warnings.catch_warnings():
-            # Keys and values that a layer returns are views, which nobody changes in place.
-            warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
-            yield
-    except RuntimeError as error:
-        if _MIXED not in str(error):
-            raise
-        raise TrainingError(
-            "loop: sharding 'fsdp2' does not fit this model, which uses the weights of a layer outside the layer's "
-            "forward; sharding 'none' would be right."
-        ) from error
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """`tensor`, gathered from all processes if it is divided over them: then every process must call it."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def divided_as(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's part of the whole `tensor` if `like` is divided over processes, else `tensor`.
-
-    Every process has the whole; nothing is communicated.
-    """
-    if not isinstance(like, DTensor):
-        return tensor
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+def matrix_by_matrix(matrices: DTensor, make: Callable[[Tensor], Tensor]) -> DTensor:
+    """`make` of (N, rows, columns), each process doing some of the N whole; the result is divided as they are."""
+    mesh, shape, stride = matrices.device_mesh, matrices.shape, matrices.stride()
+    own = make(matrices.redistribute(placements=[Shard(0)]).to_local())
+    done = DTensor.from_local(own, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+    return done.redistribute(placements=matrices.placements)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from duolect.errors import TrainingError
-from duolect.training.sharding import divided_as, whole
+from duolect.training.divided import divided_as, whole
 
 
 def _kept(model: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from duolect.nn.norms import commit_batch_norms
 from duolect.nn.tensors import widest
 from duolect.training.distributed import Ranks
-from duolect.training.sharding import forward_pass, whole
+from duolect.training.divided import forward_pass, whole
 
 
 @dataclass(frozen=True)
