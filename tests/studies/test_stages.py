@@ -20,7 +20,7 @@ from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.launchers import Call, Local, WorkerProcess
 from duolect.studies.stages.runner import run_stages
 from duolect.studies.stages.slurm import Queue, Slurm, StageJob
-from tests.studies.toy_stages import Sum, diamond, interrupted, on_gpus, told_to_end
+from tests.studies.toy_stages import Sum, Twice, diamond, interrupted, on_gpus, told_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -276,6 +276,22 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "gives no stage 0000000000000000" in done.stderr
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_goes_on_from_other_code_is_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
+    """Code that is edited while a stage is made does not count; what fails and leaves nothing begins anew."""
+    store, code = Store(tmp_path), ["first"]
+    monkeypatch.setattr("duolect.studies.stages.store.code_fingerprint", lambda _: code[0])
+    stage = Twice(name="twice", leaves=leaves, edited=lambda: code.__setitem__(0, "second"))
+    with pytest.raises(DuolectError, match="not at once"):
+        store.make(stage, quiet())
+    store.make(stage, quiet())
+    made = store.made(stage)
+    assert made is not None
+    assert made.code == ("first" if leaves else "second")
+    assert (store.state(stage) == "stands") is not leaves
+    assert made.seconds >= 0.4, "of both calls"
 
 
 def test_code_is_what_runs() -> None:

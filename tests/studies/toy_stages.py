@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
 
-from duolect.errors import TrainingError
+from duolect.errors import DuolectError, TrainingError
 from duolect.studies.stages import Needs, Stage
 
 
@@ -58,6 +58,30 @@ def diamond(sleep: float = 0.0, fail: bool = False, base: int = 1) -> list[Stage
     right = Sum(name="right", number=100, inputs={"base": root}, sleep=sleep)
     total = Sum(name="total", inputs={"left": left, "right": right}, timed=True)
     return [total, Sum(name="apart", number=7, timed=True, sleep=sleep)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twice(Stage):
+    """Fails at first, and may leave something to go on from; somebody edits code meanwhile."""
+
+    kind: ClassVar[str] = "twice"
+
+    leaves: bool
+    edited: Callable[[], None]
+
+    def settings(self) -> Any:
+        return {"leaves": self.leaves}
+
+    def make(self, folder: Path, inputs: Mapping[str, Path], console: Console) -> None:
+        time.sleep(0.2)
+        before = folder.parent / "before"
+        if before.exists():
+            return
+        before.touch()
+        if self.leaves:
+            (folder / "half").touch()
+        self.edited()
+        raise DuolectError(f"{self.name}: not at once.")
 
 
 @dataclass(frozen=True, kw_only=True)

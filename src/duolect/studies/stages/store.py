@@ -99,7 +99,7 @@ class Store:
                     gone[stage.key] = stage
                     (self.folder(stage) / RECORD).unlink()  # first, as what has no record does not stand
                     shutil.rmtree(self.folder(stage))
-                    self._beside(stage, "json").unlink(missing_ok=True)
+                    self._beside(stage, "begun.json").unlink(missing_ok=True)
         return list(gone.values())
 
     def has_failed(self, stage: Stage) -> bool:
@@ -141,14 +141,20 @@ class Store:
                 if self.made(used) is None:
                     raise DuolectError(f"{stage.name}: {used.name} ({used.place}), which it uses, has not been made.")
                 inputs[name] = self.folder(used)
-            spent = self._beside(stage, "json")  # seconds of earlier calls that were interrupted
-            before, start = float(read_json(spent)) if spent.exists() else 0.0, time.monotonic()
+            begun, start = self._beside(stage, "begun.json"), time.monotonic()
+            earlier: Mapping[str, Any] = read_json(begun) if begun.exists() else {}
+            before = earlier.get("seconds", 0.0)
+            # That of today, which may be edited while the stage is made; or that of the checkpoint it goes on from.
+            code = code_fingerprint(stage.rooms)
+            if any(folder.iterdir()):
+                code = earlier.get("code", code)
+            write_json(begun, {"seconds": before, "code": code})
             try:
                 stage.make(folder, inputs, console)
                 if stage.places:
                     write_json(folder / PLACES, stage.places)
             except BaseException:
-                write_json(spent, before + time.monotonic() - start)
+                write_json(begun, {"seconds": before + time.monotonic() - start, "code": code})
                 raise
             made = Made(
                 kind=stage.kind,
@@ -160,7 +166,7 @@ class Store:
                 seconds=round(before + time.monotonic() - start, 1),
                 date=datetime.now().isoformat(timespec="seconds"),
                 host=f"{platform.system()} {platform.machine()}, {processor_name()}",
-                code=code_fingerprint(stage.rooms),
+                code=code,
                 duolect=__version__,
             )
             write_json(folder / RECORD, asdict(made))
