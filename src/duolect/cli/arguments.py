@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Parsed = TypeVar("Parsed")
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["stored", "bf16"]
 PathOption = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 NameOption = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 LanguageOption = Annotated[str | None, tyro.conf.arg(metavar="LANG")]
@@ -54,11 +55,13 @@ def command_line(command: str, arguments: Sequence[str]) -> str:
     return shlex.join(["duolect", command, *arguments])
 
 
-def load_system(path: Path, device: Device = "cpu", method: str | None = None) -> System:
+def load_system(
+    path: Path, device: Device = "cpu", method: str | None = None, precision: Precision = "stored"
+) -> System:
     """The system of a system or run folder on `device`, under the named method if one is given."""
     from duolect.systems import load
 
-    system = load(path, torch_device(device))
+    system = load(path, torch_device(device), precision)
     return system if method is None else system.with_method(method)
 
 

@@ -121,6 +121,7 @@ class SpeechEncoder(nn.Module):
                 features = self.feature_norm(features, length_mask(lengths_B, features.shape[1]))
             if masking is not None and not self.encoder.masks_states:
                 features = hide(features, masking(lengths_B, *features.shape[1:]))
+        features = features.to(next(self.encoder.parameters()).dtype)
         states_BTD, lengths_B, kept = self.encoder(features, lengths_B, self.ctc_layers, **own)
         ctc_states = {layer: x_BTD for layer, (x_BTD, _) in kept.items()}
         return Encoded(states_BTD, lengths_B, ctc_states, {layer: lengths_B for layer, (_, lengths_B) in kept.items()})

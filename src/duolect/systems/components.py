@@ -19,6 +19,7 @@ from duolect.errors import ConfigError, ModelError, SystemFolderError, UnitsErro
 from duolect.models import AcousticModel, LanguageModel, SpeechLLM
 from duolect.models.io import stored_config
 from duolect.models.lora import merged_state
+from duolect.models.precision import round_to_bfloat16
 from duolect.systems.config import OWNERS, SearchConfig
 from duolect.text import Prompt, Units, require_same_units, spell_prompts
 
@@ -35,7 +36,8 @@ class Component:
     `ctc_units`: those of its CTC heads where they differ from `units`; `log_prior_V`: natural logarithms of the mean
     softmax of its CTC heads; `log_counts_V`: of the smoothed counts of its labels in a text (both in the units of its
     CTC heads where it has some); `folder`: where its files lie, if it was loaded (saving can then link them);
-    `trained_seconds`: what nearly all audio that it was trained on did not exceed, where that is known.
+    `trained_seconds`: what nearly all audio that it was trained on did not exceed, where that is known; `rounded`:
+    whether its weights have fewer digits than those in its folder, so that they are not to be saved.
     """
 
     model: Any
@@ -45,6 +47,7 @@ class Component:
     log_counts_V: Tensor | None = None
     folder: Path | None = None
     trained_seconds: float | None = None
+    rounded: bool = False
 
     def __post_init__(self) -> None:
         if self.model.vocabulary != self.units.size:
@@ -129,6 +132,11 @@ class Component:
         """This component on `device` (the model itself is moved)."""
         moved: dict[str, Any] = {f"{name}_V": prior.to(device) for name, prior in self.priors.items()}
         return dataclasses.replace(self, model=self.model.to(device), **moved)
+
+    def in_bfloat16(self) -> Component:
+        """This component with weights in bfloat16 (the model itself is changed); see `round_to_bfloat16`."""
+        round_to_bfloat16(self.model)
+        return dataclasses.replace(self, rounded=True)
 
     def with_prompt(self, prompt: Prompt) -> Component:
         """The same weights with `prompt` around the audio: for all of the model's tags, or for that of `prompt` alone.

@@ -116,7 +116,7 @@ def run_record(
         beam=search.beam,
         pruning=_pruning(search),
         device=device_name(system.device),
-        precision=str(next(next(iter(system.parts.values())).model.parameters()).dtype).removeprefix("torch."),
+        precision=_precision(system, search),
         threads=torch.get_num_threads(),
         region=timing.region + ("; one warm-up batch before" if warm_up else "; no warm-up"),
         audio_seconds=timing.audio_seconds,
@@ -138,6 +138,13 @@ def run_record(
             "python": ".".join(map(str, sys.version_info[:3])),
         },
     )
+
+
+def _precision(system: System, search: SearchConfig) -> str:
+    """The types of the matrices that are multiplied: an LLM in bfloat16 may stand beside an encoder in float32."""
+    models = [system.parts[part].model for part in search.parts()]
+    kinds = {str(p.dtype).removeprefix("torch.") for model in models for p in model.parameters() if p.ndim > 1}
+    return " + ".join(sorted(kinds))
 
 
 def _pruning(search: SearchConfig) -> str:

@@ -77,9 +77,10 @@ def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrit
 
     Weights that lie unchanged in another system folder are hard-linked (copied where that is impossible).
     Raises SystemFolderError rather than replace a folder that holds anything else; and, unless `overwrite`, one with
-    models or tuned scales that are not among `contents`.
+    models or tuned scales that are not among `contents`. Nor does it write what was rounded.
     """
     folder = Path(folder)
+    _require_whole(contents)
     prints = {name: component.fingerprint() for name, component in contents.parts.items()}
     settings = _settings(contents, prints)
     if not overwrite:
@@ -92,6 +93,15 @@ def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrit
         for name, component in contents.parts.items():
             _write_component(partial / name, name, component, prints[name])
         write_json(partial / SETTINGS, settings)
+
+
+def _require_whole(contents: Contents) -> None:
+    for name, component in contents.parts.items():
+        if component.rounded:
+            raise SystemFolderError(
+                f"{TITLES[name]} was rounded to bfloat16 when it was loaded, and cannot be saved; load it with the "
+                "precision 'stored' for that."
+            )
 
 
 def require_nothing_lost(folder: str | os.PathLike[str], contents: Contents, method: str) -> None:

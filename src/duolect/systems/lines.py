@@ -23,6 +23,7 @@ import torch
 from duolect.configs import to_json
 from duolect.errors import DuolectError
 from duolect.evaluation import read_run
+from duolect.models.precision import Precision
 from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.config import SearchConfig
@@ -85,9 +86,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class HowRecognized:
-    """How lines are recognised: the arguments of `recognize_manifest` that are the same for all of them."""
+    """How lines are recognised: where, in which precision, and the arguments of `recognize_manifest` that are the same
+    for all of them."""
 
     device: str = "cpu"
+    precision: Precision = "stored"
     batch_seconds: float = BATCH_SECONDS
     max_seconds: float = LONGEST_SECONDS
     measure: Measure | None = None
@@ -182,7 +185,7 @@ def _recognize(lines: Sequence[Line], manifest: Path, how: HowRecognized, bar: B
     for folder in dict.fromkeys(line.folder for line in lines):
         of_folder = [line for line in lines if line.folder == folder]
         try:
-            stored = load(folder, how.device)
+            stored = load(folder, how.device, how.precision)
         except (DuolectError, MemoryError, torch.OutOfMemoryError) as error:
             outcomes |= {line.out: Outcome(line=line, error=_sentence(error)) for line in of_folder}
             continue

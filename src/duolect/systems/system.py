@@ -18,6 +18,7 @@ from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
+from duolect.models.precision import Precision
 from duolect.systems.arrays import Audio, recordings
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
@@ -66,15 +67,24 @@ class System:
         return cls(acoustic=parts.get("acoustic"), language=parts.get("language"), speech_llm=parts.get("speech_llm"))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
-        """Read a system folder, or that of a finished run folder.
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        device: str | torch.device = "cpu",
+        precision: Precision = "stored",
+    ) -> System:
+        """Read a system folder, or that of a finished run folder; in precision "bf16" with weights in bfloat16, which
+        cannot be saved again.
 
         Raises SystemFolderError, ModelError or ConfigError naming the file at fault.
         """
         folder = system_folder(folder)
-        contents = read_folder(folder, device)
+        contents = read_folder(folder, device if precision == "stored" else "cpu")
+        parts = contents.parts
+        if precision == "bf16":  # before it is moved, so that the device never holds more
+            parts = {name: part.in_bfloat16().to(device) for name, part in parts.items()}
         return dataclasses.replace(
-            cls.of(contents.parts),
+            cls.of(parts),
             search=contents.search,
             method=contents.method,
             tuned=contents.tuned,
@@ -302,9 +312,12 @@ class System:
         return self.search
 
 
-def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> System:
-    """The system in `folder` (a system folder, or the run folder of a finished training), ready to `transcribe`."""
-    return System.load(folder, device)
+def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu", precision: Precision = "stored") -> System:
+    """The system in `folder` (a system folder, or the run folder of a finished training), ready to `transcribe`.
+
+    precision: "bf16" rounds the weights to bfloat16, which halves the memory they take.
+    """
+    return System.load(folder, device, precision)
 
 
 def _row(

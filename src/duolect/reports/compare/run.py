@@ -204,6 +204,7 @@ def _recognized(
             )
     how = HowRecognized(
         device=options.device,
+        precision=options.precision,
         batch_seconds=options.batch_seconds,
         max_seconds=options.max_seconds,
         measure=measure,

@@ -1,0 +1,59 @@
+"""Systems that are loaded in bfloat16: every method runs, and the record tells of it; none is ever saved."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import duolect
+from duolect.data import Utterance
+from duolect.errors import SystemFolderError
+from duolect.systems import METHODS, System
+from duolect.systems.files import run_record
+
+
+@pytest.fixture(scope="module")
+def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("systems") / "system"
+    system.with_method("ctc+lm-rescoring").save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_its_promises(method: str, folder: Path, corpus: list[Utterance]) -> None:
+    system = duolect.load(folder, precision="bf16").with_method(method)
+    assert system.search is not None
+    found = system.recognize(corpus, nbest=True).rows
+    assert [row.id for row in found] == [utterance.id for utterance in corpus]
+    for row in found:
+        scores = [entry["score"] for entry in row.fields["nbest"]]
+        assert scores == sorted(scores, reverse=True)
+        for entry in row.fields["nbest"]:
+            assert all(math.isfinite(value) for value in entry["terms"].values())
+            assert entry["score"] == pytest.approx(system.search.score(entry["terms"], entry["labels"]), abs=1e-3)
+    alone = system.recognize(corpus, batch_seconds=0.01).rows
+    assert sum(row.text == other.text for row, other in zip(found, alone, strict=True)) >= len(corpus) - 2
+
+
+def test_a_record_tells_the_precision(folder: Path, corpus: list[Utterance]) -> None:
+    told = {}
+    for precision in ("stored", "bf16"):
+        system = duolect.load(folder, precision=precision)
+        told[precision] = run_record(system, system.recognize(corpus[:1]))
+    assert (told["stored"].precision, told["bf16"].precision) == ("float32", "bfloat16")
+    assert told["stored"].config_hash != told["bf16"].config_hash
+    half = duolect.load(folder)
+    assert half.language is not None
+    half.language.model.to(torch.bfloat16)
+    assert run_record(half, half.recognize(corpus[:1])).precision == "bfloat16 + float32"
+
+
+def test_what_was_rounded_is_not_saved(folder: Path, tmp_path: Path) -> None:
+    before = (folder / "system.json").read_bytes()
+    system = duolect.load(folder, precision="bf16")
+    for place in (tmp_path / "other", folder):
+        with pytest.raises(SystemFolderError, match=r"^the acoustic model was rounded to bfloat16 when it was loaded"):
+            system.with_method("ctc-greedy").save(place)
+    assert not (tmp_path / "other").exists()
+    assert (folder / "system.json").read_bytes() == before
