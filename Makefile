@@ -72,6 +72,7 @@ bench: $(STAMP) $(PEER_STAMPS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.joint
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.speech_llm
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.texts
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.precision
 
 clean:
 	rm -rf $(VENV) $(OLDEST) $(PEERS) .pytest_cache .ruff_cache .hypothesis

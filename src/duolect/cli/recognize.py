@@ -81,8 +81,8 @@ class Recognize:
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     precision: Precision = "stored"
-    """Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the memory, and up to twice the
-    speed where the device is made for it. Scores differ in their third digit then; now and then another word wins."""
+    """Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the size, and for large models
+    about twice the speed where the device is made for it. Now and then another word wins then (docs/cost.md)."""
 
 
 def run(arguments: list[str]) -> int:

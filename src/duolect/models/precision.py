@@ -1,4 +1,5 @@
-"""Models in bfloat16, for recognition: half the memory, and up to twice the speed where the device is made for it."""
+"""Models in bfloat16, for recognition: half the size, and for large ones about twice the speed where the device is made
+for it."""
 
 from __future__ import annotations
 
