@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Parsed = TypeVar("Parsed")
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["stored", "bf16"]
+WeightPrecision = Literal["stored", "bf16"]
 PathOption = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 NameOption = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 LanguageOption = Annotated[str | None, tyro.conf.arg(metavar="LANG")]
@@ -56,7 +56,7 @@ def command_line(command: str, arguments: Sequence[str]) -> str:
 
 
 def load_system(
-    path: Path, device: Device = "cpu", method: str | None = None, precision: Precision = "stored"
+    path: Path, device: Device = "cpu", method: str | None = None, precision: WeightPrecision = "stored"
 ) -> System:
     """The system of a system or run folder on `device`, under the named method if one is given."""
     from duolect.systems import load

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from duolect.nn import MaskedBatchNorm
 
-Precision = Literal["stored", "bf16"]
+WeightPrecision = Literal["stored", "bf16"]
 """Of a model's weights: as they lie in its file, or bfloat16."""
 
 

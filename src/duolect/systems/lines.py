@@ -23,7 +23,7 @@ import torch
 from duolect.configs import to_json
 from duolect.errors import DuolectError
 from duolect.evaluation import read_run
-from duolect.models.precision import Precision
+from duolect.models.precision import WeightPrecision
 from duolect.storage import file_hash
 from duolect.systems.batches import LONGEST_SECONDS
 from duolect.systems.config import SearchConfig
@@ -90,7 +90,7 @@ class HowRecognized:
     for all of them."""
 
     device: str = "cpu"
-    precision: Precision = "stored"
+    precision: WeightPrecision = "stored"
     batch_seconds: float = BATCH_SECONDS
     max_seconds: float = LONGEST_SECONDS
     measure: Measure | None = None

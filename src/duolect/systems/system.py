@@ -18,7 +18,7 @@ from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
-from duolect.models.precision import Precision
+from duolect.models.precision import WeightPrecision
 from duolect.systems.arrays import Audio, recordings
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
 from duolect.systems.components import KINDS, Component, check_kind, check_search, written
@@ -71,7 +71,7 @@ class System:
         cls,
         folder: str | os.PathLike[str],
         device: str | torch.device = "cpu",
-        precision: Precision = "stored",
+        precision: WeightPrecision = "stored",
     ) -> System:
         """Read a system folder, or that of a finished run folder; in precision "bf16" with weights in bfloat16, which
         cannot be saved again.
@@ -312,7 +312,9 @@ class System:
         return self.search
 
 
-def load(folder: str | os.PathLike[str], device: str | torch.device = "cpu", precision: Precision = "stored") -> System:
+def load(
+    folder: str | os.PathLike[str], device: str | torch.device = "cpu", precision: WeightPrecision = "stored"
+) -> System:
     """The system in `folder` (a system folder, or the run folder of a finished training), ready to `transcribe`.
 
     precision: "bf16" rounds the weights to bfloat16, which halves the memory they take.

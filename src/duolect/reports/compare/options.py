@@ -9,7 +9,7 @@ from pathlib import Path
 from duolect.errors import ConfigError
 from duolect.evaluation import Normaliser
 from duolect.evaluation.word_classes import RARE
-from duolect.models.precision import Precision
+from duolect.models.precision import WeightPrecision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class CompareOptions:
     embed_audio: int = 0
     """How many of them carry their recording; the others link to it."""
     device: str = "cpu"
-    precision: Precision = "stored"
+    precision: WeightPrecision = "stored"
     batch_seconds: float = 60.0
     max_seconds: float = 120.0
 
