@@ -8,7 +8,7 @@ import torch
 
 import duolect
 from duolect.data import Utterance
-from duolect.errors import SystemFolderError
+from duolect.errors import ConfigError, SystemFolderError
 from duolect.systems import METHODS, System
 from duolect.systems.files import run_record
 
@@ -47,6 +47,11 @@ def test_a_record_tells_the_precision(folder: Path, corpus: list[Utterance]) -> 
     assert half.language is not None
     half.language.model.to(torch.bfloat16)
     assert run_record(half, half.recognize(corpus[:1])).precision == "bfloat16 + float32"
+
+
+def test_an_unknown_precision_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^precision must be stored or bf16, not 'fp16'\.$"):
+        duolect.load(folder, precision="fp16")  # ty: ignore
 
 
 def test_what_was_rounded_is_not_saved(folder: Path, tmp_path: Path) -> None:

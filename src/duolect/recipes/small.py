@@ -70,8 +70,9 @@ def small_acoustic(
     """A Conformer of 192 x 8 with CTC at layers 4 and 8 and an attention decoder, for a few hours of speech.
 
     Speed perturbation, noise and SpecAugment make the most of little sound. Units are SentencePiece pieces trained on
-    the transcripts. Ten million parameters: one core of a CPU trains on some 40 s of sound a second, so that without a
-    GPU the default steps take hours; fewer steps, or the smaller demo-acoustic, are for that.
+    the transcripts. Ten million parameters: one core of a CPU trains on some 40 s of sound a second, on some 65 with
+    `--loop.precision bf16` where it has instructions for that, so that without a GPU the default steps take hours;
+    fewer steps, or the smaller demo-acoustic, are for that.
 
     Args:
         train: Manifests to train on.

@@ -9,14 +9,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from duolect.configs import to_json
 from duolect.data import Target, Utterance
 from duolect.data.targets import LANGUAGE_KEYS
-from duolect.errors import DuolectError, SystemFolderError
+from duolect.errors import ConfigError, DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
 from duolect.models.precision import WeightPrecision
 from duolect.systems.arrays import Audio, recordings
@@ -78,6 +78,8 @@ class System:
 
         Raises SystemFolderError, ModelError or ConfigError naming the file at fault.
         """
+        if precision not in get_args(WeightPrecision):
+            raise ConfigError(f"precision must be {' or '.join(get_args(WeightPrecision))}, not {precision!r}.")
         folder = system_folder(folder)
         contents = read_folder(folder, device if precision == "stored" else "cpu")
         parts = contents.parts
