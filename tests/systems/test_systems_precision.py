@@ -20,9 +20,14 @@ def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def rounded(folder: Path) -> System:
+    return duolect.load(folder, precision="bf16")
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_keeps_its_promises(method: str, folder: Path, corpus: list[Utterance]) -> None:
-    system = duolect.load(folder, precision="bf16").with_method(method)
+def test_every_method_keeps_its_promises(method: str, rounded: System, corpus: list[Utterance]) -> None:
+    system = rounded.with_method(method)
     assert system.search is not None
     found = system.recognize(corpus, nbest=True).rows
     assert [row.id for row in found] == [utterance.id for utterance in corpus]
@@ -54,11 +59,10 @@ def test_an_unknown_precision_is_named(folder: Path) -> None:
         duolect.load(folder, precision="fp16")  # ty: ignore
 
 
-def test_what_was_rounded_is_not_saved(folder: Path, tmp_path: Path) -> None:
+def test_what_was_rounded_is_not_saved(folder: Path, rounded: System, tmp_path: Path) -> None:
     before = (folder / "system.json").read_bytes()
-    system = duolect.load(folder, precision="bf16")
     for place in (tmp_path / "other", folder):
         with pytest.raises(SystemFolderError, match=r"^the acoustic model was rounded to bfloat16 when it was loaded"):
-            system.with_method("ctc-greedy").save(place)
+            rounded.with_method("ctc-greedy").save(place)
     assert not (tmp_path / "other").exists()
     assert (folder / "system.json").read_bytes() == before
