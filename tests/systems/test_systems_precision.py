@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import duolect
-from duolect.data import Utterance
+from duolect.data import Utterance, write_manifest
 from duolect.errors import ConfigError, SystemFolderError
-from duolect.systems import METHODS, System
+from duolect.storage import file_hash
+from duolect.systems import METHODS, System, recognize_manifest
 from duolect.systems.files import run_record
+from duolect.systems.lines import HowRecognized, stands
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,18 @@ def test_a_record_tells_the_precision(folder: Path, corpus: list[Utterance]) -> 
     assert half.language is not None
     half.language.model.to(torch.bfloat16)
     assert run_record(half, half.recognize(corpus[:1])).precision == "bfloat16 + float32"
+
+
+def test_hypotheses_of_another_precision_do_not_stand(
+    folder: Path, rounded: System, corpus: list[Utterance], tmp_path: Path
+) -> None:
+    write_manifest(tmp_path / "test.jsonl", corpus[:2])
+    how = HowRecognized(precision="bf16")
+    stored, rounded = (each.with_method("ctc-greedy") for each in (duolect.load(folder), rounded))
+    for name, system in (("stored", stored), ("rounded", rounded)):
+        out = tmp_path / f"{name}.jsonl"
+        recognize_manifest(system, tmp_path / "test.jsonl", out, max_seconds=how.max_seconds)
+        assert stands(out, rounded, file_hash(tmp_path / "test.jsonl"), how) is (name == "rounded")
 
 
 def test_an_unknown_precision_is_named(folder: Path) -> None:
