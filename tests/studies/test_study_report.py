@@ -133,6 +133,21 @@ def test_rows_beside_the_axis_are_lines_across(tmp_path: Path) -> None:
     assert ">fewer</text>" not in drawn  # its place on the axis says which it is
 
 
+def test_lines_across_that_are_too_near_have_one_name_together(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    many, _, fewer = wanted.entries
+    first = dataclasses.replace(many, name="rescoring", value=None)
+    for second, shown in (
+        (many, {"rescoring · to the end"}),
+        (fewer, {"rescoring", "to the end"}),
+    ):
+        other = dataclasses.replace(second, name="to the end", value=None, against=None)
+        drawn = axis_svg(gather(dataclasses.replace(wanted, entries=[*wanted.entries, first, other]), store))
+        assert drawn is not None
+        assert shown <= set(re.findall(r">([^<>]+)</text>", drawn))
+
+
 def test_rows_at_the_same_places_are_lines_with_names(tmp_path: Path) -> None:
     store, wanted = Store(tmp_path / STAGES), study("toy", 1)
     make(wanted, store)

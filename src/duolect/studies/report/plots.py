@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _WIDTH = {"wide": 760.0, "narrow": 360.0}
 _ROW = 26.0
+_SMALL = 9.0  # points of a line's name
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -99,20 +101,9 @@ def _figure(result: StudyResult, form: Form, theme: Theme) -> Figure:
 
 def _along_axis(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], theme: Theme) -> None:
     lines = _lines(rows)
-    for row in rows:
-        if row.entry.value is None and row.score is not None:  # not on the axis: a line across
-            axes.axhline(points(row.score), color=theme.muted, lw=1.0, ls="--", zorder=1)
-            axes.annotate(
-                printable(row.entry.name),
-                (1.0, points(row.score)),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="right",
-                fontsize=9,
-                color=theme.muted,
-                parse_math=False,
-            )
+    across = {row.entry.name: points(row.score) for row in rows if row.entry.value is None and row.score is not None}
+    for height in across.values():
+        axes.axhline(height, color=theme.muted, lw=1.0, ls="--", zorder=1)
     for number, (name, line) in enumerate(lines.items()):
         look = _look(number if len(lines) > 1 else None, theme)
         x, y = [_value(row) for row in line], [points(row.score) for row in line if row.score]
@@ -127,6 +118,33 @@ def _along_axis(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], th
     axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.set_xlabel(result.study.axis)
     axes.set_ylabel(_metric(result))
+    _name_lines(axes, across, theme)
+
+
+def _name_lines(axes: Axes, across: Mapping[str, float], theme: Theme) -> None:
+    """The names of lines across, from their heights; lines too near for a text between them have one together."""
+    axes.get_ylim()  # settles the scale
+    groups: list[list[str]] = []
+    before = -math.inf
+    for name in sorted(across, key=lambda name: across[name]):
+        place = axes.transData.transform((0.0, across[name]))[1] / axes.figure.dpi * 72
+        if place - before < 1.3 * _SMALL:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+        before = place
+    for group in groups:
+        axes.annotate(
+            printable(" · ".join(group)),
+            (1.0, across[group[-1]]),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=_SMALL,
+            color=theme.muted,
+            parse_math=False,
+        )
 
 
 def _by_name(axes: Axes, result: StudyResult, rows: Sequence[EntryResult], theme: Theme) -> None:
