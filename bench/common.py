@@ -6,6 +6,7 @@ does so for both; a ratio is the median over these turns.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -157,6 +158,14 @@ def write_results(name: str, results: Mapping[str, Any]) -> Path:
     with atomic_file(path) as file:
         file.write(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def repetition_arguments(description: str | None) -> argparse.Namespace:
+    """`repetitions` and `dry` from the command line of a benchmark that takes nothing else."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--dry", action="store_true", help="print the table, keep nothing")
+    return parser.parse_args()
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,6 @@ depends on the processor: those without instructions for it (AVX512-BF16, AMX) c
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from bench.common import (
     markdown_table,
     progress,
     ratio_text,
+    repetition_arguments,
     threads,
     timed,
     write_results,
@@ -161,10 +161,7 @@ def report(results: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, print the table, keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--dry", action="store_true", help="print the table, keep nothing")
-    arguments = parser.parse_args()
+    arguments = repetition_arguments(__doc__)
     with threads(1):
         results = [measure(task, arguments.repetitions) for task in speech_tasks()]
         for size in LLMS:

@@ -10,7 +10,6 @@ Before any time is taken both must give the same scores.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from bench.common import (
     markdown_table,
     progress,
     ratio_text,
+    repetition_arguments,
     threads,
     timed,
     write_results,
@@ -211,10 +211,7 @@ def report(results: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, print the table, keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--dry", action="store_true", help="print the table, keep nothing")
-    arguments = parser.parse_args()
+    arguments = repetition_arguments(__doc__)
     made = made_posteriors(UTTERANCES, FRAMES, VOCABULARY, LABELS)
     with threads(1), torch.no_grad():
         speakers = [kind(*size) for kind in (language_model, speech_llm, attention_decoder) for size in SIZES]

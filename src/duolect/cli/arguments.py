@@ -27,6 +27,14 @@ Device = Literal["auto", "cpu", "cuda"]
 WeightPrecision = Literal["stored", "bf16"]
 PathOption = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 NameOption = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+PrecisionOption = Annotated[
+    WeightPrecision,
+    tyro.conf.arg(
+        help="Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the size, and for large "
+        "models about twice the speed where the device is made for it. Now and then another word wins then "
+        "(docs/cost.md)."
+    ),
+]
 LanguageOption = Annotated[str | None, tyro.conf.arg(metavar="LANG")]
 NumberOption = Annotated[int | None, tyro.conf.arg(metavar="N")]
 SystemPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SYSTEM")]

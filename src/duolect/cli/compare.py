@@ -12,7 +12,7 @@ import tyro
 from duolect.cli.arguments import (
     Device,
     PathOption,
-    WeightPrecision,
+    PrecisionOption,
     command_line,
     console,
     parse,
@@ -68,9 +68,7 @@ class Compare:
     """Longer utterances are skipped, and count as deleted."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
-    precision: WeightPrecision = "stored"
-    """Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the size, and for large models
-    about twice the speed where the device is made for it. Now and then another word wins then (docs/cost.md)."""
+    precision: PrecisionOption = "stored"
 
 
 def run(arguments: list[str]) -> int:

@@ -18,8 +18,8 @@ from duolect.cli.arguments import (
     ManifestPath,
     NameOption,
     NumberOption,
+    PrecisionOption,
     SystemPath,
-    WeightPrecision,
     command_line,
     load_system,
     parse,
@@ -80,9 +80,7 @@ class Recognize:
     """What --explain sets against the winner: the best hypothesis of another text (the default), or the reference."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
-    precision: WeightPrecision = "stored"
-    """Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the size, and for large models
-    about twice the speed where the device is made for it. Now and then another word wins then (docs/cost.md)."""
+    precision: PrecisionOption = "stored"
 
 
 def run(arguments: list[str]) -> int:

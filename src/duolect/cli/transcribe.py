@@ -15,7 +15,7 @@ from duolect.cli.arguments import (
     LanguageOption,
     NameOption,
     PathOption,
-    WeightPrecision,
+    PrecisionOption,
     load_system,
     parse,
     progress_bar,
@@ -68,9 +68,7 @@ class Transcribe:
     """Seconds of audio recognised at once, padding included; 0 for one piece at a time."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
-    precision: WeightPrecision = "stored"
-    """Of the models' weights: stored, as they are, or bf16, rounded to bfloat16: half the size, and for large models
-    about twice the speed where the device is made for it. Now and then another word wins then (docs/cost.md)."""
+    precision: PrecisionOption = "stored"
 
     @property
     def written(self) -> Literal["text", "json", "srt", "vtt"]:

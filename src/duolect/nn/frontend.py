@@ -91,8 +91,9 @@ def strided_lengths(lengths_B: Tensor, strides: tuple[int, ...]) -> Tensor:
 class ConvFrontEnd(nn.Module):
     """Convolutions over time and frequency, then a projection without bias.
 
-    Every frame outside its utterance is set to zero before each convolution, so that an utterance's output does not
-    depend on how far it was padded. One frame of padding on both sides: a stage of stride s makes ⌈T / s⌉ frames of T.
+    Every frame outside its utterance is set to zero before each convolution and at the end, so that an utterance's
+    output does not depend on how far it was padded. One frame of padding on both sides: a stage of stride s makes
+    ⌈T / s⌉ frames of T.
     """
 
     def __init__(self, bins: int, width: int, config: FrontEndConfig) -> None:
@@ -122,15 +123,13 @@ class ConvFrontEnd(nn.Module):
         # stride, which unsqueeze(1), and any sum or product of it, would lose.
         x = (x * length_mask(lengths_B, x.shape[1]).unsqueeze(-1)).unsqueeze(-1).permute(0, 3, 1, 2)
         for stage, convolution in enumerate(self.convolutions):
-            if stage > 0:
-                x = x * length_mask(lengths_B, x.shape[2])[:, None, :, None]
             x = convolution(x)
             lengths_B = strided_lengths(lengths_B, self.config.time_strides[stage : stage + 1])
             if stage == 0 and self.config.frequency_pool > 1:
                 x = functional.max_pool2d(x, (1, self.config.frequency_pool))
             x = torch.relu(x)  # after the pool, which it commutes with: half the work
-        states_BTD = self.project(x.permute(0, 2, 3, 1).flatten(2))
-        return states_BTD * length_mask(lengths_B, states_BTD.shape[1]).unsqueeze(-1), lengths_B
+            x = x * length_mask(lengths_B, x.shape[2])[:, None, :, None]
+        return self.project(x.permute(0, 2, 3, 1).flatten(2)), lengths_B  # without bias: what is zero stays zero
 
 
 class GatedFrontEnd(nn.Module):
