@@ -14,12 +14,13 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from duolect.data.corpora.base import Checkpoint, Corpus, Plan, Split, choose_splits
+from duolect.data.corpora.guard import WORK, alone, reading, writing
 from duolect.data.corpora.journal import SKIPPED, Journal, Place, finished, forget, publish
 from duolect.data.corpora.probe import with_durations
 from duolect.data.skips import SkipLog, Skipped
@@ -27,7 +28,6 @@ from duolect.errors import DuolectError, ManifestError
 from duolect.storage import read_json, write_json
 
 RECORD = "import.json"
-_WORK = ".import"
 _ASKED = "asked.json"
 _FORMAT = 1
 _IDENTITY = ("corpus", "source", "options", "signature")
@@ -110,7 +110,7 @@ def import_corpus(
             "signature": plan.signature,
         }
     )
-    with _alone(out):
+    with alone(out):
         record = _earlier(out, asked, restart)
         for name in [name for name in record["splits"] if not (out / f"{name}.jsonl").exists()]:
             del record["splits"][name]  # its manifest was thrown away
@@ -118,8 +118,8 @@ def import_corpus(
             manifest = out / f"{split.name}.jsonl"
             if split.name not in record["splits"] and manifest.exists() and not _journal(out, split).exists():
                 raise DuolectError(f"{manifest}: is there already, and no import wrote it; choose another folder.")
-        with _writing(out):
-            write_json(out / _WORK / _ASKED, asked)
+        with writing(out):
+            write_json(out / WORK / _ASKED, asked)
         resumed: dict[str, int] = {}
         for split in chosen:
             if split.name in record["splits"]:
@@ -127,7 +127,7 @@ def import_corpus(
             else:
                 place, resumed[split.name] = _import_split(split, out, workers, trust_durations, progress)
                 _enter(record, split, place, out, plan, command, trust_durations)
-        forget(out / _WORK)
+        forget(out / WORK)
     return Imported(out, tuple(_result(out, split.name, record, resumed[split.name]) for split in chosen), plan.remark)
 
 
@@ -137,7 +137,7 @@ def _import_split(
     """Make or finish one split; its place at the end, and how many utterances stood there at the start."""
     folder = _journal(out, split)
     if (place := finished(folder)) is None:
-        with _writing(out), Journal(folder, out) as journal:
+        with writing(out), Journal(folder, out) as journal:
             place, before = journal.place, journal.place.utterances
             _fill(journal, split, workers, trust, progress)
     else:  # interrupted between the last line and the manifest's appearance
@@ -152,7 +152,7 @@ def _import_split(
             f"split {split.name}: none of its utterances can be used ({counted}); the first, in {first.file}: "
             f"{first.reason.rstrip('.')}."
         )
-    with _writing(out):
+    with writing(out):
         publish(folder, out / f"{split.name}.jsonl", out / f"{split.name}.skipped.jsonl")
     return place, before
 
@@ -166,7 +166,7 @@ def _fill(journal: Journal, split: Split, workers: int, trust: bool, progress: C
 
     show()
     noted = shown = time.monotonic()
-    entries = with_durations(_reading(split, place.state), workers=workers, trusted=trust or split.trusted)
+    entries = with_durations(reading(split, place.state), workers=workers, trusted=trust or split.trusted)
     with contextlib.closing(entries):
         for entry in entries:
             if isinstance(entry, Checkpoint):
@@ -186,64 +186,9 @@ def _fill(journal: Journal, split: Split, workers: int, trust: bool, progress: C
     show()
 
 
-class _SourceError(Exception):
-    """An OSError of the source, so that it is not taken for one of the output."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _reading(split: Split, state: Any) -> Generator[Any]:
-    try:
-        yield from split.read(state)
-    except OSError as error:
-        raise _SourceError(error) from error
-
-
-@contextlib.contextmanager
-def _writing(out: Path) -> Generator[None]:
-    """What fails in here for want of room or rights leaves what was noted, and is said in one sentence."""
-    try:
-        yield
-    except _SourceError as error:
-        raise error.error from None
-    except OSError as error:
-        raise DuolectError(
-            f"{out}: the import stopped because its files cannot be written ({error.strerror or error}); "
-            "what was done is kept: give the same command again when that is mended."
-        ) from error
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Generator[None]:
-    """Hold the folder of work, so that two imports do not write into each other."""
-    import fcntl
-
-    if out.exists() and not out.is_dir():
-        raise DuolectError(f"{out}: is a file; a folder was expected.")
-    with contextlib.ExitStack() as stack:
-        try:
-            (out / _WORK).mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(open(out / _WORK / "lock", "w"))
-        except OSError as error:
-            raise DuolectError(f"{out}: nothing can be written there ({error.strerror}).") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DuolectError(f"{out}: another process is importing into this folder.") from None
-        try:
-            yield
-        finally:
-            if not any(path.is_dir() for path in (out / _WORK).glob("*")):  # nothing to go on from
-                forget(out / _WORK)
-                with contextlib.suppress(OSError):
-                    out.rmdir()  # only where nothing is in it
-
-
 def _held_signature(out: Path) -> Any:
     """The signature of the import that stands in `out` or was begun there; None where there is none."""
-    found = [path for path in (out / _WORK / _ASKED, out / RECORD) if path.is_file()]
+    found = [path for path in (out / WORK / _ASKED, out / RECORD) if path.is_file()]
     held = read_json(found[0]) if found else None
     return held.get("signature") if isinstance(held, dict) else None
 
@@ -251,7 +196,7 @@ def _held_signature(out: Path) -> Any:
 def _earlier(out: Path, asked: dict[str, Any], restart: bool) -> dict[str, Any]:
     """The record of what stands in `out`, which must be of the same import; {"splits": {}} where nothing does."""
     record: dict[str, Any] = {"splits": {}}
-    found = [path for path in (out / RECORD, out / _WORK / _ASKED) if path.exists()]
+    found = [path for path in (out / RECORD, out / WORK / _ASKED) if path.exists()]
     for path in found:
         held = read_json(path)
         if not isinstance(held, dict) or not isinstance(held.get("splits", {}), dict):
@@ -273,7 +218,7 @@ def _earlier(out: Path, asked: dict[str, Any], restart: bool) -> dict[str, Any]:
             (out / f"{name}.skipped.jsonl").unlink(missing_ok=True)
             (out / f"{name}.jsonl").unlink(missing_ok=True)
         (out / RECORD).unlink(missing_ok=True)
-        for path in (out / _WORK).iterdir():
+        for path in (out / WORK).iterdir():
             if path.is_dir():
                 forget(path)
         record = {"splits": {}}
@@ -317,7 +262,7 @@ def _enter(
         "command": command,
         "duolect": __version__,
     }
-    with _writing(out):
+    with writing(out):
         write_json(out / RECORD, written)
     forget(_journal(out, split))
 
@@ -338,7 +283,7 @@ def _result(out: Path, name: str, record: dict[str, Any], resumed: int) -> Split
 
 
 def _journal(out: Path, split: Split) -> Path:
-    return out / _WORK / split.name
+    return out / WORK / split.name
 
 
 def _plain(value: Any) -> Any:
