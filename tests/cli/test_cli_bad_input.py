@@ -100,6 +100,20 @@ def test_bad_files_do_not_stop_a_transcription(runs: Path, tmp_path: Path, call:
         assert f"{tmp_path / name}: " in line
 
 
+def test_tuning_says_why_utterances_are_left_out(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    lines = [json.loads(line) for line in corpus.dev.read_text().splitlines()]
+    for line in lines[1:]:
+        line["audio_filepath"] = str(corpus.dev.parent / line["audio_filepath"])
+    given = ("--method", "attention+ctc", "--nbest", 2, "--rounds", 1, "--out", tmp_path / "out")
+    some = call("tune", system, write_manifest(tmp_path / "some.jsonl", lines), *given)
+    assert some.status == 0
+    lost = f"{lines[0]['id']}: {tmp_path / lines[0]['audio_filepath']}"
+    assert f"Utterances left out: 1, such as {lost}" in some.err
+    none = call("tune", system, write_manifest(tmp_path / "none.jsonl", lines[:1]), *given).sentence()
+    assert "none of the 1 utterances" in none
+    assert lost in none
+
+
 BAD_LINES: list[tuple[str, str]] = [
     ("{not json", "not valid JSON"),
     ('{"audio_file": "a.wav", "duration": 1, "text": "x"}', "audio_filepath"),

@@ -296,6 +296,7 @@ def test_scales_are_chosen_again_from_a_file_of_lists_alone(
 
     without = tune_lists(system, corpus, {n: each for n, each in lists.items() if n != "u0"}, "ctc+lm-rescoring")
     assert (without.skipped, without.record.utterances) == (1, 5)
+    assert without.left_out == {"u0": "there is no list of it"}
     assert without.wer == tune_lists(system, corpus[1:], lists, "ctc+lm-rescoring").wer
     silent = [*corpus, dataclasses.replace(corpus[0], id="silent", text="")]  # `tune` gives it no list
     assert tune_lists(system, silent, lists, "ctc+lm-rescoring").wer == again.wer
@@ -303,6 +304,10 @@ def test_scales_are_chosen_again_from_a_file_of_lists_alone(
         tune_lists(system, corpus, {"another": lists["u0"]}, "ctc+lm-rescoring")
     with pytest.raises(ConfigError, match="the term 'decoder'"):
         tune_lists(system, corpus, lists, "attention+ctc")
+    plain = {n: [e._replace(terms={t: v for t, v in e.terms.items() if t != "prior"}) for e in lists[n]] for n in lists}
+    bare = tune_lists(system, corpus, plain, "ctc+lm-rescoring")
+    assert (again.lacking, bare.lacking, bare.scales.prior) == ((), ("prior",), 0.0)
+    assert bare.table == tune_lists(system, corpus, lists, "ctc+lm-rescoring", without=("prior",)).table
     (tmp_path / "bare.jsonl").write_text('{"id": "u0", "text": "a"}\n')
     with pytest.raises(ScoringError, match="'u0' has no list"):
         read_lists(tmp_path / "bare.jsonl")

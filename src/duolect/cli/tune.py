@@ -18,6 +18,9 @@ from duolect.cli.arguments import (
     say,
 )
 from duolect.cli.overrides import override_search, search_options
+from duolect.errors import ConfigError
+
+_OF_DECODING = ("nbest", "rounds", "batch_seconds")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Tune:
     overwrite: bool = False
     """Replace a system at OUT that has other models, or scales tuned for other methods, which are lost."""
     lists: PathOption = None
-    """Choose the scales on the n-best lists of this file (--write-lists, or recognize --nbest) and run no model."""
+    """Choose the scales on the n-best lists of this file (--write-lists, or recognize --nbest) and run no model. Lists
+    of a search without a prior give the prior no scale."""
     write_lists: PathOption = None
     """Keep the n-best lists, every term of every hypothesis, in this file."""
     without: tuple[Literal["decoder", "speech_llm", "lm", "prior"], ...] = ()
@@ -64,6 +68,10 @@ def run(arguments: list[str]) -> int:
     from duolect.data import load_manifest
     from duolect.systems import read_lists, system_folder, tune, tune_lists, write_lists
 
+    if asked.lists is not None:
+        for name in _OF_DECODING:
+            if getattr(asked, name) != getattr(Tune, name):
+                raise ConfigError(f"--{name.replace('_', '-')}: does not go with --lists, where nothing is decoded.")
     own = system_folder(asked.system)
     out = asked.out or own
     in_place = out.exists() and out.samefile(own)
@@ -126,7 +134,9 @@ def run(arguments: list[str]) -> int:
     print(f"written to {out}")
     if record.at_edge:
         say("The best scales lie at the edge of the grid; better ones may lie beyond it.")
+    for term in found.lacking:
+        say(f"No list of {asked.lists} has the term {term!r}: it has no scale; lists of --write-lists have every term.")
     if found.skipped:
-        why = "could not be recognised" if asked.lists is None else f"have no list in {asked.lists}"
-        say(f"{found.skipped} utterances {why} and were left out.")
+        name, reason = next(iter(found.left_out.items()))
+        say(f"Utterances left out: {found.skipped}, such as {name}: {reason.rstrip('.')}.")
     return 0

@@ -51,7 +51,7 @@ class _Job:
     max_seconds: float
     progress: Progress | None
     used: list[str] = field(default_factory=list)
-    skipped: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def decode(self, search: SearchConfig, also: Sequence[SearchConfig] = ()) -> tuple[float, int]:
         """The word error rate of `search` on the set, and how many hypotheses were new to the lists: what it finds, and
@@ -79,9 +79,10 @@ class _Job:
             progress=self.progress,
             decode=collect,
         )
-        self.skipped = len(run.bad) + len(speechless)
+        names = list(plan.utterances)
+        self.left_out = {names[i]: reason for i, (_, reason) in sorted({**run.bad, **speechless}.items())}
         best = {name: run.candidates[i][0] for i, name in enumerate(plan.utterances) if i in run.candidates}
-        self.used = plan.scored(best)
+        self.used = plan.scored(best, self.left_out)
         # A list of one: its best is what the search said.
         said = plan.table({n: [Entry(best[n].text, {}, 0)] for n in self.used})
         return said.oracle_errors / said.words, self.found.size - before
@@ -152,7 +153,7 @@ def tune(
         wer_after=tried[best].wer,
         at_edge=edges[best],
         rounds=tuple(tried),
-        skipped=job.skipped,
+        left_out=job.left_out,
     )
 
 
@@ -171,8 +172,9 @@ def tune_lists(
     """As `tune`, from n-best lists (by utterance id) alone: no model runs, so the lists are believed.
 
     That is right for rescoring of just these lists; a one-pass search may find with these scales what they do not hold.
-    Utterances without a list are left out and counted as skipped. Raises ConfigError where there is a list of none, or
-    where the lists lack a term of the method.
+    Utterances without a list are left out. So is a term that no list has and that the untuned search does not weigh,
+    such as the prior of lists that were made without one: `lacking` names it. Raises ConfigError where there is a list
+    of none, or where the lists lack another term of the method.
     """
     longest = max((len(each) for each in lists.values()), default=0)
     plan = tuning_plan(system, utterances, method, search, without, set_name, grid, longest, normaliser)
@@ -181,6 +183,9 @@ def tune_lists(
     if not known:
         raise ConfigError(f"tuning: there is no n-best list of any utterance of {set_name}, such as {scored[0]!r}.")
     held = {name for each in lists.values() for entry in each for name in entry.terms}
+    lacking = tuple(term for term in plan.axes if term not in {*held, *plan.search.scales.active})
+    if len(lacking) < len(plan.axes):
+        plan = dataclasses.replace(plan, without=plan.without | set(lacking))
     for term in plan.terms:
         if term not in held:
             raise ConfigError(
@@ -198,7 +203,8 @@ def tune_lists(
         wer_before=int(untuned[0]) / table.words,
         wer_after=result.errors / table.words,
         at_edge=result.at_edge,
-        skipped=len(scored) - len(known),
+        left_out={n: "there is no list of it" for n in scored if n not in known},
+        lacking=lacking,
     )
 
 

@@ -22,16 +22,22 @@ from duolect.systems.system import System
 @dataclass(frozen=True)
 class Tuned:
     """The scales found, the word error rates (fractions) of the search before and with them, every grid point of the
-    last lists as {term: scale, …, "wer": rate}, what a system folder keeps, the number of utterances skipped, and the
-    lists at the end, by utterance id."""
+    last lists as {term: scale, …, "wer": rate}, what a system folder keeps, the lists at the end, by utterance id, the
+    utterances that were left out, by id, with the reason, and terms without a scale, since no list has them."""
 
     scales: Scales
     wer_before: float
     wer: float
     table: list[dict[str, float]]
     record: TuningRecord
-    skipped: int
     lists: dict[str, list[Entry]]
+    left_out: dict[str, str]
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> int:
+        """How many utterances were left out."""
+        return len(self.left_out)
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,16 @@ class TuningPlan:
         fixed = {term: getattr(scales, term) for term in scales.active if term not in moving}
         return search_grid(table, anchor=anchor, axes=self.axes, grid=self.grid, length_exponent=exponent, fixed=fixed)
 
-    def scored(self, ids: Iterable[str]) -> list[str]:
-        """Those of the utterances that have words to compare. Raises ConfigError where there is none."""
+    def scored(self, ids: Iterable[str], left_out: Mapping[str, str] | None = None) -> list[str]:
+        """Those of the utterances that have words to compare; `left_out`: why others are not asked for, by their ids.
+        Raises ConfigError where there is none."""
         found = [n for n in ids if spoken_words(self.utterances[n].text, self.normaliser)]
         if not found:
-            raise ConfigError(f"tuning: none of the {len(self.utterances)} utterances of {self.set_name} can be used.")
+            name, reason = next(iter((left_out or {}).items()), ("", ""))
+            why = f"; {name}: {reason}" if reason else " as none has words to compare."
+            raise ConfigError(
+                f"tuning: none of the {len(self.utterances)} utterances of {self.set_name} can be used{why}"
+            )
         return found
 
     def tuned(
@@ -97,8 +108,9 @@ class TuningPlan:
         wer_before: float,
         wer_after: float,
         at_edge: bool,
+        left_out: Mapping[str, str],
         rounds: tuple[TuningRound, ...] = (),
-        skipped: int = 0,
+        lacking: tuple[str, ...] = (),
     ) -> Tuned:
         """The outcome; `table` is that of the `lists`."""
         record = TuningRecord(
@@ -118,7 +130,7 @@ class TuningPlan:
             rounds=rounds,
         )
         points = [{**scales, "wer": errors / table.words} for scales, errors in result.tried]
-        return Tuned(search.scales, wer_before, wer_after, points, record, skipped, dict(lists))
+        return Tuned(search.scales, wer_before, wer_after, points, record, dict(lists), dict(left_out), lacking)
 
 
 def tuning_plan(
