@@ -45,6 +45,12 @@ def test_tune_keeps_scales_and_the_systems_own_method(system: Path, corpus: Corp
     rescoring = ("tune", system, corpus.dev, "--method", "ctc+lm-rescoring", "--out", again)
     assert "WER of the search" in call(*rescoring, "--nbest", 4, "--rounds", 1, "--write-lists", lists).out
     assert "WER of the lists" in call(*rescoring, "--lists", lists).out
+    assert "--rounds: does not go with --lists" in call(*rescoring, "--lists", lists, "--rounds", 1).sentence()
+    untuned = ("recognize", system, corpus.dev, "--method", "ctc+lm-rescoring", "--nbest", 4, "--out", lists)
+    assert call(*untuned).status == 0
+    bare = call(*rescoring, "--lists", lists)
+    assert bare.status == 0, bare.err
+    assert f"No list of {lists} has the term 'prior': it has no scale" in bare.err
     assert System.load(again).tuned["ctc+lm-rescoring"].rounds == ()
 
 
@@ -162,6 +168,17 @@ def test_explain_prints_how_each_term_voted(system: Path, corpus: Corpus, tmp_pa
     assert float(total[-1].replace("−", "-")) == pytest.approx(row.score, abs=0.011)
     assert "2 reference" in call(*given, "--explain", ids[0], "--rival", "reference").out
     assert "has no utterance 'nobody'" in call(*given, "--explain", "nobody").sentence()
+    lines = [json.loads(line) for line in corpus.test.read_text().splitlines()]
+    for line in lines:
+        line["audio_filepath"] = str(corpus.test.parent / line["audio_filepath"])
+    lines[0]["text"] = "Ω"
+    manifest = tmp_path / "odd.jsonl"
+    manifest.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    given = ("recognize", system, manifest, "--method", "attention+ctc", "--out", out, "--rival", "reference")
+    result = call(*given, "--explain", ids[0], ids[2])
+    assert result.status == 1
+    assert f"--explain {ids[0]}: The character 'ω' in" in result.err
+    assert result.out.index("8 utterances; WER") < result.out.index(f"{ids[2]}: how each term voted")
 
 
 def test_a_greedy_method_has_no_beam(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:

@@ -92,6 +92,8 @@ def test_against_the_reference(system: System, corpus: list[Utterance]) -> None:
         assert (reference.name, reference.text) == ("reference", utterance.text)
         check(explained, ALL, exact=True)
         assert winner.score != reference.score
+    written = dataclasses.replace(corpus[-1], text=f"{corpus[-1].text.upper()}!")  # as nobody here can spell
+    assert explain(searching, written, rival="reference").hypotheses[1] == reference
     utterance = corpus[0]
     same = Utterance(
         audio_filepath=utterance.audio_filepath, duration=utterance.duration, text=winner.text, id=utterance.id

@@ -28,7 +28,7 @@ from duolect.cli.arguments import (
     say,
 )
 from duolect.cli.overrides import override_search, search_options
-from duolect.errors import ConfigError, ScoringError
+from duolect.errors import ConfigError, DuolectError, ScoringError
 
 if TYPE_CHECKING:
     from duolect.data import Utterance
@@ -127,14 +127,20 @@ def run(arguments: list[str]) -> int:
         say(f"skipped {skipped.id}: {skipped.reason}")
     if recognition.tuned_on_this_set:
         say("The scales were tuned on this very set; its error rate says nothing about other data.")
-    skipped = {each.id for each in recognition.skipped}
-    for name in asked.explain:
-        if name not in skipped:
-            _explain(system, utterances[name], asked)
     print(f"{asked.out}: {_summary(recognition)}")
     if asked.measure:
         _print_cost(asked.out)
-    return 1 if recognition.skipped else 0
+    skipped = {each.id for each in recognition.skipped}
+    failed = False
+    for name in asked.explain:
+        if name in skipped:
+            continue
+        try:
+            _explain(system, utterances[name], asked)
+        except DuolectError as error:  # of one utterance; the others can be explained all the same
+            say(f"--explain {name}: {error}")
+            failed = True
+    return 1 if recognition.skipped or failed else 0
 
 
 def _print_cost(out: Path) -> None:

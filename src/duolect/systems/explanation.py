@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from duolect.data import Utterance
-from duolect.errors import AudioError, SearchError, SystemFolderError
+from duolect.errors import AudioError, SearchError, SystemFolderError, UnitsError
 from duolect.search.label_scores import ctc_label_scores, model_label_scores
 from duolect.systems.batches import LONGEST_SECONDS, read_batch, utterance_source
 from duolect.systems.components import log_prior, spelling_units, term_units, written
@@ -29,7 +29,7 @@ from duolect.systems.recognizer import recognize_batch
 from duolect.systems.rescoring import IMPOSSIBLE, add_terms
 from duolect.systems.rows import Candidate
 from duolect.systems.system import System
-from duolect.text import Units
+from duolect.text import Units, normalise
 
 Votes = Mapping[str, float]
 """Term → weighted natural logarithm: its part of the score."""
@@ -106,8 +106,9 @@ def explain(
     """Recognise `utterance` and take its winner and a rival apart.
 
     rival: the best hypothesis of another text, or the reference ("why not this?": a reference that scores higher than
-    the winner was lost by the search, one that scores lower by the models). Without such a rival, or where the
-    reference is the winner, the winner stands alone. target_language: as for `System.recognize`.
+    the winner was lost by the search, one that scores lower by the models), in lower case and without punctuation where
+    the model writes no others. Without such a rival, or where the reference is the winner, the winner stands alone.
+    target_language: as for `System.recognize`.
     Raises AudioError where the audio cannot be recognised, ConfigError where its language is unknown or missing,
     UnitsError where the reference cannot be spelled, and SearchError where a model that scored the winner cannot score
     it (it is longer than an LM's positions).
@@ -153,10 +154,18 @@ def _runner_up(found: Sequence[Candidate]) -> Candidate | None:
 def _reference(context: Context, utterance: Utterance, winner: Candidate) -> Candidate | None:
     """The reference as a hypothesis of this search, every term scored on the whole sequence."""
     text = reference(utterance, written(context.parts, context.search))
-    if text is None or text == winner.text:
+    if text is None:
         return None
     search, units = context.search, spelling_units(context.parts, context.search)
-    candidate = Candidate(text=text, labels=tuple(units.encode(text)), score=0.0, terms={})
+    try:
+        labels = units.encode(text)
+    except UnitsError:
+        # Most models write neither capitals nor punctuation.
+        text = normalise(text)
+        labels = units.encode(text)
+    if text == winner.text:
+        return None
+    candidate = Candidate(text=text, labels=tuple(labels), score=0.0, terms={})
     terms = tuple(_factors(search, winner))
     ((scored,),) = add_terms(context, [[candidate]], terms)
     if lacking := [term for term in terms if term not in scored.terms]:
