@@ -17,7 +17,7 @@ from duolect.evaluation import (
     run_record_path,
     write_run,
 )
-from duolect.evaluation.results import _from_line, _to_line
+from duolect.evaluation.rows import line_of, row_of
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 ROWS = st.builds(
@@ -38,9 +38,9 @@ RECORD = RunRecord(system="runs/joint", config_hash="abc", search={"beam": 8, "w
 
 @given(ROWS)
 def test_a_row_survives_its_line(row: HypothesisRow) -> None:
-    line = _to_line(row, None)
+    line = line_of(row, None)
     assert "\n" not in line
-    assert _from_line(line, "x:1") == row
+    assert row_of(line, "x:1") == row
 
 
 def test_rows_and_record_come_back(tmp_path: Path) -> None:
@@ -191,3 +191,53 @@ def test_a_score_that_is_no_number_is_refused_and_nothing_is_left(tmp_path: Path
     with pytest.raises(ScoringError, match="'a-1'"):
         write_run(tmp_path / "hyps.jsonl", [replace(ROW, score=float("nan"))])
     assert not list(tmp_path.iterdir())
+
+
+NEMO = {"audio_filepath": "/x/a.wav", "duration": 1.5, "text": "four boats", "pred_text": "for boats", "lang": "en"}
+
+
+def test_nemos_lines_have_the_hypothesis_in_pred_text(tmp_path: Path) -> None:
+    path = tmp_path / "nemo.json"
+    lines = [
+        NEMO | {"id": "own"},
+        NEMO,
+        NEMO | {"audio_filepath": "b.flac", "pred_text": None},
+        NEMO | {"id": "given", "reference": "4 boats", "run": "second take"},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    rows, record = read_run(path)
+    assert record is None
+    assert [(row.id, row.text, row.reference) for row in rows] == [
+        ("own", "for boats", "four boats"),
+        ("a-2", "for boats", "four boats"),  # the id that the manifest's reader gives this line
+        ("b-3", "", "four boats"),
+        ("given", "for boats", "4 boats"),
+    ]
+    assert rows[0].duration == 1.5
+    assert rows[0].fields == {"audio_filepath": "/x/a.wav", "lang": "en"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([NEMO, {"id": "b", "text": "x"}], ":2: has no 'pred_text' as line 1; all lines must have it"),
+        ([{"id": "b", "text": "x"}, NEMO], ":2: has 'pred_text', but line 1 has not; all lines must have it"),
+        ([NEMO | {"pred_text": 3}], ":1: 'pred_text' must be a string; it is 3."),
+        ([NEMO | {"text": 3}], ":1: 'text' must be a string; it is 3."),
+        ([{"pred_text": "x"}], ":1: 'id' must be a string; it is missing."),
+    ],
+)
+def test_a_bad_line_of_nemos_is_named(tmp_path: Path, lines: list[dict[str, object]], message: str) -> None:
+    path = tmp_path / "nemo.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(ScoringError) as caught:
+        list(read_rows(path))
+    assert message in str(caught.value)
+
+
+def test_pred_text_of_a_manifest_is_a_field_of_our_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    line = {"id": "a", "reference": "four", "text": "for", "run": RECORD.hash, "pred_text": "fore"}
+    path.write_text(json.dumps(line))
+    row = next(read_rows(path))
+    assert (row.text, row.reference, row.fields) == ("for", "four", {"pred_text": "fore"})

@@ -12,15 +12,8 @@ from duolect.evaluation.intervals import Interval, Paired, bootstrap_interval, p
 from duolect.evaluation.mapsswe import Mapsswe
 from duolect.evaluation.normalisers import NORMALISERS, Normaliser, normaliser_function
 from duolect.evaluation.pairs import Pair, all_pairs, holm
-from duolect.evaluation.results import (
-    HypothesisRow,
-    RunRecord,
-    Skipped,
-    read_rows,
-    read_run,
-    run_record_path,
-    write_run,
-)
+from duolect.evaluation.results import RunRecord, Skipped, read_run, run_record_path, write_run
+from duolect.evaluation.rows import HypothesisRow, read_rows
 from duolect.evaluation.score import (
     Score,
     compare_scores,

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from duolect.errors import ScoringError
 from duolect.evaluation.chunks import merge_chunks, missing_chunks
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
-from duolect.evaluation.results import HypothesisRow, text_lines
+from duolect.evaluation.rows import HypothesisRow, text_lines
 from duolect.evaluation.score import Score, score_run
 from duolect.storage import files_below, finite_number
 from duolect.text.chunks import INDEX, PARENT

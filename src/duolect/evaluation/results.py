@@ -1,8 +1,6 @@
 """What a recognition run leaves on disk: `hyps.jsonl`, one utterance a line, and `hyps.run.json`, how it was made.
 
-A line of `hyps.jsonl`:
-`{"id", "reference"?, "text", "score"?, "terms"?, "flags"?, "duration"?, "run"?, …}`; keys beyond these are kept
-(docs/hypothesis-files.md).
+The lines are those of `rows` (docs/hypothesis-files.md).
 """
 
 from __future__ import annotations
@@ -10,38 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, ScoringError
+from duolect.evaluation.rows import HypothesisRow, line_of, read_rows
 from duolect.evaluation.speed import FILES_TO_TEXT, Latency, Timing
-from duolect.storage import atomic_file, finite_number, read_json, write_json
-
-_KNOWN = ("id", "reference", "text", "score", "terms", "flags", "duration", "run")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HypothesisRow:
-    """One utterance's result. Texts are raw (not normalised); log scores are natural logarithms."""
-
-    id: str
-    text: str
-    reference: str | None = None
-    score: float | None = None
-    """The search's combined score."""
-    terms: Mapping[str, float] = field(default_factory=dict)
-    """Unweighted log probability per scorer."""
-    flags: tuple[str, ...] = ()
-    """What a reader must know of this hypothesis, such as "truncated"."""
-    duration: float | None = None
-    """Seconds of audio."""
-    run: str | None = None
-    """`RunRecord.hash` of the run that made it."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """All further keys of the line."""
+from duolect.storage import atomic_file, read_json, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,44 +125,9 @@ def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], recor
     stamp = record.hash if record is not None else None
     with atomic_file(path) as handle:
         for row in rows:
-            handle.write(_to_line(row, stamp) + "\n")
+            handle.write(line_of(row, stamp) + "\n")
     if record is not None:
         write_json(run_record_path(path), to_json(record))
-
-
-def read_rows(path: str | os.PathLike[str]) -> Iterator[HypothesisRow]:
-    """Read a hypothesis file lazily, line by line; blank lines are passed over, as is a byte order mark.
-
-    Raises ScoringError "FILE:LINE: …" for what is not a row, and for an id that occurred before.
-    """
-    seen: dict[str, int] = {}
-    for number, line in text_lines(path, "hypothesis file"):
-        row = _from_line(line, f"{path}:{number}")
-        if row.id in seen:
-            raise ScoringError(f"{path}:{number}: the id {row.id!r} is already on line {seen[row.id]}.")
-        seen[row.id] = number
-        yield row
-    if not seen:
-        raise ScoringError(f"{path}: there is no hypothesis in this file.")
-
-
-def text_lines(path: str | os.PathLike[str], what: str) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file that are not blank, with their numbers (from 1), without a byte order mark.
-
-    Raises ScoringError naming the file that cannot be read, with `what` it is, or file and line of what is not UTF-8.
-    """
-    try:
-        handle = open(path, "rb")  # noqa: SIM115  (closed by the with below)
-    except OSError as error:
-        raise ScoringError(f"{path}: the {what} cannot be read ({error.strerror}).") from error
-    with handle:
-        for number, raw in enumerate(handle, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ScoringError(f"{path}:{number}: not UTF-8 text (byte {error.start + 1}).") from error
-            if line.strip():
-                yield number, line
 
 
 def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunRecord | None]:
@@ -218,68 +159,3 @@ def read_record(path: str | os.PathLike[str]) -> RunRecord | None:
         return from_json(RunRecord, read_json(sidecar), str(sidecar))
     except ConfigError as error:
         raise ScoringError(str(error)) from error
-
-
-def _to_line(row: HypothesisRow, stamp: str | None) -> str:
-    known = {
-        "id": row.id,
-        "reference": row.reference,
-        "text": row.text,
-        "score": row.score,
-        "terms": dict(row.terms) or None,
-        "flags": list(row.flags) or None,
-        "duration": row.duration,
-        "run": row.run or stamp,
-    }
-    line = {key: value for key, value in known.items() if value is not None}
-    line |= {key: value for key, value in row.fields.items() if key not in _KNOWN}
-    try:
-        return json.dumps(line, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise ScoringError(f"utterance {row.id!r}: a score or field is not a finite number.") from error
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _from_line(line: str, where: str) -> HypothesisRow:
-    try:
-        value = json.loads(line, parse_constant=_no_constant)
-    except ValueError as error:
-        raise ScoringError(f"{where}: not valid JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise ScoringError(f"{where}: expected an object with at least id and text, found {type(value).__name__}.")
-    for key in ("id", "text"):
-        if not isinstance(value.get(key), str):
-            found = "missing" if key not in value else f"{value[key]!r}"
-            raise ScoringError(f"{where}: {key!r} must be a string; it is {found}.")
-    reference, run = value.get("reference"), value.get("run")
-    for key, text in (("reference", reference), ("run", run)):
-        if text is not None and not isinstance(text, str):
-            raise ScoringError(f"{where}: {key!r} must be a string; it is {text!r}.")
-    terms, flags = value.get("terms") or {}, value.get("flags") or []
-    if not isinstance(terms, dict):
-        raise ScoringError(f"{where}: 'terms' must be an object of numbers; it is {terms!r}.")
-    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
-        raise ScoringError(f"{where}: 'flags' must be a list of strings; it is {flags!r}.")
-    return HypothesisRow(
-        id=value["id"],
-        text=value["text"],
-        reference=reference,
-        score=_number(value.get("score"), f"{where}: 'score'"),
-        terms={name: _number(term, f"{where}: the term {name!r}") or 0.0 for name, term in terms.items()},
-        flags=tuple(flags),
-        duration=_number(value.get("duration"), f"{where}: 'duration'"),
-        run=run,
-        fields={key: further for key, further in value.items() if key not in _KNOWN},
-    )
-
-
-def _number(value: Any, what: str) -> float | None:
-    if value is None:
-        return None
-    number = finite_number(value)
-    if number is None:
-        raise ScoringError(f"{what} must be a finite number; it is {value!r:.60}.")
-    return number

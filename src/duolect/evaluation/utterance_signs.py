@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from duolect.errors import ConfigError
-from duolect.evaluation.results import HypothesisRow
+from duolect.evaluation.rows import HypothesisRow
 from duolect.evaluation.signs import compression_ratio, longest_loop, split_words, surplus
 from duolect.evaluation.stock_phrases import refusal, stock_phrase
 from duolect.evaluation.words import align, utterance_counts
