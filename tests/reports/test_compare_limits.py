@@ -12,7 +12,7 @@ from rich.console import Console
 
 from duolect.data import Utterance, load_manifest, write_manifest
 from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
-from duolect.reports import compare_files
+from duolect.reports import compare_files, panel_files
 from duolect.reports.compare import CompareOptions, Report, compare, sources_of, write_report
 from duolect.reports.comparison import Comparison
 from duolect.reports.differences import examples_of
@@ -80,6 +80,27 @@ def test_compare_and_score_draw_the_same_within_a_part(tmp_path: Path, blocks: s
     rough = "Fewer than 10 blocks, too few for the interval to be trusted: rare."
     assert (alone in said, rough in said) == (blocks == "auto", blocks == "speaker")
     assert report.raw[0]["by"]["speaker"]["s1"]["blocks"] is None
+
+
+def test_compare_and_score_know_the_same_durations(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path, count=24)
+    silent = dataclasses.replace(load_manifest(manifest)[0], id="silent", text="")
+    write_manifest(manifest, [*load_manifest(manifest), silent])
+    files = []
+    for name, said in (("brief", "the cat"), ("hasty", "the cat sat on a mat while " * 4)):
+        rows = [HypothesisRow(id=utterance.id, text=said) for utterance in load_manifest(manifest)]
+        write_run(tmp_path / f"{name}.jsonl", rows)
+        files.append(tmp_path / f"{name}.jsonl")
+    report = compared(tmp_path, *files)
+    panels = {system.name: system.panel for system in panel_files(files, manifest=manifest)[0].systems}
+    assert {row["name"]: row["panel"] for row in report.raw} == {name: p.summary() for name, p in panels.items()}
+    fast = panels["hasty"].rate("fast")
+    assert fast is not None
+    assert (fast.count, fast.total) == (24, 24)
+    table = markdown(report, "panel")
+    assert "| **speech** |" in table
+    assert "(p 1.0" in table or "(p <" in table
+    assert "(p )" not in table
 
 
 def test_speeds_with_different_numbers_of_threads_are_not_compared(tmp_path: Path) -> None:

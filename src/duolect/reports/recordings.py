@@ -1,4 +1,4 @@
-"""Runs over chunks of recordings, joined to recordings: these are what is scored and shown."""
+"""Runs made ready to be scored and shown: with the durations of their rows, and chunks joined to their recordings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from duolect.evaluation.score import texts_of
 
 Run = TypeVar("Run", bound=Any)
 """A dataclass with `rows` and their `record`."""
+
+
+def with_durations(runs: Iterable[Run], seconds: Mapping[str, float]) -> list[Run]:
+    """Runs whose rows have the seconds (id → duration) of the manifest where they do not say their own."""
+
+    def known(row: HypothesisRow) -> HypothesisRow:
+        return row if row.duration is not None else dataclasses.replace(row, duration=seconds.get(row.id))
+
+    return [dataclasses.replace(run, rows=[known(row) for row in run.rows]) for run in runs]
 
 
 def whole_recordings(

@@ -30,7 +30,7 @@ from duolect.evaluation.score import require_form
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.panel import PanelComparison, PanelResult
-from duolect.reports.recordings import whole_recordings
+from duolect.reports.recordings import whole_recordings, with_durations
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
 Text = TypeVar("Text", str, str | None)
@@ -125,7 +125,7 @@ def panel_files(
     translated = _translated(runs) or metric in METRICS
     references: Mapping[str, str | None] | None
     if manifest is not None:
-        runs = _with_durations(runs, manifest)
+        runs = with_durations(runs, {utterance.id: utterance.duration for utterance in read_manifest(manifest)})
     if translated:
         runs = [dataclasses.replace(run, rows=[_with_silence(row) for row in run.rows]) for run in runs]
         references = None if manifest is None else _known_translations(manifest)
@@ -175,15 +175,6 @@ def _with_silence(row: HypothesisRow) -> HypothesisRow:
     """A row of a translation system for sound without speech has no reference, but an empty transcript."""
     silent = row.reference is None and row.fields.get("transcript") == ""
     return dataclasses.replace(row, reference="") if silent else row
-
-
-def _with_durations(runs: Sequence[_Run], manifest: Path) -> list[_Run]:
-    seconds = {utterance.id: utterance.duration for utterance in read_manifest(manifest)}
-
-    def known(row: HypothesisRow) -> HypothesisRow:
-        return row if row.duration is not None else dataclasses.replace(row, duration=seconds.get(row.id))
-
-    return [dataclasses.replace(run, rows=[known(row) for row in run.rows]) for run in runs]
 
 
 def _with_languages(runs: Sequence[_Run], manifest: Path | None) -> list[_Run]:

@@ -65,7 +65,9 @@ def _folded(columns: Sequence[Column]) -> list[Column]:
     for column in columns:
         if column.title == "p":
             last = found[-1]
-            cells = (replace(c, below=f"p {p.text}") for c, p in zip(last.cells, column.cells, strict=True))
+            cells = (
+                replace(c, below=f"p {p.text}" if p.text else "") for c, p in zip(last.cells, column.cells, strict=True)
+            )
             found[-1] = Column(last.title, tuple(cells))
         else:
             found.append(column)

@@ -35,7 +35,7 @@ from duolect.reports.comparison import Comparison, SystemResult, system_result
 from duolect.reports.page import write_page
 from duolect.reports.parts import ReportPart
 from duolect.reports.progress import stage_bar
-from duolect.reports.recordings import whole_recordings
+from duolect.reports.recordings import whole_recordings, with_durations
 from duolect.reports.table import markdown_table, print_table
 from duolect.storage import atomic_file, file_hash
 from duolect.systems.lines import HowRecognized, Line, recognize_lines
@@ -120,7 +120,8 @@ def compare(
             )
 
     texts = {key: utterance.text for key, utterance in utterances.items()}
-    whole, joined = whole_recordings(runs.values(), texts, lambda run: str(run.file))
+    timed = with_durations(runs.values(), {key: utterance.duration for key, utterance in utterances.items()})
+    whole, joined = whole_recordings(timed, texts, lambda run: str(run.file))
     runs, references = dict(zip(runs, whole, strict=True)), joined or texts
     if references.keys() != utterances.keys():
         blocks = _blocks_of_recordings(references, utterances, options.blocks)
