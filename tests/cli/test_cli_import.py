@@ -39,6 +39,15 @@ def test_sound_without_any_text_is_told(tmp_path: Path, call: Call) -> None:
     assert (asked.status, asked.err) == (0, "")
 
 
+def test_durations_that_are_wrong_are_counted(tmp_path: Path, call: Call) -> None:
+    sound(tmp_path / "files/a.wav", 1.9)
+    lines(tmp_path / "files/list.csv", "path,text,duration", "a.wav,hello,1")
+    asked = ("import", "folder", tmp_path / "files", "--table", "list.csv", "--out", tmp_path / "out")
+    told = "all: the corpus is wrong by more than 0.5 s or 5 % about the length of 1 file; the manifest has what was"
+    assert told in call(*asked).err
+    assert [u.duration for u in load_manifest(tmp_path / "out/all.jsonl")] == [1.9]
+
+
 def test_the_overview_and_the_help_of_each_corpus(call: Call) -> None:
     result = call("import", "--help")
     assert result.status == 0

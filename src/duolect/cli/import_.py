@@ -148,6 +148,11 @@ def _print(imported: Imported) -> None:
             say(f"  {split.name}: was imported already")
         elif split.resumed:
             say(f"  {split.name}: went on after {split.resumed:,} utterances")
+        if split.far_off:
+            say(
+                f"  {split.name}: the corpus is wrong by more than 0.5 s or 5 % about the length of {split.far_off:,} "
+                f"file{'' if split.far_off == 1 else 's'}; the manifest has what was measured"
+            )
         for reason, count in sorted(split.reasons.items(), key=lambda item: -item[1]):
             say(f"  {split.name}: {count:,} skipped: {reason}; see {split.skipped_file}")
     if imported.remark:

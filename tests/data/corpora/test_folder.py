@@ -9,6 +9,8 @@ import pytest
 from corpus_files import imported, lines, rows, skipped, sound
 
 from duolect.data import load_manifest
+from duolect.data.corpora import corpus_named, import_corpus
+from duolect.data.corpora.folder import FolderOptions
 from duolect.errors import ConfigError, ManifestError
 
 
@@ -247,6 +249,32 @@ def test_segments_with_their_start_and_end(tmp_path: Path) -> None:
     assert "end must be after the start" in skipped(tmp_path / "out/all.jsonl")[f"{table}:5"]
 
 
+def test_a_rounded_duration_of_a_whole_file_cuts_nothing_off(tmp_path: Path) -> None:
+    """Only beside a beginning, even of 0, is it a stretch; where no file is opened, there is nothing better."""
+    root = tmp_path / "files"
+    for name, seconds in (("a", 1.9), ("b", 2.04), ("c", 0.9)):
+        sound(root / f"{name}.wav", seconds)
+    table = lines(root / "list.csv", "path,duration,text", "a.wav,1,one", "b.wav,2,two", "c.wav,7,three")
+    (split,) = imported("folder", root, tmp_path / "out", table=table).splits
+    assert [row["duration"] for row in rows(tmp_path / "out/all.jsonl")] == [1.9, 2.04, 0.9]
+    assert split.far_off == 2
+    record = json.loads((tmp_path / "out/import.json").read_text())
+    assert record["splits"]["all"]["tallies"] == {"durations far from the sound's": 2}
+    trusted = import_corpus(
+        corpus_named("folder"),
+        str(root),
+        tmp_path / "trusted",
+        options=FolderOptions(table=table),
+        trust_durations=True,
+    )
+    assert [row["duration"] for row in rows(tmp_path / "trusted/all.jsonl")] == [1.0, 2.0, 7.0]
+    assert trusted.splits[0].far_off == 0
+    table = lines(root / "cut.csv", "path,start,duration,text", "a.wav,0,1,one", "b.wav,1,1,two")
+    (split,) = imported("folder", root, tmp_path / "cut", table=table).splits
+    assert [row["duration"] for row in rows(tmp_path / "cut/all.jsonl")] == [1.0, 1.0]
+    assert split.far_off == 0
+
+
 def test_a_duration_of_0_is_a_fault_not_the_rest_of_the_file(tmp_path: Path) -> None:
     root = tmp_path / "files"
     sound(root / "talk.wav", 3.0)
@@ -309,8 +337,6 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_options_that_contradict_each_other() -> None:
-    from duolect.data.corpora.folder import FolderOptions
-
     with pytest.raises(ConfigError, match="needs the option table"):
         FolderOptions(text="table")
     with pytest.raises(ConfigError, match="leave one of them out"):

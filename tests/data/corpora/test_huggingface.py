@@ -22,10 +22,10 @@ from parquet_tables import FORMATS, LOQUACIOUS, STRING, encoded, loquacious_rows
 
 from duolect.audio.parquet import row_address, row_bytes
 from duolect.data import Utterance, load_manifest
-from duolect.data.corpora import Checkpoint
+from duolect.data.corpora import Checkpoint, in_place
 from duolect.data.corpora.columns import ColumnOptions, choose_columns
 from duolect.data.corpora.copied import rows_copied
-from duolect.data.corpora.in_place import rows_in_place
+from duolect.data.corpora.in_place import measure, rows_in_place
 from duolect.data.corpora.tables import open_data_set
 from duolect.data.skips import Skipped
 from duolect.errors import ConfigError, DuolectError, ManifestError
@@ -219,6 +219,36 @@ def test_rows_of_empty_bytes_are_left_out_where_the_statistics_of_parquet_show_t
     assert [row["text"] for row in rows(tmp_path / "out/train.jsonl")] == ["a", "c"]
     (why,) = skipped(tmp_path / "out/train.jsonl").values()
     assert why.startswith("no audio: the row has no sound")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_column_of_rounded_seconds_cuts_nothing_off(copy: bool, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    lengths = [1.9, 1.04, 0.8]
+    held = [{"audio": {"bytes": encoded(generator, s), "path": None}, "text": "x", "duration": int(s)} for s in lengths]
+    features = {"audio": datasets.Audio(decode=False), "text": STRING, "duration": datasets.Value("int32")}
+    write_table(tmp_path / "t.parquet", held, features, group=1)
+    (split,) = imported("huggingface", tmp_path / "t.parquet", tmp_path / "out", copy=copy).splits
+    assert [u.duration for u in load_manifest(tmp_path / "out/t.jsonl")] == lengths
+    assert split.far_off == 1  # of 0 seconds it tells nothing
+    if copy:
+        kept = pyarrow.parquet.read_table(tmp_path / "out/shards/t-00000.parquet", columns=["duration"])
+        assert kept.column(0).to_pylist() == lengths
+
+
+def test_of_sound_whose_seconds_are_told_only_the_first_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, lengths = np.random.default_rng(0), [0.11, 0.123, 0.2, 0.3] * 10
+    held = [{"audio": {"bytes": encoded(generator, s), "path": None}, "text": "x", "duration": s} for s in lengths]
+    features = {"audio": datasets.Audio(decode=False), "text": STRING, "duration": datasets.Value("float32")}
+    write_table(tmp_path / "t.parquet", held, features, group=20)
+    measured: list[int] = []
+    monkeypatch.setattr(in_place, "_may_lack", lambda *_: False)
+    monkeypatch.setattr(in_place, "measure", lambda sound, name: measured.append(1) or measure(sound, name))
+    imported("huggingface", tmp_path / "t.parquet", tmp_path / "out")
+    assert [u.duration for u in load_manifest(tmp_path / "out/t.jsonl")] == lengths
+    assert 0 < len(measured) <= 32
 
 
 def test_ids_that_are_repeated_are_numbered(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_folder_of_data_directories_with_relative_paths(data: Path, tmp_path: 
         imported("kaldi", data, tmp_path / "elsewhere", root=tmp_path)
 
 
+def test_rounded_durations_of_recordings_cut_nothing_off(data: Path, tmp_path: Path) -> None:
+    lines(data / "test/utt2dur", "u1 0.9", "u2 0.49")
+    (split,) = imported("kaldi", data / "test", tmp_path / "out").splits
+    assert [row["duration"] for row in rows(tmp_path / "out/test.jsonl")] == [1.0, 0.5]
+    assert split.far_off == 1
+
+
 def test_sound_alone(data: Path, tmp_path: Path) -> None:
     (data / "test/text").unlink()
     with pytest.raises(ManifestError, match="has no file text"):

@@ -9,6 +9,7 @@ A corpus is a module of this folder that ends in `CORPUS = Corpus(...)`, and a l
 `Split.read(state)` yields, in an order that is the same each time,
 
 * `Utterance`s, with the duration `UNKNOWN` where the corpus does not tell it: the header of the file is read then;
+  `WholeFile`s, where it tells the length of the file rather than a stretch of it;
 * `Skipped` entries: what cannot be an utterance, and why; the reason up to its first ":" is what is counted;
 * `Checkpoint(state)`: all that was yielded before it, and every file written for it, is on disk for good. `state` is
   JSON; an interrupted import calls `read` with the state of the last checkpoint that was noted, a new one with None.
@@ -41,6 +42,22 @@ UNKNOWN = math.nan
 """The duration of an utterance that goes to the end of a file whose header is still to be read."""
 
 _OFFERED_EVERY = 200  # utterances
+_FAR_OFF_SECONDS, _FAR_OFF_SHARE = 0.5, 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeFile(Utterance):
+    """An utterance that is all of its file, which lasts `told` seconds, as the corpus says: often rounded.
+
+    Its duration is the file's own length wherever that is looked at (until then `UNKNOWN`), so that nothing is cut off.
+    """
+
+    told: float
+
+    @property
+    def far_off(self) -> bool:
+        """Whether the corpus is wrong about the file's length by more than 0.5 s or 5 %."""
+        return abs(self.told - self.duration) > min(_FAR_OFF_SECONDS, _FAR_OFF_SHARE * self.duration)
 
 
 @dataclass(frozen=True, slots=True)

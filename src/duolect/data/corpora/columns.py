@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolect.data.column_names import COLUMN_NAMES, seconds_in
+from duolect.data.corpora.base import WholeFile
 from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.errors import ConfigError
 
@@ -105,7 +106,7 @@ class Columns:
                 found[key] = value
         name = self._string(row, self.id)
         found["id"] = name if name and name.strip() else fallback_id
-        if (seconds := self._seconds(row)) is not None:
+        if (seconds := self.seconds(row)) is not None:
             found["duration"] = seconds
         for column in self.kinds:
             if (value := self._plain(row.get(column), column)) is not None:
@@ -116,7 +117,8 @@ class Columns:
         value = None if column is None else self._plain(row.get(column), column)
         return None if value is None else str(value)
 
-    def _seconds(self, row: Mapping[str, Any]) -> float | None:
+    def seconds(self, row: Mapping[str, Any]) -> float | None:
+        """How long a row says its sound is; None where it does not."""
         value = None if self.duration is None else row.get(self.duration)
         if value is None or not math.isfinite(value) or value <= 0:
             return None
@@ -145,9 +147,11 @@ def _column_name(column: str) -> str:
 
 
 def utterance_of(record: Mapping[str, Any], audio: Path, duration: float) -> Utterance:
-    """The utterance of a `Columns.record`, with its sound at `audio`."""
+    """The utterance of a `Columns.record`, with its sound at `audio`; a `WholeFile` where the table tells seconds."""
     fields = {key: value for key, value in record.items() if key not in KNOWN}
     known = {key: value for key, value in record.items() if key in KNOWN and key != "duration"}
+    if "duration" in record:
+        return WholeFile(audio_filepath=audio, duration=duration, told=record["duration"], **known, fields=fields)
     return Utterance(audio_filepath=audio, duration=duration, **known, fields=fields)
 
 

@@ -32,8 +32,8 @@ def rows_copied(
 ) -> Iterator[Entry]:
     """The rows of a table as utterances, their sound in shards of about `shard_bytes` below `out`.
 
-    Sound that is a file of this machine stays there, unless `copy`; `base` is put before paths that are relative. The
-    durations of the table are kept, others measured. Rows without an id are called `name`-NUMBER.
+    Sound that is a file of this machine stays there, unless `copy`; `base` is put before paths that are relative. All
+    sound is measured, whatever the table says of its seconds. Rows without an id are called `name`-NUMBER.
 
     The state is the place in the source and the number of the next shard: what comes after a whole shard is read once
     more, and its shard written anew. Raises ManifestError naming the file of the source that is damaged, DuolectError
@@ -77,9 +77,9 @@ def _entry(
     seconds = measure(sound, path or record["id"])
     if isinstance(seconds, str):
         return Skipped(record["id"], where, seconds)
-    record.setdefault("duration", round(seconds, 6))
-    address = writer.add(sound, None if path is None else os.path.basename(path), record)
-    return utterance_of(record, address, record["duration"])
+    seconds = round(seconds, 6)
+    address = writer.add(sound, None if path is None else os.path.basename(path), record | {"duration": seconds})
+    return utterance_of(record, address, seconds)
 
 
 def _fetched(path: str) -> bytes | str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolect.data.corpora.base import UNKNOWN
+from duolect.data.corpora.base import UNKNOWN, WholeFile
 from duolect.data.corpora.rows import Row, read_rows
 from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.data.skips import Skipped
@@ -111,7 +112,10 @@ def _utterance(
     path = Path(os.path.normpath(base / (name.removesuffix(options.audio_suffix) + options.audio_suffix)))
     texts = {key: _text(known.get(key)) for key in ("speaker", "lang", "translation", "target_lang")}
     where = path.relative_to(root) if path.is_relative_to(root) else path
-    return Utterance(
+    made: Callable[..., Utterance] = Utterance
+    if "offset" not in names and duration is not UNKNOWN:  # without a beginning it is no stretch
+        made, duration = partial(WholeFile, told=duration), UNKNOWN
+    return made(
         audio_filepath=path,
         duration=duration,
         text=_text(known["text"]) or "",

@@ -18,6 +18,7 @@ from duolect.errors import AudioError, ManifestError
 NO_AUDIO = "no audio: the row has no sound"
 _ROWS = 1024  # at once; words alone
 _SOUNDS = 32  # at once; with their sound
+_ROUNDING = 0.01  # seconds
 
 
 def measure(sound: bytes, name: str) -> float | str:
@@ -31,8 +32,9 @@ def measure(sound: bytes, name: str) -> float | str:
 def rows_in_place(table: Table, columns: Columns, prefix: str, state: Any) -> Iterator[Entry]:
     """The rows of parquet files on this machine as utterances, from the place `state` ([file, row]) on.
 
-    Sound is read only where the table does not tell how long it is. A row without an id is called `prefix`-NUMBER, by
-    its place in the table. Raises ManifestError naming the file that is damaged.
+    Sound is read only where the table does not tell how long it is, or is wrong about the first sounds of a file. A row
+    without an id is called `prefix`-NUMBER, by its place in the table. Raises ManifestError naming the file that is
+    damaged.
     """
     start_file, start_row = state or (0, 0)
     before = 0
@@ -53,13 +55,14 @@ def _rows_of(
 
     part = _sound_leaf(path, opened.schema_arrow, columns.audio)
     suffix = address_suffix(path, opened.schema_arrow, columns.audio)
+    measured = part is not None and not _tells_truly(opened, columns)
     first = 0
     for group in range(opened.num_row_groups):
         rows = opened.metadata.row_group(group).num_rows
         if first + rows <= start:
             first += rows
             continue
-        listen = part is not None and (columns.duration is None or _may_lack(opened, group, part))
+        listen = part is not None and (measured or _may_lack(opened, group, part))
         wanted = columns.words + ([columns.audio] if listen or part is None else [])
         try:
             for batch in opened.iter_batches(_SOUNDS if listen else _ROWS, row_groups=[group], columns=wanted):
@@ -86,10 +89,9 @@ def _entry(row: dict[str, Any], columns: Columns, path: Path, address: Path, fal
         return utterance_of(record, path.parent / beside, UNKNOWN)
     if not sound:
         return Skipped(record["id"], str(address), NO_AUDIO)
-    if "duration" not in record:
-        duration = measure(sound, str(address))
-        if isinstance(duration, str):
-            return Skipped(record["id"], str(address), duration)
+    duration = measure(sound, str(address))
+    if isinstance(duration, str):
+        return Skipped(record["id"], str(address), duration)
     return utterance_of(record, address, duration)
 
 
@@ -106,6 +108,28 @@ def _sound_leaf(path: Path, schema: Any, column: str) -> str | None:
 
     kind = schema.field(column).type
     return None if types.is_string(kind) or types.is_large_string(kind) else sound_column(path, schema, column)
+
+
+def _tells_truly(opened: Any, columns: Columns) -> bool:
+    """Whether a file tells to the hundredth how long its first sounds are: what is rounded more cuts their ends off."""
+    import pyarrow as arrow
+
+    if columns.duration is None:
+        return False
+    wanted = list(dict.fromkeys([columns.audio, columns.duration]))
+    try:
+        rows = next((batch.to_pylist() for batch in opened.iter_batches(_SOUNDS, columns=wanted)), [])
+    except (OSError, arrow.ArrowException):
+        return False  # said when it is the turn of that row group
+    seen = False
+    for row in rows:
+        told, (sound, _) = columns.seconds(row), sound_of(row[columns.audio])
+        length = measure(sound, "") if sound and told is not None else ""
+        if not isinstance(length, str) and told is not None:
+            seen = True
+            if abs(length - told) > _ROUNDING:
+                return False
+    return seen
 
 
 def _may_lack(opened: Any, group: int, part: str) -> bool:

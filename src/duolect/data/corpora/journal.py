@@ -103,8 +103,8 @@ class Journal:
         handle.seek(size)
         return handle
 
-    def add(self, utterance: Utterance, tally: str | None = None, *, repeats: bool = False) -> None:
-        """One more utterance, or the reason why it cannot be one; `tally` is what it is counted as, too.
+    def add(self, utterance: Utterance, *tallies: str | None, repeats: bool = False) -> None:
+        """One more utterance, or the reason why it cannot be one; `tallies` are what it is counted as, too.
 
         An id that was used is skipped, or numbered where ids may be `repeats`.
         """
@@ -119,11 +119,11 @@ class Journal:
                 )
             fresh = next(name for n in itertools.count(2) if self.ids.add(name := f"{utterance.id}#{n}"))
             line = manifest_line(dataclasses.replace(utterance, id=fresh), self.base)
-            self.place.tallies["ids that were repeated"] = self.place.tallies.get("ids that were repeated", 0) + 1
+            tallies = (*tallies, "ids that were repeated")
         self.manifest.write(line.encode() + b"\n")
         self.place.utterances += 1
         self.place.seconds += utterance.duration
-        if tally is not None:
+        for tally in filter(None, tallies):
             self.place.tallies[tally] = self.place.tallies.get(tally, 0) + 1
 
     def skip(self, entry: Skipped) -> None:

@@ -10,10 +10,11 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from duolect.audio import audio_info
-from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, sign_files, source_folder
+from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, WholeFile, repeatable, sign_files, source_folder
 from duolect.data.corpora.kaldi_pipes import Sound, read_extended
 from duolect.data.corpora.lines import GENDERS, text_lines
 from duolect.data.manifest import Utterance
@@ -99,10 +100,12 @@ def _utterances(folder: Path, options: KaldiOptions) -> Iterator[Utterance | Ski
             yield Skipped(name, str(folder / "text"), "no transcript: it is not in the file text")
             continue
         speaker, gender = held["utt2spk"], genders.get(held["utt2spk"] or "")
-        yield Utterance(
+        told = None if segmented else _seconds(held["utt2dur"])
+        made: Callable[..., Utterance] = Utterance if told is None else partial(WholeFile, told=told)
+        yield made(
             audio_filepath=found.path,
             offset=found.start,
-            duration=found.duration if segmented else _seconds(held["utt2dur"]),
+            duration=found.duration,
             text=" ".join((held["text"] or "").split()) if options.text else "",
             speaker=speaker or None,
             lang=held["utt2lang"] or options.lang,
@@ -211,12 +214,12 @@ def _pair(line: str) -> tuple[str, str]:
     return key, rest[0] if rest else ""
 
 
-def _seconds(text: str | None) -> float:
+def _seconds(text: str | None) -> float | None:
     try:
         value = float(text or "")
     except ValueError:
-        return UNKNOWN
-    return value if math.isfinite(value) and value > 0 else UNKNOWN
+        return None
+    return value if math.isfinite(value) and value > 0 else None
 
 
 CORPUS = Corpus(

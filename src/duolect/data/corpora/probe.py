@@ -11,7 +11,7 @@ from pathlib import Path
 
 from duolect.audio import audio_info
 from duolect.audio.parquet import file_of
-from duolect.data.corpora.base import Checkpoint, Entry
+from duolect.data.corpora.base import Checkpoint, Entry, WholeFile
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
 from duolect.errors import AudioError
@@ -40,19 +40,23 @@ class _Headers:
         return self.read[path]
 
 
-def with_durations(entries: Iterable[Entry], *, workers: int, trusted: bool = False) -> Generator[Entry]:
+def with_durations(
+    entries: Iterable[Entry], *, workers: int, trusted: bool = False, believed: bool = False
+) -> Generator[Entry]:
     """The same entries in the same order, each utterance with a duration that its file has room for.
 
     An unknown duration (NaN) goes to the end of the file. Utterances whose file is missing or cannot be read, that
     begin after its end or end more than `OVERSHOOT` seconds after it come as `Skipped`; those that end a little after
-    it are cut there. `trusted`: only files of unknown durations are looked at. Some headers are read ahead by `workers`
-    threads; memory does not grow with the number of entries.
+    it are cut there. `trusted`: only files of unknown durations are looked at; `believed`: nor each `WholeFile`. Some
+    headers are read ahead by `workers` threads; memory does not grow with the number of entries.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="headers") as pool:
         headers = _Headers(pool)
         waiting: deque[tuple[Entry, Future[float | str] | None]] = deque()
         try:
             for entry in entries:
+                if believed and isinstance(entry, WholeFile) and math.isnan(entry.duration):
+                    entry = dataclasses.replace(entry, duration=entry.told)
                 asked = isinstance(entry, Utterance) and not (trusted and math.isfinite(entry.duration))
                 waiting.append((entry, headers.ask(entry.audio_filepath) if asked else None))
                 # At once what is known: a checkpoint must not wait for what comes after it.

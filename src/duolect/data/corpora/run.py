@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from duolect.data.corpora.base import Checkpoint, Corpus, Plan, Split, choose_splits
+from duolect.data.corpora.base import Checkpoint, Corpus, Plan, Split, WholeFile, choose_splits
 from duolect.data.corpora.guard import WORK, alone, reading, writing
 from duolect.data.corpora.journal import SKIPPED, Journal, Place, finished, forget, publish
 from duolect.data.corpora.probe import with_durations
@@ -31,6 +31,8 @@ RECORD = "import.json"
 _ASKED = "asked.json"
 _FORMAT = 1
 _IDENTITY = ("corpus", "source", "options", "signature")
+FAR_OFF = "durations far from the sound's"
+"""What is counted in import.json where a corpus is wrong about the length of a file."""
 NOTE_SECONDS = 1.0
 """Between two checkpoints that are noted: as much work as an interruption can cost."""
 _SHOW_SECONDS = 0.1
@@ -49,7 +51,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """What came of one split. `reasons` counts the skipped ones; `resumed` says how many stood there already."""
+    """What came of one split. `reasons` counts the skipped ones; `resumed` says how many stood there already;
+    `far_off` counts utterances whose file is not as long as the corpus says, by more than 0.5 s or 5 %."""
 
     name: str
     manifest: Path
@@ -59,6 +62,7 @@ class SplitResult:
     skipped_file: Path | None
     reasons: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
+    far_off: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,8 @@ def _fill(journal: Journal, split: Split, workers: int, trust: bool, progress: C
 
     show()
     noted = shown = time.monotonic()
-    entries = with_durations(reading(split, place.state), workers=workers, trusted=trust or split.trusted)
+    read = reading(split, place.state)
+    entries = with_durations(read, workers=workers, trusted=trust or split.trusted, believed=trust)
     with contextlib.closing(entries):
         for entry in entries:
             if isinstance(entry, Checkpoint):
@@ -178,7 +183,8 @@ def _fill(journal: Journal, split: Split, workers: int, trust: bool, progress: C
             elif split.transcribed and not entry.text.strip():
                 journal.skip(Skipped(entry.id, str(entry.audio_filepath), "no transcript"))
             else:
-                journal.add(entry, split.tally(entry), repeats=split.repeats)
+                far_off = FAR_OFF if isinstance(entry, WholeFile) and entry.far_off else None
+                journal.add(entry, split.tally(entry), far_off, repeats=split.repeats)
             if time.monotonic() - shown >= _SHOW_SECONDS:
                 show()
                 shown = time.monotonic()
@@ -279,6 +285,7 @@ def _result(out: Path, name: str, record: dict[str, Any], resumed: int) -> Split
         skipped_file=skipped if held["skipped"] else None,
         reasons=held["reasons"],
         resumed=resumed,
+        far_off=held.get("tallies", {}).get(FAR_OFF, 0),
     )
 
 
