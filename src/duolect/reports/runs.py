@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Literal
 
 from duolect.data.manifest import read_manifest
 from duolect.errors import ConfigError, ScoringError
@@ -25,34 +24,16 @@ from duolect.evaluation import (
     read_run,
     score_translations,
 )
-from duolect.evaluation.blocks import find_blocks, utterance_fields
 from duolect.evaluation.score import require_form
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
+from duolect.reports.division import Part, Run, fields_by_id, part_blocks, parts_by
 from duolect.reports.panel import PanelComparison, PanelResult
 from duolect.reports.recordings import whole_recordings, with_durations
 from duolect.reports.translations import TranslationComparison, TranslationResult
 
-Text = TypeVar("Text", str, str | None)
 Metric = Literal["auto", "wer", "bleu", "chrf"]
 """What hypothesis files are scored by."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    name: str
-    rows: list[HypothesisRow]
-    record: RunRecord
-
-
-@dataclass(frozen=True)
-class _Part(Generic[Text]):
-    """Some utterances of the test set, in all runs."""
-
-    title: str
-    runs: Sequence[_Run]
-    references: Mapping[str, Text] | None
-    whole: bool = True
 
 
 def compare_files(
@@ -85,8 +66,9 @@ def compare_files(
     runs, references = whole_recordings(runs, references, lambda run: run.name)
     if as_translations:
         runs = _with_languages(runs, manifest)
+    fields = fields_by_id(runs, manifest)
     title = "All utterances" if by else "Translation scores" if as_translations else "Word error rates"
-    parts = _parts(title, runs, references, by, manifest)
+    parts = parts_by(title, runs, references, by, fields)
     if as_translations and by == "target_lang":
         parts = parts[1:]
     if as_translations and blocks not in ("auto", "none"):
@@ -95,12 +77,11 @@ def compare_files(
         return [_translations(part.title, part.runs, part.references, metrics) for part in parts]
     for run in runs:
         require_form(run.record, normaliser, run.name)
-    fields = _fields_by_id(runs, manifest)
     # A group without reference words (silence, noise) has no WER, and is no fault.
     must = () if allow_empty else parts[:1]
     kept = [part for part in parts if part in must or _scored(part, normaliser)]
     return [
-        _comparison(part.title, part.runs, part.references, normaliser, _blocks(blocks, part, fields, by))
+        _comparison(part.title, part.runs, part.references, normaliser, part_blocks(blocks, part, fields, by))
         for part in kept
     ]
 
@@ -133,13 +114,13 @@ def panel_files(
         runs, spoken = whole_recordings(runs, _references(manifest, translated), lambda run: run.name)
         references = None if spoken is None else dict(spoken)
     config = dataclasses.replace(thresholds or PanelConfig(), **({"transcripts": False} if translated else {}))
-    fields = _fields_by_id(runs, manifest)
-    parts = _parts("All utterances", runs, references, by, manifest)
-    return [_panels(part, normaliser, config, _blocks(blocks, part, fields, by), f"{by}: ") for part in parts]
+    fields = fields_by_id(runs, manifest)
+    parts = parts_by("All utterances", runs, references, by, fields)
+    return [_panels(part, normaliser, config, part_blocks(blocks, part, fields, by), f"{by}: ") for part in parts]
 
 
 def _panels(
-    part: _Part[str | None], normaliser: Normaliser, config: PanelConfig, blocks: Blocks | None, prefix: str
+    part: Part[str | None], normaliser: Normaliser, config: PanelConfig, blocks: Blocks | None, prefix: str
 ) -> PanelComparison:
     results: list[PanelResult] = []
     for run in part.runs:
@@ -177,10 +158,10 @@ def _with_silence(row: HypothesisRow) -> HypothesisRow:
     return dataclasses.replace(row, reference="") if silent else row
 
 
-def _with_languages(runs: Sequence[_Run], manifest: Path | None) -> list[_Run]:
+def _with_languages(runs: Sequence[Run], manifest: Path | None) -> list[Run]:
     """Rows that do not say which language they are written in take it from the manifest or another file, since BLEU
     splits Chinese, Japanese and Korean in ways of their own."""
-    fields = _fields_by_id(runs, manifest)
+    fields = fields_by_id(runs, manifest)
     known = {key: each["target_lang"] for key, each in fields.items() if each.get("target_lang")}
 
     def said(row: HypothesisRow) -> HypothesisRow:
@@ -191,21 +172,7 @@ def _with_languages(runs: Sequence[_Run], manifest: Path | None) -> list[_Run]:
     return [dataclasses.replace(run, rows=[said(row) for row in run.rows]) for run in runs]
 
 
-def _parts(
-    title: str, runs: Sequence[_Run], references: Mapping[str, Text] | None, by: str | None, manifest: Path | None
-) -> list[_Part[Text]]:
-    """All utterances; then those of each value of the field `by`, sorted."""
-    parts = [_Part(title, runs, references)]
-    if by is not None:
-        groups = _groups(by, runs, manifest)
-        for value in sorted(set(groups.values())):
-            ids = {key for key, found in groups.items() if found == value}
-            texts = None if references is None else {key: references[key] for key in ids if key in references}
-            parts.append(_Part(f"{by}: {value}", _restricted(runs, ids), texts, whole=False))
-    return parts
-
-
-def _scored(part: _Part[str], normaliser: Normaliser) -> bool:
+def _scored(part: Part[str], normaliser: Normaliser) -> bool:
     """Whether some utterance has reference words."""
     normalised = normaliser_function(normaliser)
     first = part.runs[0]
@@ -214,7 +181,7 @@ def _scored(part: _Part[str], normaliser: Normaliser) -> bool:
     return any(normalised(text).split() for text in known)
 
 
-def _translated(runs: Sequence[_Run]) -> bool:
+def _translated(runs: Sequence[Run]) -> bool:
     """Whether the files are of translations, as their sidecars say. Raises ScoringError where only some are."""
     translations = [run for run in runs if run.record.target == "translation"]
     others = [run for run in runs if run.record.target != "translation"]
@@ -225,19 +192,19 @@ def _translated(runs: Sequence[_Run]) -> bool:
     return bool(translations)
 
 
-def _read(files: Sequence[Path]) -> list[_Run]:
+def _read(files: Sequence[Path]) -> list[Run]:
     stems = [file.stem for file in files]
     runs = []
     for file, stem in zip(files, stems, strict=True):
         rows, record = read_run(file)
         name = stem if stems.count(stem) == 1 else str(file)
-        runs.append(_Run(name, rows, record or RunRecord(system=name)))
+        runs.append(Run(name, rows, record or RunRecord(system=name)))
     return runs
 
 
 def _comparison(
     title: str,
-    runs: Sequence[_Run],
+    runs: Sequence[Run],
     references: Mapping[str, str] | None,
     normaliser: Normaliser,
     blocks: Blocks | None,
@@ -263,7 +230,7 @@ def _comparison(
 
 
 def _translations(
-    title: str, runs: Sequence[_Run], references: Mapping[str, str] | None, metrics: Sequence[TranslationMetric]
+    title: str, runs: Sequence[Run], references: Mapping[str, str] | None, metrics: Sequence[TranslationMetric]
 ) -> TranslationComparison:
     lines: list[TranslationResult] = []
     for run in runs:
@@ -278,64 +245,3 @@ def _translations(
             TranslationResult(name=run.name, score=score, paired=paired, timing=record.timing, peak_memory=memory)
         )
     return TranslationComparison(title=title, systems=lines)
-
-
-def _groups(field: str, runs: Sequence[_Run], manifest: Path | None) -> dict[str, str]:
-    """id → the field's value; a skipped utterance of a file of before may have it nowhere."""
-    found = _values("--by", field, _fields_by_id(runs, manifest))
-    skipped = {entry.id for run in runs for entry in run.record.skipped}
-    ids = {row.id for run in runs for row in run.rows} | skipped
-    return {key: found.get(key, "not given") for key in ids}
-
-
-def _values(option: str, field: str, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """id → the field's value, of the utterances that have the field. Raises ConfigError where none has."""
-    found = {key: str(each[field]) for key, each in fields.items() if each.get(field) is not None}
-    if not found:
-        known = sorted({name for each in fields.values() for name in each})
-        what = f"known are {', '.join(known)}" if known else "they have none"
-        raise ConfigError(f"{option}: no utterance has a field {field!r}; {what}.")
-    return found
-
-
-def _blocks(wanted: str, part: _Part[Any], fields: Mapping[str, Mapping[str, Any]], by: str | None) -> Blocks | None:
-    """The blocks of a part's utterances; none where the part, a value of `by`, is itself the one block. Raises
-    ConfigError where none of all utterances has the field asked for."""
-    ids = [row.id for row in part.runs[0].rows]
-    # Files of before say nothing of what was skipped: it hides no block, and is one of its own.
-    ids += [entry.id for entry in part.runs[0].record.skipped if fields.get(entry.id)]
-    found = find_blocks({key: fields.get(key, {}) for key in ids}, wanted)
-    if found is None and wanted not in ("auto", "none"):
-        _values("--blocks", wanted, fields)
-    return None if found is not None and found.name == by and not part.whole else found
-
-
-def _fields_by_id(runs: Sequence[_Run], manifest: Path | None) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for key, fields in _all_fields(runs, manifest):
-        found.setdefault(key, {}).update(fields)
-    return found
-
-
-def _all_fields(runs: Sequence[_Run], manifest: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    for run in runs:
-        for entry in (*run.rows, *run.record.skipped):
-            yield entry.id, {name: value for name, value in entry.fields.items() if not isinstance(value, list | dict)}
-    if manifest is not None:
-        yield from utterance_fields(read_manifest(manifest)).items()
-
-
-def _restricted(runs: Sequence[_Run], ids: set[str]) -> list[_Run]:
-    """The runs on some utterances only; time and memory are those of the whole and say nothing about a part."""
-    restricted = []
-    for run in runs:
-        record = dataclasses.replace(
-            run.record,
-            skipped=tuple(entry for entry in run.record.skipped if entry.id in ids),
-            audio_seconds=0.0,
-            wall_seconds=0.0,
-            host_memory=None,
-            device_memory=None,
-        )
-        restricted.append(_Run(run.name, [row for row in run.rows if row.id in ids], record))
-    return restricted
