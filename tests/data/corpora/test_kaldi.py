@@ -1,5 +1,6 @@
 """Kaldi data directories: files, segments, and commands that are understood but never run."""
 
+import json
 import random
 from pathlib import Path
 
@@ -57,6 +58,40 @@ def test_rounded_durations_of_recordings_cut_nothing_off(data: Path, tmp_path: P
     (split,) = imported("kaldi", data / "test", tmp_path / "out").splits
     assert [row["duration"] for row in rows(tmp_path / "out/test.jsonl")] == [1.0, 0.5]
     assert split.far_off == 1
+
+
+def test_lines_that_are_not_utf_8_are_listed(data: Path, tmp_path: Path) -> None:
+    """With the utterances that need them, and nothing of them stands in the manifest."""
+    folder, one = data / "test", data.parent / "wav/one.wav"
+    names = ["u1", "u2", "u3", "u4", "u5"]
+    scp = [f"{name} {one}" for name in names]
+    (folder / "wav.scp").write_bytes("\n".join([*scp, "u6 /caf\u00e9.wav"]).encode("latin-1"))
+    (folder / "text").write_bytes("u1 Grüße\nu2 straße\nu3 x\nu4 y\nu5 z\nu9 né\n".encode("latin-1"))
+    (folder / "utt2spk").write_bytes("u3 José\nu4 ann\nu5 bob\n".encode("latin-1"))
+    (folder / "spk2gender").write_bytes("ann f\nbob \xe9\n".encode("latin-1"))
+    lines(folder / "utt2dur", *(f"{name} 1.0" for name in names))
+    imported("kaldi", folder, tmp_path / "out")
+    found = rows(tmp_path / "out/test.jsonl")
+    assert [(row["id"], row["text"], row.get("gender")) for row in found] == [("u4", "y", "female"), ("u5", "z", None)]
+    places = {"u1": "text:1", "u2": "text:2", "u3": "utt2spk:1", "u6": "wav.scp:6", "u9": "text:6"}
+    expected = {name: f"bad line: {folder / place} is not valid UTF-8" for name, place in places.items()}
+    gender = f"{folder / 'spk2gender'}:2"
+    assert skipped(tmp_path / "out/test.jsonl") == expected | {gender: f"bad line: {gender} is not valid UTF-8"}
+    record = json.loads((tmp_path / "out/import.json").read_text())
+    assert record["splits"]["test"]["reasons"] == {"bad line": 6}
+    (folder / "text").write_bytes(b"u1 \xe9\n")
+    imported("kaldi", folder, tmp_path / "untold", text=False)
+    assert [row["id"] for row in rows(tmp_path / "untold/test.jsonl")] == ["u1", "u2", "u4", "u5"]
+
+
+def test_segments_that_are_not_utf_8_are_listed(data: Path, tmp_path: Path) -> None:
+    segments = data / "train/segments"
+    segments.write_bytes(b"a-1 one 0.10 0.40\na-2 on\xe9 0.5 -1\nb-\xe9 two 0.0 0.5\n")
+    imported("kaldi", data / "train", tmp_path / "out")
+    assert [row["id"] for row in rows(tmp_path / "out/train.jsonl")] == ["a-1"]
+    why = skipped(tmp_path / "out/train.jsonl")
+    assert why["a-2"] == f"bad line: {segments}:2 is not valid UTF-8"
+    assert why[f"{segments}:3"] == f"bad line: {segments}:3 is not valid UTF-8"
 
 
 def test_sound_alone(data: Path, tmp_path: Path) -> None:

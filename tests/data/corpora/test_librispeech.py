@@ -80,6 +80,15 @@ def test_what_is_missing_or_mangled_is_listed(corpus: Path, tmp_path: Path) -> N
     assert f"{transcripts}:5" in why
 
 
+def test_a_transcript_that_is_not_utf_8_is_listed(corpus: Path, tmp_path: Path) -> None:
+    transcripts = corpus / "dev-clean/84/121123/84-121123.trans.txt"
+    transcripts.write_bytes("84-121123-0000 CAFÉ\n84-121123-0001 BUT\n".encode("latin-1"))
+    imported("librispeech", corpus, tmp_path / "out", splits=("dev-clean",))
+    assert [row["id"] for row in rows(tmp_path / "out/dev-clean.jsonl")] == ["84-121123-0001"]
+    why = {"84-121123-0000": f"bad line: {transcripts}:1 is not valid UTF-8"}
+    assert skipped(tmp_path / "out/dev-clean.jsonl") == why
+
+
 def test_another_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no subset of LibriSpeech"):
         imported("librispeech", tmp_path, tmp_path / "out")

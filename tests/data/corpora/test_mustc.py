@@ -88,6 +88,21 @@ def test_block_style_and_bad_segments(corpus: Path, tmp_path: Path) -> None:
         assert why[name].startswith(reason), why[name]
 
 
+def test_lines_that_are_not_utf_8_are_listed(corpus: Path, tmp_path: Path) -> None:
+    segments = [FLOW.format("0.5", f"{number / 2}") for number in range(4)]
+    split(corpus, "dev", *segments, spoken=("a", "b", "c", "d"), said=("A", "B", "C", "D"))
+    folder = corpus / "en-de/data/dev/txt"
+    (folder / "dev.en").write_bytes("a\né\nc\nd\n".encode("latin-1"))
+    (folder / "dev.de").write_bytes("A\nB\nÜ\nD\n".encode("latin-1"))
+    (folder / "dev.yaml").write_bytes("\n".join([*segments[:3], segments[3].replace("spk", "é")]).encode("latin-1"))
+    imported("mustc", corpus, tmp_path / "out", splits=("dev",))
+    assert [(row["id"], row["text"]) for row in rows(tmp_path / "out/dev.jsonl")] == [("ted_767_0", "a")]
+    places = {"ted_767_1": folder / "dev.en:2", "ted_767_2": folder / "dev.de:3"}
+    places[f"{folder / 'dev.yaml'}:4"] = folder / "dev.yaml:4"
+    why = {name: f"bad line: {place} is not valid UTF-8" for name, place in places.items()}
+    assert skipped(tmp_path / "out/dev.jsonl") == why
+
+
 def test_texts_that_do_not_go_with_the_segments(corpus: Path, tmp_path: Path) -> None:
     lines(corpus / "en-de/data/dev/txt/dev.de", "Nur eine Zeile.")
     with pytest.raises(ManifestError, match=r"do not go together: dev\.yaml 2, dev\.en 2, dev\.de 1"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from duolect.audio import audio_info
 from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, WholeFile, repeatable, sign_files, source_folder
 from duolect.data.corpora.kaldi_pipes import Sound, read_extended
-from duolect.data.corpora.lines import GENDERS, text_lines
+from duolect.data.corpora.lines import GENDERS, NO_UTF_8, bad_line, text_lines, undecodable
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
 from duolect.errors import AudioError, ManifestError
@@ -65,15 +65,23 @@ class _Lookup:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines = text_lines(path) if path.exists() else iter(())
+        self.mangled: dict[str, int] = {}
+        """Keys whose line is not valid UTF-8, of the lines that were read; and the line."""
+        self._pairs = self._read() if path.exists() else iter(())
         self._ahead: dict[str, str] = {}
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        for number, line in text_lines(self.path):
+            key, value = _pair(line)
+            if undecodable(line):
+                self.mangled[key] = number
+            yield key, value
 
     def take(self, key: str) -> str | None:
         """The value of a key, which is then forgotten; None where there is no line for it (left)."""
         if key in self._ahead:
             return self._ahead.pop(key)
-        for _, line in self._lines:
-            name, value = _pair(line)
+        for name, value in self._pairs:
             if name == key:
                 return value
             self._ahead.setdefault(name, value)
@@ -82,19 +90,29 @@ class _Lookup:
     def rest(self) -> Iterator[str]:
         """The keys that nobody asked for."""
         yield from self._ahead
-        for _, line in self._lines:
-            yield _pair(line)[0]
+        for name, _ in self._pairs:
+            yield name
 
 
 def _utterances(folder: Path, options: KaldiOptions) -> Iterator[Utterance | Skipped]:
     files = {name: _Lookup(folder / name) for name in ("text", "utt2spk", "utt2lang", "utt2dur")}
-    genders = {key: value.lower() for key, value in _pairs(folder / "spk2gender")}
+    genders: dict[str, str] = {}
+    for line, text in text_lines(folder / "spk2gender") if (folder / "spk2gender").exists() else ():
+        if undecodable(text):
+            yield bad_line(folder / "spk2gender", line)
+        else:
+            key, value = _pair(text)
+            genders[key] = value.lower()
     segmented = (folder / "segments").exists()
     for found in _segments(folder, options) if segmented else _recordings(folder, options):
         name = found.id
         held = {what: file.take(name) for what, file in files.items()}
         if isinstance(found, Skipped):
             yield found
+            continue
+        used = [file for what, file in files.items() if options.text or what != "text"]
+        if mangled := [file for file in used if name in file.mangled]:
+            yield bad_line(mangled[0].path, mangled[0].mangled[name], name)
             continue
         if options.text and held["text"] is None:
             yield Skipped(name, str(folder / "text"), "no transcript: it is not in the file text")
@@ -114,8 +132,12 @@ def _utterances(folder: Path, options: KaldiOptions) -> Iterator[Utterance | Ski
         )
     if options.text:
         where = "segments" if segmented else "wav.scp"
+        path, mangled_lines = files["text"].path, files["text"].mangled
         for name in files["text"].rest():
-            yield Skipped(name, str(folder / "text"), f"no sound: it is in the file text but not in {where}")
+            if name in mangled_lines:
+                yield bad_line(path, mangled_lines[name], name)
+            else:
+                yield Skipped(name, str(path), f"no sound: it is in the file text but not in {where}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +169,9 @@ def _segments(folder: Path, options: KaldiOptions) -> Iterator[_Stretch | Skippe
     for line, text in text_lines(path):
         cells = text.split()
         place = f"{path}:{line}"
+        if undecodable(text):
+            yield bad_line(path, line, cells[0])
+            continue
         try:
             start, end = float(cells[2]), float(cells[3])
         except (ValueError, IndexError):
@@ -177,6 +202,9 @@ def _wav_scp(folder: Path, options: KaldiOptions) -> Iterator[tuple[int, str, So
     root = options.root
     for line, text in text_lines(path):
         name, extended = _pair(text)
+        if undecodable(text):
+            yield line, name, Sound(fault=f"bad line: {path}:{line} {NO_UTF_8}")
+            continue
         sound = read_extended(extended)
         if sound.path and not os.path.isabs(sound.path):
             if root is None:
@@ -200,12 +228,6 @@ def _unreadable(sound: Sound, one_channel: bool) -> str:
                 f"one channel of {channels}: a manifest has no place for that; write the channels to files of their own"
             )
     return ""
-
-
-def _pairs(path: Path) -> Iterator[tuple[str, str]]:
-    if path.exists():
-        for _, line in text_lines(path):
-            yield _pair(line)
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, repeatable, sign_files, source_folder
-from duolect.data.corpora.lines import GENDERS, text_lines
+from duolect.data.corpora.lines import GENDERS, bad_line, text_lines, undecodable
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
 from duolect.errors import ManifestError
@@ -73,6 +73,9 @@ def _utterances(root: Path, subset: str, options: LibriSpeechOptions) -> Iterato
                         yield Skipped(place, str(transcripts), f"bad line: {place} expected {wanted}")
                         continue
                     told.add(name)
+                    if undecodable(text):
+                        yield bad_line(transcripts, line, name)
+                        continue
                     words = " ".join(words.split())
                     yield Utterance(
                         audio_filepath=chapter / f"{name}.flac",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from duolect.data.corpora.base import Corpus, Plan, Split, repeatable, sign_files, source_folder
-from duolect.data.corpora.lines import text_lines
+from duolect.data.corpora.lines import bad_line, text_lines, undecodable
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
 from duolect.errors import ManifestError
@@ -96,10 +96,14 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
 def _utterances(folder: Path, spoken: str, target: str) -> Iterator[Utterance | Skipped]:
     name = folder.name
     segments = folder / "txt" / f"{name}.yaml"
-    texts = (text_lines(folder / "txt" / f"{name}.{lang}", blank=True) for lang in (spoken, target))
+    files = [folder / "txt" / f"{name}.{lang}" for lang in (spoken, target)]
+    texts = (text_lines(path, blank=True) for path in files)
     counts: dict[str, int] = {}
-    for (line, entry), (_, text), (_, translation) in zip(_entries(segments), *texts, strict=True):
+    for (line, entry), (text_line, text), (_, translation) in zip(_entries(segments), *texts, strict=True):
         place = f"{segments}:{line}"
+        if undecodable(entry):
+            yield bad_line(segments, line)
+            continue
         try:
             segment = _segment(entry)
         except ValueError as error:
@@ -108,6 +112,9 @@ def _utterances(folder: Path, spoken: str, target: str) -> Iterator[Utterance | 
         talk = Path(segment["wav"]).stem
         number = counts[talk] = counts.get(talk, -1) + 1
         identity = f"{talk}_{number}"
+        if mangled := [path for path, held in zip(files, (text, translation), strict=True) if undecodable(held)]:
+            yield bad_line(mangled[0], text_line, identity)
+            continue
         if not translation:
             yield Skipped(identity, str(segments), "no translation")
             continue

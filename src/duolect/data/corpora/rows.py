@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from duolect.data.corpora.lines import NO_UTF_8, undecodable
 from duolect.errors import ManifestError
 
 SUFFIXES = {".tsv": "\t", ".csv": ",", ".jsonl": "", ".json": ""}
@@ -58,7 +59,7 @@ def _json_rows(handle: Iterator[str]) -> Iterator[Row]:
         if not isinstance(value, dict):
             yield Row(line, {}, "is no JSON object")
         else:
-            yield Row(line, value, _undecodable(text))
+            yield Row(line, value, NO_UTF_8 if undecodable(text) else None)
 
 
 def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Sequence[str]) -> Iterator[Row]:
@@ -84,7 +85,7 @@ def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Seque
         elif len(cells) != len(names):
             yield Row(first, {}, f"has {len(cells)} columns, not {len(names)}")
         else:
-            yield Row(first, dict(zip(names, cells, strict=True)), _undecodable("".join(cells)))
+            yield Row(first, dict(zip(names, cells, strict=True)), NO_UTF_8 if undecodable("".join(cells)) else None)
     if not names:
         raise ManifestError(f"{path}: the table is empty.")
 
@@ -131,7 +132,3 @@ def _quoted(text: str, waiting: deque[str], handle: Iterator[str], delimiter: st
             return cells, len(taken)
     waiting.extendleft(reversed(taken))
     raise csv.Error("has a quotation mark that is not closed")
-
-
-def _undecodable(text: str) -> str | None:
-    return "is not valid UTF-8" if any("\ud800" <= c <= "\udfff" for c in text) else None
