@@ -7,9 +7,12 @@ import pytest
 from duolect.data.corpora.rows import read_rows
 
 
-def _read(path: Path, *lines: str, end: str = "\n") -> list[tuple[int, str | None, str | None]]:
+def _read(
+    path: Path, *lines: str, end: str = "\n", delimiter: str | None = None
+) -> list[tuple[int, str | None, str | None]]:
     path.write_bytes(end.join(lines).encode() + end.encode())
-    return [(row.line, row.values.get("text"), row.fault) for row in read_rows(path)]
+    found = read_rows(path, delimiter=delimiter)
+    return [(row.line, row.values.get("text"), row.fault) for row in found]
 
 
 OPEN = "has a quotation mark that is not closed"
@@ -57,6 +60,22 @@ def test_line_feeds_in_quotes_and_quotes_in_words_are_kept(tmp_path: Path) -> No
         (6, 'he said "so"', None),
         (7, "", None),
     ]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_in_csv_quotes_group_whatever_parts_the_columns(mark: str, tmp_path: Path) -> None:
+    said = f"Yes, {mark} good"
+    table = [f"path{mark}text", f'1.wav{mark}"{said}"', f'2.wav{mark}"he said ""no"""', f'3.wav{mark}"open']
+    found = _read(tmp_path / "a.csv", *table, f"4.wav{mark}four", delimiter=mark)
+    assert found == [(2, said, None), (3, 'he said "no"', None), (4, None, OPEN), (5, "four", None)]
+    found = _read(tmp_path / "a.txt", f"path{mark}text", f'1.wav{mark}"open', delimiter=mark)
+    assert found == [(2, '"open', None)]
+
+
+def test_bars_know_no_quotes(tmp_path: Path) -> None:
+    """Texts of LJ Speech begin with quotes that end elsewhere, or nowhere."""
+    found = _read(tmp_path / "metadata.csv", "path|text", '1|"Yes," he said', '2|"No', delimiter="|")
+    assert found == [(2, '"Yes," he said', None), (3, '"No', None)]
 
 
 def test_tabs_know_no_quotes(tmp_path: Path) -> None:

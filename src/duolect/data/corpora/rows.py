@@ -31,8 +31,9 @@ class Row:
 def read_rows(path: Path, *, delimiter: str | None = None, columns: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a table in order; blank lines are passed over.
 
-    `delimiter` None goes by the suffix; only "," knows quotes, since the texts of the others hold single ones. A quote
-    that is not closed is a fault of its line, and the lines after it are rows.
+    `delimiter` None goes by the suffix. In .csv, and between commas, quotes group cells; elsewhere, and between "|" (as
+    in LJ Speech's metadata.csv), texts hold single ones, which are kept. A quote that is not closed is a fault of its
+    line, and the lines after it are rows.
     `columns` names the columns of a table without a header line. Raises ManifestError when the file cannot be read,
     its suffix says nothing, or its header is missing or names a column twice.
     """
@@ -63,14 +64,15 @@ def _json_rows(handle: Iterator[str]) -> Iterator[Row]:
 
 
 def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Sequence[str]) -> Iterator[Row]:
+    form = _Form(delimiter, delimiter == "," or (path.suffix.lower() == ".csv" and delimiter != "|"))
     names = list(columns)
     waiting, after = deque[str](), 1
     while (text := waiting.popleft() if waiting else next(handle, None)) is not None:
         first, after = after, after + 1
         try:
-            cells, whole = _cells([text], delimiter)
+            cells, whole = _cells([text], form)
             if not whole:
-                cells, more = _quoted(text, waiting, handle, delimiter, len(names))
+                cells, more = _quoted(text, waiting, handle, form, len(names))
                 after += more
         except csv.Error as error:
             yield Row(first, {}, str(error))
@@ -90,7 +92,15 @@ def _delimited(path: Path, handle: Iterator[str], delimiter: str, columns: Seque
         raise ManifestError(f"{path}: the table is empty.")
 
 
-def _cells(lines: Sequence[str], delimiter: str, *, strict: bool = False) -> tuple[list[str], bool]:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What parts the cells of a row, and whether quotes group them."""
+
+    delimiter: str
+    quotes: bool
+
+
+def _cells(lines: Sequence[str], form: _Form, *, strict: bool = False) -> tuple[list[str], bool]:
     """The cells of a row, and whether it ends with the last of its lines: else a quote is still open."""
     whole = True
 
@@ -99,9 +109,9 @@ def _cells(lines: Sequence[str], delimiter: str, *, strict: bool = False) -> tup
         yield from lines
         whole = False
 
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
     try:
-        cells = next(csv.reader(given(), delimiter=delimiter, quoting=quoting, strict=strict), [])
+        cells = next(csv.reader(given(), delimiter=form.delimiter, quoting=quoting, strict=strict), [])
     except csv.Error:
         if not whole:  # the reader asked for more
             return [], False
@@ -109,7 +119,7 @@ def _cells(lines: Sequence[str], delimiter: str, *, strict: bool = False) -> tup
     return cells, whole
 
 
-def _quoted(text: str, waiting: deque[str], handle: Iterator[str], delimiter: str, width: int) -> tuple[list[str], int]:
+def _quoted(text: str, waiting: deque[str], handle: Iterator[str], form: _Form, width: int) -> tuple[list[str], int]:
     """The cells of a row with line feeds in quotes, and how many lines follow its first one.
 
     Raises csv.Error, and takes no line but the first, where the quote seems to be a slip: none closes it, what follows
@@ -121,11 +131,11 @@ def _quoted(text: str, waiting: deque[str], handle: Iterator[str], delimiter: st
         if '"' not in line:
             continue
         try:
-            cells, whole = _cells([text, *taken], delimiter, strict=True)
+            cells, whole = _cells([text, *taken], form, strict=True)
         except csv.Error:
             break
         if whole:
-            between = [_cells([each], delimiter) for each in taken[:-1]]
+            between = [_cells([each], form) for each in taken[:-1]]
             slip = between and all(closed and len(row) == width for row, closed in between)
             if slip or (width and len(cells) != width):
                 break
