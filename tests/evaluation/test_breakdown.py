@@ -44,7 +44,7 @@ def test_each_part_has_the_error_rate_of_its_utterances(seed: int) -> None:
 def test_numbers_of_many_values_are_divided_in_quarters(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = {f"u{n}": float(v) for n, v in enumerate(rng.normal(10, 5, 101))}
-    labels, order = labels_of(values, list(values))
+    labels, order = labels_of("level", values, list(values))
     assert len(order) == 4
     numbers = np.array(list(values.values()))
     of_part = [numbers[[label == name for label in labels]] for name in order]
@@ -55,12 +55,44 @@ def test_numbers_of_many_values_are_divided_in_quarters(seed: int) -> None:
 def test_many_equal_numbers_make_fewer_parts_and_lose_no_utterance() -> None:
     values: dict[str, float | None] = {f"u{n}": 1.0 for n in range(90)} | {f"v{n}": 2.0 + n for n in range(25)}
     values["w"] = None
-    labels, order = labels_of(values, list(values))
+    labels, order = labels_of("level", values, list(values))
     assert len(labels) == len(values)
     assert set(labels) == set(order)
     assert order[-1] == NOT_GIVEN
     close = {f"u{n}": 1000.0001 + n / 1e6 for n in range(30)}
-    assert len(labels_of(close, list(close))[1]) == 4  # names with as many digits as tell them apart
+    assert len(labels_of("level", close, list(close))[1]) == 4  # names with as many digits as tell them apart
+
+
+def test_texts_that_are_all_numbers_are_numbers() -> None:
+    numbers: dict[str, float | None] = {f"u{n}": round(n * 0.7 - 5, 1) for n in range(60)} | {"none": None}
+    texts = {key: "" if number is None else f" {number}" for key, number in numbers.items()}
+    assert labels_of("snr", texts, list(texts)) == labels_of("snr", numbers, list(numbers))
+    made = rows(1)
+    scores = {"x": score_run(made, replicas=100)}
+    by_text = breakdown(scores, "snr_db", {row.id: f"{n}e-1" for n, row in enumerate(made)}, replicas=100)
+    assert by_text.numeric
+    assert [part.utterances for part in by_text.parts] == [15] * 4
+
+
+@pytest.mark.parametrize(
+    ("field", "texts"),
+    [
+        ("speaker", [str(1089 + n) for n in range(60)]),
+        ("Speaker_ID", [str(1089 + n) for n in range(60)]),
+        ("parent_id", [str(n) for n in range(60)]),
+        ("speakerid", [str(n) for n in range(60)]),
+        ("utterance-id", [str(n) for n in range(60)]),
+        ("session", list(range(60))),  # a name as much as its text
+        ("take", [f"{n:02}" for n in range(60)]),
+        ("snr", [*map(str, range(59)), "clean"]),
+        ("snr", [*map(str, range(59)), "nan"]),
+        ("snr", [*map(str, range(59)), "1_0"]),
+        ("rate", [str(n % 20) for n in range(60)]),  # few enough to be shown one by one
+    ],
+)
+def test_names_and_other_texts_are_not_taken_for_numbers(field: str, texts: list[object]) -> None:
+    values = {f"u{n}": text for n, text in enumerate(texts)}
+    assert labels_of(field, values, list(values))[0] == [str(text) for text in texts]
 
 
 def test_blocks_are_drawn_within_parts_unless_they_are_the_parts() -> None:

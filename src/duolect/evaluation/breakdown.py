@@ -1,7 +1,9 @@
 """Word error rates of parts of a test set: of each speaker, of short and long utterances, of any field's values.
 
 A field of few values is divided by value; a number of many values (seconds, SNR) by its quartiles, each utterance in
-exactly one of them. Utterances without the field are a part of their own, "not given".
+exactly one of them. Tables without types (CSV) give numbers as text, which count as numbers where every value is one;
+but what a field of names holds (a speaker "1089") is a name. Utterances without the field are a part of their own, "not
+given".
 
 Intervals are percentile bootstraps within the part (fewer replicas than for the whole set, since there are many parts).
 A part is not chosen at random among many: the worst of twenty speakers looks worse than it is.
@@ -11,20 +13,40 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from duolect.evaluation.blocks import FEWEST, Blocks
+from duolect.evaluation.blocks import FEWEST, FIELDS, Blocks
 from duolect.evaluation.intervals import SEED, Interval, interval_of_counts, pooled_by_block
 from duolect.evaluation.score import Score
 from duolect.evaluation.words import WordErrors
+from duolect.storage import finite_number
 
 REPLICAS = 1_000
 NOT_GIVEN = "not given"
 MOST_VALUES = 20
+
+_NAMES = {
+    *FIELDS,
+    "id",
+    "ids",
+    "parent",
+    "spk",
+    "reader",
+    "client",
+    "chapter",
+    "book",
+    "file",
+    "path",
+    "name",
+    "source",
+}
+# A zero in front, as in "0042", is one of a name.
+_NUMBER = re.compile(r"[+-]?(?!0[0-9])([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -89,7 +111,7 @@ def breakdown(
     block of a part is the part itself, utterances are drawn.
     """
     first = next(iter(scores.values()))
-    labels, order = labels_of(values, first.ids)
+    labels, order = labels_of(field, values, first.ids)
     place = {label: p for p, label in enumerate(order)}
     parts_N = np.array([place[label] for label in labels])
     find = blocks or (lambda _: _blocks_of(first))
@@ -116,26 +138,27 @@ def breakdown(
                 units=len(drawn[0]),
             )
         )
-    numeric = _is_numeric(values)
+    numeric = _numbers(field, values, first.ids) is not None
     if not numeric:
         parts.sort(key=lambda part: (-part.wer, part.value))
     return Breakdown(field, tuple(scores), tuple(parts), numeric)
 
 
-def labels_of(values: Mapping[str, Any], ids: Sequence[str]) -> tuple[list[str], list[str]]:
+def labels_of(field: str, values: Mapping[str, Any], ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """(the part of each of `ids`, all parts in order): the values as text, or quartiles of a number of many values."""
-    if not _is_numeric({key: values[key] for key in ids if key in values}):
+    numbers = _numbers(field, values, ids)
+    if numbers is None:
         labels = [_text(values[key]) if values.get(key) is not None else NOT_GIVEN for key in ids]
         return labels, sorted(set(labels))
-    numbers = np.array([float(values[key]) for key in ids if values.get(key) is not None])
-    bounds = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75]))
-    low, high = numbers.min(), numbers.max()
+    every = np.array(list(numbers.values()))
+    bounds = np.unique(np.quantile(every, [0.25, 0.5, 0.75]))
+    low, high = every.min(), every.max()
     edges = [low, *(b for b in bounds if low < b < high), high]
     names = _ranges(edges)
     labels = [
         NOT_GIVEN
-        if values.get(key) is None
-        else names[min(int(np.searchsorted(edges[1:-1], float(values[key]), side="right")), len(names) - 1)]
+        if key not in numbers
+        else names[min(int(np.searchsorted(edges[1:-1], numbers[key], side="right")), len(names) - 1)]
         for key in ids
     ]
     return labels, [name for name in [*names, NOT_GIVEN] if name in set(labels)]
@@ -168,10 +191,32 @@ def _blocks_of(score: Score) -> Blocks | None:
     return Blocks(score.blocks, dict(zip(score.ids, score.block_N, strict=True)))
 
 
-def _is_numeric(values: Mapping[str, Any]) -> bool:
-    given = [value for value in values.values() if value is not None]
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given)
-    return bool(given) and numbers and len(set(given)) > MOST_VALUES
+def _numbers(field: str, values: Mapping[str, Any], ids: Sequence[str]) -> dict[str, float] | None:
+    """id → number, of those of `ids` that have one; None where the field is no number of many values."""
+    if _is_of_names(field):
+        return None
+    found = {}
+    for key in ids:
+        value = values.get(key)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        number = _number(value)
+        if number is None:
+            return None
+        found[key] = number
+    return found if len(set(found.values())) > MOST_VALUES else None
+
+
+def _is_of_names(field: str) -> bool:
+    words = re.findall(r"[a-z]+", field.lower())
+    return any(word in _NAMES or word.removesuffix("id") in _NAMES for word in words)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or what a text says that is one; None for anything else."""
+    if not isinstance(value, str):
+        return finite_number(value)
+    return finite_number(float(value)) if _NUMBER.fullmatch(value.strip()) else None
 
 
 def _text(value: Any) -> str:
