@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -331,6 +332,17 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     ):
         (folder / name).write_text(content)
         with pytest.raises(ManifestError, match=said):
+            imported("folder", folder, tmp_path / "out", table=Path(name))
+        assert not (tmp_path / "out").exists()
+    for name, content, said in (
+        ("latin.csv", "path,text\nx.wav,é\nx.wav,ü\n".encode("latin-1"), "the first, in line 2, is not valid UTF-8."),
+        ("open.csv", b'path,text\nx.wav,"a\n', "the first, in line 2, has a quotation mark that is not closed."),
+        ("list.json", b'[\n{"path": "x.wav"}]\n', "the first, in line 1, not valid JSON ("),
+        ("little.csv", "\ufeffpath,text\nx.wav,a\n".encode("utf-16-le"), "little.csv: is UTF-16; save it as UTF-8."),
+        ("big.tsv", "\ufeffpath\ttext\nx.wav\ta\n".encode("utf-16-be"), "big.tsv: is UTF-16; save it as UTF-8."),
+    ):
+        (folder / name).write_bytes(content)
+        with pytest.raises(ManifestError, match=re.escape(said)):
             imported("folder", folder, tmp_path / "out", table=Path(name))
     with pytest.raises(ManifestError, match=r"none\.tsv: cannot be read"):
         imported("folder", folder, tmp_path / "out", table=Path("none.tsv"))

@@ -40,10 +40,11 @@ def column_names(table: Path, options: FolderOptions) -> dict[str, str]:
 
     Raises ManifestError where there is no column for the sound or the text.
     """
-    rows = islice(read_rows(table, delimiter=options.delimiter, columns=options.columns), _FIRST_LINES)
+    rows = list(islice(read_rows(table, delimiter=options.delimiter, columns=options.columns), _FIRST_LINES))
     held = list(dict.fromkeys(column for row in rows if not row.fault for column in row.values))
     if not held:
-        raise ManifestError(f"{table}: holds no line that can be read.")
+        why = f"; the first, in line {rows[0].line}, {rows[0].fault}" if rows and rows[0].fault else ""
+        raise ManifestError(f"{table}: holds no line that can be read{why}.")
     names = {}
     by_name = {name.lower(): name for name in reversed(held)} | {name: name for name in held}
     given = {"audio": options.audio_column, "text": options.text_column}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections import deque
@@ -17,6 +18,7 @@ SUFFIXES = {".tsv": "\t", ".csv": ",", ".jsonl": "", ".json": ""}
 """Of tables, and the delimiter each stands for ("": JSON lines)."""
 
 _LINES_IN_QUOTES = 200
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,17 @@ def read_rows(path: Path, *, delimiter: str | None = None, columns: Sequence[str
     `delimiter` None goes by the suffix. In .csv, and between commas, quotes group cells; elsewhere, and between "|" (as
     in LJ Speech's metadata.csv), texts hold single ones, which are kept. A quote that is not closed is a fault of its
     line, and the lines after it are rows.
-    `columns` names the columns of a table without a header line. Raises ManifestError when the file cannot be read,
-    its suffix says nothing, or its header is missing or names a column twice.
+    `columns` names the columns of a table without a header line. Raises ManifestError when the file cannot be read
+    or is UTF-16, its suffix says nothing, or its header is missing or names a column twice.
     """
     if delimiter is None:
         delimiter = SUFFIXES.get(path.suffix.lower())
         if delimiter is None:
             raise ManifestError(f"{path}: is no table; expected a name in {', '.join(SUFFIXES)}, or a delimiter.")
     try:
+        with open(path, "rb") as begun:
+            if begun.read(2) in _UTF_16:
+                raise ManifestError(f"{path}: is UTF-16; save it as UTF-8.")
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
             yield from _json_rows(handle) if not delimiter else _delimited(path, handle, delimiter, columns)
     except OSError as error:
