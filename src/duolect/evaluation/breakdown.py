@@ -12,7 +12,6 @@ A part is not chosen at random among many: the worst of twenty speakers looks wo
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
