@@ -113,6 +113,29 @@ def test_rows_of_another_run_than_the_record_are_refused(tmp_path: Path) -> None
         read_run(path)
 
 
+def test_names_with_points_have_records_of_their_own(tmp_path: Path) -> None:
+    names = {"test.clean": "test.clean.run.json", "test.other": "test.other.run.json", "x.y.jsonl": "x.y.run.json"}
+    names |= {"bare": "bare.run.json", "nemo.JSON": "nemo.run.json"}
+    for seed, (name, sidecar) in enumerate(names.items()):
+        write_run(tmp_path / name, [ROW], replace(RECORD, seed=seed))
+        assert run_record_path(tmp_path / name) == tmp_path / sidecar
+    assert [read_run(tmp_path / name)[1] for name in names] == [replace(RECORD, seed=n) for n in range(len(names))]
+
+
+def test_records_of_before_are_found_under_their_old_names(tmp_path: Path) -> None:
+    path, before = tmp_path / "test.clean", tmp_path / "test.run.json"
+    write_run(path, [ROW], RECORD)
+    run_record_path(path).rename(before)
+    assert read_run(path)[1] == RECORD
+    write_run(tmp_path / "test.jsonl", [ROW], replace(RECORD, seed=9))
+    with pytest.raises(ScoringError, match=r"test\.clean: .*'a-1' is of run .*test\.run\.json is of"):
+        read_run(path)
+    (tmp_path / "test.theirs").write_text('{"id": "1", "text": "hello"}')
+    assert read_run(tmp_path / "test.theirs")[1] is None  # the record is not known to be of this file
+    write_run(path, [ROW], RECORD)
+    assert read_run(path)[1] == RECORD
+
+
 def test_a_file_without_a_record_is_read(tmp_path: Path) -> None:
     path = tmp_path / "hyps.jsonl"
     path.write_text('{"id": "1", "text": "hello"}\n\n{"id": "2", "text": ""}\n')

@@ -298,6 +298,9 @@ def test_sources_have_names_that_tell_them_apart(tmp_path: Path) -> None:
 
     x, y = tmp_path / "x", tmp_path / "y"
     assert names(x / "system", f"{y}/system:ctc-beam", tmp_path / "hyps.jsonl") == ["x", "y:ctc-beam", "hyps"]
+    for name in ("test.clean", "test.other"):
+        (tmp_path / name).touch()
+    assert names(tmp_path / "test.clean", tmp_path / "test.other") == ["test.clean", "test.other"]
     assert names(x / "system", methods=("all",)) == ["x:ctc-greedy", "x:attention"]
     assert names(f"mine={x}/system", f"theirs={y}/system:attention") == ["mine", "theirs"]
     (x / "a").mkdir()

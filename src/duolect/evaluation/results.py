@@ -19,6 +19,8 @@ from duolect.evaluation.rows import HypothesisRow, line_of, read_rows
 from duolect.evaluation.speed import FILES_TO_TEXT, Latency, Timing
 from duolect.storage import atomic_file, read_json, write_json
 
+_SUFFIXES = (".jsonl", ".json", ".ndjson", ".txt")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
@@ -111,9 +113,25 @@ class RunRecord:
         return Timing(audio_seconds=self.audio_seconds, wall_seconds=seconds, region=FILES_TO_TEXT)
 
 
+def bare_name(path: str | os.PathLike[str]) -> str:
+    """A hypothesis file's name without its suffix; what follows the last point of `test.clean` is none."""
+    path = Path(path)
+    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
+
+
 def run_record_path(path: str | os.PathLike[str]) -> Path:
-    """The sidecar of a hypothesis file: `hyps.jsonl` → `hyps.run.json` beside it."""
-    return Path(path).with_suffix(".run.json")
+    """The sidecar of a hypothesis file: beside `hyps.jsonl` `hyps.run.json`, beside `test.clean` `test.clean.run.json`."""
+    return Path(path).with_name(f"{bare_name(path)}.run.json")
+
+
+def _found_record_path(path: str | os.PathLike[str]) -> Path:
+    """Where the sidecar is. Files of before have `test.run.json` beside `test.clean`; of files without a run, it is not
+    known to be theirs."""
+    sidecar, before = run_record_path(path), Path(path).with_suffix(".run.json")
+    if sidecar == before or sidecar.exists() or not before.exists():
+        return sidecar
+    first = next(read_rows(path), None)
+    return before if first is not None and first.run is not None else sidecar
 
 
 def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], record: RunRecord | None = None) -> None:
@@ -144,7 +162,7 @@ def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunReco
     strange = next((row for row in rows if row.run is not None and row.run != own), None)
     if strange is not None:
         raise ScoringError(
-            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {run_record_path(path)} is of"
+            f"{path}: utterance {strange.id!r} is of run {strange.run}, but {_found_record_path(path)} is of"
             f" {record.hash}."
         )
     return rows, record
@@ -152,7 +170,7 @@ def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunReco
 
 def read_record(path: str | os.PathLike[str]) -> RunRecord | None:
     """The sidecar of a hypothesis file; None where there is none. Raises ScoringError for a damaged one."""
-    sidecar = run_record_path(path)
+    sidecar = _found_record_path(path)
     if not sidecar.exists():
         return None
     try:

@@ -19,7 +19,7 @@ from duolect.errors import ScoringError
 from duolect.evaluation.leaderboard import CURRENT, FIRST, ModelResult, score_leaderboard
 from duolect.evaluation.normalisers import Normaliser, normaliser_function
 from duolect.evaluation.regimes import regime_of
-from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, read_run
+from duolect.evaluation.results import HypothesisRow, RunRecord, Skipped, bare_name, read_run
 from duolect.evaluation.score import require_same_ids
 from duolect.storage import atomic_file
 from duolect.text.chunks import INDEX, PARENT
@@ -136,7 +136,7 @@ def _with_sets(
     normaliser: Normaliser,
 ) -> Iterator[tuple[HypothesisRow, BoardSet]]:
     """The rows with the set of each, then what was skipped as rows without text."""
-    named = next((kind for kind in known if kind.key == file.stem), None)
+    named = next((kind for kind in known if kind.key == bare_name(file)), None)
     seen = set()
     for row in rows:
         regime = row.fields.get("regime", normaliser)

@@ -18,7 +18,7 @@ from duolect.evaluation.cost import (
     tokens_per_second,
     total_flops,
 )
-from duolect.evaluation.results import read_record
+from duolect.evaluation.results import bare_name, read_record
 from duolect.reports.cells import (
     DASH,
     Cell,
@@ -57,7 +57,7 @@ def cost_details(record: RunRecord) -> dict[str, str]:
 
 def measured_runs(files: Sequence[Path]) -> dict[str, RunRecord]:
     """Name → record of hypothesis files that have one; empty unless one of them was measured beyond its time."""
-    stems = [file.stem for file in files]
+    stems = [bare_name(file) for file in files]
     found = {
         stem if stems.count(stem) == 1 else str(file): record
         for file, stem in zip(files, stems, strict=True)

@@ -24,6 +24,7 @@ from duolect.evaluation import (
     read_run,
     score_translations,
 )
+from duolect.evaluation.results import bare_name
 from duolect.evaluation.score import require_form
 from duolect.evaluation.translation import METRICS
 from duolect.reports.comparison import Comparison, SystemResult, system_result
@@ -193,7 +194,7 @@ def _translated(runs: Sequence[Run]) -> bool:
 
 
 def _read(files: Sequence[Path]) -> list[Run]:
-    stems = [file.stem for file in files]
+    stems = [bare_name(file) for file in files]
     runs = []
     for file, stem in zip(files, stems, strict=True):
         rows, record = read_run(file)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duolect.errors import ConfigError
+from duolect.evaluation.results import bare_name
 from duolect.systems import METHODS, find_method, system_folder
 from duolect.systems.lines import runnable_methods
 
@@ -49,7 +50,7 @@ def sources_of(
     for spec in specs:
         name, path, method = _parse(spec)
         if path.is_file():
-            found.append(Source(name=name or path.stem, path=path, file=True))
+            found.append(Source(name=name or bare_name(path), path=path, file=True))
             given.append(bool(name))
             continue
         path = system_folder(path)
@@ -97,7 +98,7 @@ def _distinct(found: Sequence[Source], given: Sequence[bool]) -> list[Source]:
             return sources
         for n, source in enumerate(sources):
             if names[source.name] > 1 and not given[n]:
-                label = _label(source.path.with_suffix("") if source.file else source.path, parents)
+                label = _label(source.path.with_name(bare_name(source.path)) if source.file else source.path, parents)
                 sources[n] = replace(source, name=f"{label}:{source.method}" if source.method else label)
     again = next(name for name, times in Counter(s.name for s in sources).items() if times > 1)
     raise ConfigError(f"two of the systems are named {again!r}; give them others with NAME=….")
