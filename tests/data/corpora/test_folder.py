@@ -276,6 +276,32 @@ def test_a_rounded_duration_of_a_whole_file_cuts_nothing_off(tmp_path: Path) -> 
     assert split.far_off == 0
 
 
+@pytest.mark.parametrize("column", ["channel", "Channel_ID"])
+@pytest.mark.parametrize("trusted", [False, True])
+def test_one_channel_of_several_has_no_place(column: str, trusted: bool, tmp_path: Path) -> None:
+    """Both would be the mixture of all; what else a field of that name may hold is a field like others."""
+    root = tmp_path / "files"
+    sound(root / "call.wav", channels=2)
+    sound(root / "mono.wav")
+    values = {"zero": 0, "one": "1", "two": "ch2", "left": "Left", "all": "", "three": 3, "tv": "TED", "b": "B"}
+    listed = [("call.wav", name, value) for name, value in values.items()] + [("mono.wav", "mono", "0")]
+    table = lines(
+        root / "list.jsonl",
+        *(json.dumps({"path": path, "id": name, "text": "x", "duration": 0.2, column: v}) for path, name, v in listed),
+    )
+    options = FolderOptions(table=table)
+    import_corpus(
+        corpus_named("folder"), str(root), tmp_path / "out", options=options, workers=2, trust_durations=trusted
+    )
+    found = {row["id"]: row.get(column) for row in rows(tmp_path / "out/all.jsonl")}
+    assert found == {"all": None, "three": 3, "tv": "TED", "mono": "0"}
+    why = skipped(tmp_path / "out/all.jsonl")
+    assert sorted(why) == ["b", "left", "one", "two", "zero"]
+    assert set(why.values()) == {
+        "one channel of 2: a manifest has no place for that; write the channels to files of their own"
+    }
+
+
 def test_a_duration_of_0_is_a_fault_not_the_rest_of_the_file(tmp_path: Path) -> None:
     root = tmp_path / "files"
     sound(root / "talk.wav", 3.0)

@@ -17,6 +17,7 @@ from duolect.audio import audio_info
 from duolect.data.corpora.base import UNKNOWN, Corpus, Plan, Split, WholeFile, repeatable, sign_files, source_folder
 from duolect.data.corpora.kaldi_pipes import Sound, read_extended
 from duolect.data.corpora.lines import GENDERS, NO_UTF_8, bad_line, text_lines, undecodable
+from duolect.data.corpora.probe import one_channel_of
 from duolect.data.manifest import Utterance
 from duolect.data.skips import Skipped
 from duolect.errors import AudioError, ManifestError
@@ -224,9 +225,7 @@ def _unreadable(sound: Sound, one_channel: bool) -> str:
         except AudioError:
             return ""
         if channels > 1:
-            return (
-                f"one channel of {channels}: a manifest has no place for that; write the channels to files of their own"
-            )
+            return one_channel_of(channels)
     return ""
 
 
