@@ -5,6 +5,7 @@ import pytest
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError
 from duolect.systems.config import Scales, SearchConfig
+from duolect.systems.effects import require_effect
 from duolect.systems.methods import METHODS, find_method
 
 WRONG = [
@@ -50,10 +51,33 @@ def test_what_a_first_pass_ignores_can_be_carried_but_not_asked_for(first_pass, 
     inside = Scales(decoder=1.0) if first_pass == "draft" else Scales(ctc=1.0)
     carrying = SearchConfig(first_pass=first_pass, inside=inside, **{name: value})
     assert from_json(SearchConfig, to_json(carrying), "stored") == carrying
-    carrying.require_effect(["beam", "inside.ctc", *({name for _, name, _ in IGNORED} - {name})])
+    require_effect(carrying, ["beam", "inside.ctc", *({name for _, name, _ in IGNORED} - {name})])
     with pytest.raises(ConfigError, match=rf"search: {name} applies to .* not to a first pass of kind '{first_pass}'"):
-        carrying.require_effect([name])
-    SearchConfig(first_pass=first_pass, inside=inside).require_effect([name])
+        require_effect(carrying, [name])
+    require_effect(SearchConfig(first_pass=first_pass, inside=inside), [name])
+
+
+LM_AFTER: dict = {"first_pass": "frames", "beam": 2, "after": Scales(lm=0.5)}
+LM_INSIDE: dict = {"first_pass": "frames", "beam": 2, "inside": Scales(ctc=1.0, lm=0.5)}
+DECODER: dict = {"first_pass": "labels", "beam": 2, "inside": Scales(decoder=1.0)}
+STEERING = [
+    ("lm_interval", 5, LM_AFTER, LM_INSIDE),
+    ("delay_prior", False, LM_INSIDE, {**LM_INSIDE, "lm_interval": 5}),
+    ("prior_kind", "counts", {}, LM_AFTER),
+    ("collapse_how", "max", LM_AFTER, {**LM_AFTER, "collapse": 0.9}),
+    ("keep_labels_by", "mean", LM_AFTER, {**LM_AFTER, "keep_labels": 5}),
+    ("ctc_layer", 3, DECODER, {**DECODER, "after": Scales(ctc=1.0)}),
+    ("candidates", 4, DECODER, {**DECODER, "inside": Scales(decoder=1.0, ctc=0.5)}),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "without", "having"), STEERING)
+def test_what_steers_nothing_can_be_carried_but_not_asked_for(name: str, value, without: dict, having: dict) -> None:
+    carrying = SearchConfig(**without, **{name: value})
+    require_effect(carrying, {name for name, *_ in STEERING} - {name})
+    with pytest.raises(ConfigError, match=rf"search: {name} steers .*, which this search does not have"):
+        require_effect(carrying, [name])
+    require_effect(SearchConfig(**having, **{name: value}), [name])
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
@@ -99,7 +123,7 @@ def test_a_method_tunes_only_terms_it_has_and_survives_json(name: str) -> None:
     method = METHODS[name]
     assert from_json(SearchConfig, to_json(method.search), name) == method.search
     for search in method.variants:
-        search.require_effect(to_json(search))
+        require_effect(search, to_json(search))
     assert set(method.tuned) <= {*method.search.scales.active, "prior"}
     assert method.description
     assert not method.tuned or getattr(method.search.scales, method.anchor) == 1.0

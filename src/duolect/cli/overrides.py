@@ -96,13 +96,15 @@ def override_search(system: System, given: Sequence[Option]) -> System:
     """
     if not given:
         return system
+    from duolect.systems.effects import require_effect
+
     if system.search is None:
         raise ConfigError("--search: the system has no search whose fields could be set; name a --method.")
     settings = _changed(system.search, given, "search")
     if not any(option.name == "nbest" for option in given) and isinstance(settings["beam"], int):
         settings["nbest"] = min(settings["nbest"], max(settings["beam"], 1))
     search = from_json(type(system.search), settings, "search")
-    search.require_effect(option.name for option in given)
+    require_effect(search, (option.name for option in given))
     return system.with_search(search, system.method)
 
 

@@ -12,7 +12,7 @@ pass, where it takes part in pruning, or *after* it, on the n-best list.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -33,15 +33,6 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "draft": ("decoder", "speech_llm"),
 }
 """Which terms each first pass can take inside."""
-
-_KNOWN_TO: dict[str, tuple[str, tuple[str, ...]]] = {
-    "labels_per_frame": ("a search over frames only", ("frames",)),
-    "merge": ("a search over frames only", ("frames",)),
-    "candidates": ("a search over labels only", ("labels",)),
-    "stop": ("a search over labels only", ("labels",)),
-    "max_labels_per_second": ("searches over frames or labels and to a draft only", ("frames", "labels", "draft")),
-}
-"""Fields that a search of another first pass may carry without effect: what they apply to, and the first passes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,19 +230,6 @@ class SearchConfig:
                 "search: a prior over the LM's tokens cannot be added label by label; set lm_interval, and delay_prior,"
                 " or put it into `after`."
             )
-
-    def require_effect(self, names: Iterable[str]) -> None:
-        """Raise ConfigError where one of these fields is unknown to the first pass and yet not at its default.
-
-        For what somebody asks for: a search that was made of one with another first pass may carry such fields.
-        """
-        defaults = {field.name: field.default for field in fields(self)}
-        for name in names:
-            where, known_to = _KNOWN_TO.get(name, ("", (self.first_pass,)))
-            if self.first_pass not in known_to and getattr(self, name) != defaults[name]:
-                raise ConfigError(
-                    f"search: {name} applies to {where}, not to a first pass of kind {self.first_pass!r}."
-                )
 
     @property
     def delays_lm(self) -> bool:
