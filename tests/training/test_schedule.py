@@ -101,6 +101,14 @@ def test_learning_rate_scales_by_pattern() -> None:
     assert rates[id(model["norm"].weight)] == 2.0
 
 
+def test_a_parameter_has_one_factor_whatever_the_order_of_the_patterns() -> None:
+    agreed = build_optimiser(_model(), OptimiserConfig(learning_rate_scales={"^linear": 0.1, "bias": 0.1}))
+    assert {group["scale"] for group in agreed.param_groups} == {0.1, 1.0}
+    for scales in ({"^linear": 0.1, "weight": 2.0}, {"weight": 2.0, "^linear": 0.1}):
+        with pytest.raises(TrainingError, match=r"linear\.weight fits patterns of different factors, .*'weight' \(2\)"):
+            parameter_groups(_model(), OptimiserConfig(learning_rate_scales=scales))
+
+
 def test_a_pattern_that_fits_nothing_is_an_error() -> None:
     with pytest.raises(TrainingError, match="encoder"):
         parameter_groups(_model(), OptimiserConfig(learning_rate_scales={"encoder": 0.1}))

@@ -27,7 +27,7 @@ class OptimiserConfig:
     `lr` is the learning rate at the schedule's peak; the schedule gives a factor for each step.
     Biases, norm weights and embeddings are never decayed; the Conformer's biases of queries, which have a row for each
     head, are. Parameters are chosen by regular expressions, searched for in their names: `learning_rate_scales` maps
-    them to factors of the learning rate (the first one that fits counts), `freeze` leaves parameters as they are, and
+    them to factors of the learning rate (one parameter, one factor), `freeze` leaves parameters as they are, and
     `freeze_until` does so up to a step (the latest of those that fit): that many steps are taken without them. What is
     frozen as a whole is in evaluation mode: it has no dropout, and its batch norms keep their statistics.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -34,7 +34,8 @@ def undecayed(model: nn.Module) -> set[str]:
 def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
     """Parameter groups with `muon`, `weight_decay` and `scale` (of the learning rate), in a fixed order.
 
-    Raises TrainingError when nothing is trainable, or a pattern of `learning_rate_scales` fits no trainable parameter.
+    Raises TrainingError when nothing is trainable, or a pattern of `learning_rate_scales` fits no trainable parameter,
+    or two of different factors fit the same one.
     """
     free = undecayed(model)
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
@@ -43,7 +44,7 @@ def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
     for name, parameter in trainable(model):
         fits = [pattern for pattern in config.learning_rate_scales if re.search(pattern, name)]
         unused.difference_update(fits)
-        scale = config.learning_rate_scales[fits[0]] if fits else 1.0
+        scale = _learning_rate_scale(name, {pattern: config.learning_rate_scales[pattern] for pattern in fits})
         muon = config.kind == "muon" and is_hidden_matrix(name, parameter, embeddings)
         found.setdefault((muon, 0.0 if name in free else config.weight_decay, scale), []).append(parameter)
     if not found:
@@ -53,6 +54,17 @@ def parameter_groups(model: nn.Module, config: OptimiserConfig) -> list[dict]:
             f"optimiser: learning_rate_scales: the pattern {sorted(unused)[0]!r} fits no trainable parameter's name."
         )
     return [{"params": found[key], "muon": key[0], "weight_decay": key[1], "scale": key[2]} for key in sorted(found)]
+
+
+def _learning_rate_scale(name: str, fits: Mapping[str, float]) -> float:
+    # Were the first to count, the order of a dictionary would decide, which no identity of a run sees.
+    if len(set(fits.values())) > 1:
+        factors = ", ".join(f"{pattern!r} ({factor:g})" for pattern, factor in fits.items())
+        raise TrainingError(
+            f"optimiser: learning_rate_scales: {name} fits patterns of different factors, {factors}; make them exclude "
+            "each other, as '^llm(?!.*lora)' excludes 'lora'."
+        )
+    return next(iter(fits.values()), 1.0)
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig, ranks: Ranks | None = None) -> torch.optim.Optimizer:
