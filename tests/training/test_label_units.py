@@ -15,11 +15,11 @@ from training_corpus import WORDS, acoustic_recipe, language_recipe, make_corpus
 
 from duolect.configs import from_json, to_json
 from duolect.data import load_manifest
-from duolect.errors import ConfigError, UnitsError
+from duolect.errors import ConfigError, TrainingError, UnitsError
 from duolect.models import LLMConfig
 from duolect.systems import System, combine
 from duolect.text import HuggingFaceUnits, PhonemeUnits, SentencePieceUnits, UnitsConfig, load_units, normalise
-from duolect.training import AcousticTask, Recipe, SpeechLLMTask, UnitsFrom, train_recipe
+from duolect.training import AcousticTask, Recipe, SpeechLLMTask, UnitsFrom, plan_training, train_recipe
 from duolect.training.parts import make_model, make_units
 
 STEPS = {"steps": 2, "evaluate_every": 2, "checkpoint_every": 2}
@@ -128,6 +128,26 @@ def test_a_speech_llm_keeps_the_acoustic_models_heads_with_its_units(corpus: Pat
     theirs = System.load(runs / "mixed").parts["acoustic"].model.speech.ctc_heads["2"]
     kept = make_model(dataclasses.replace(recipe.task, ctc_units=units_from), characters, phonemes)
     assert torch.equal(kept.speech.ctc_heads["2"].weight, theirs.weight)
+
+
+def test_a_folder_of_one_model_gives_its_units_and_one_of_several_must_say_whose(
+    corpus: Path, runs: Path, tmp_path: Path
+) -> None:
+    only = UnitsFrom(folder=str(runs / "language"))
+    make_units(only, [], tmp_path / "units")
+    there = load_units(tmp_path / "units")
+    assert there.fingerprint == load_units(runs / "language" / "units").fingerprint
+    plan = plan_training(language_recipe(corpus, runs / "language"))
+    assert (plan.vocabulary, [note for note in plan.notes if "not there" in note]) == (there.size, [])
+    several = tmp_path / "several"
+    combine(acoustic=runs / "mixed", language=runs / "language").save(several)
+    wanted = dataclasses.replace(only, folder=str(several), component="speech_llm")
+    said = rf"several: has no model 'speech_llm' .* but acoustic and language; .* such as .*{several.name}/acoustic"
+    with pytest.raises(TrainingError, match=said):
+        make_units(wanted, [], tmp_path / "none")
+    recipe = language_recipe(corpus, several)
+    with pytest.raises(TrainingError, match=said):
+        plan_training(dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, units=wanted)))
 
 
 def test_starting_from_heads_of_other_units_is_refused(corpus: Path, runs: Path, tmp_path: Path) -> None:

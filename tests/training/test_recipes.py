@@ -20,7 +20,7 @@ from training_processes import torchrun
 
 from duolect.configs import from_json, to_json
 from duolect.data import SpecAugmentConfig, read_manifest
-from duolect.errors import DuolectError, TrainingError, UnitsError
+from duolect.errors import DuolectError, ManifestError, TrainingError, UnitsError
 from duolect.models import LanguageModel, SpeechLLM, load_model
 from duolect.storage import load_tensors, read_json, save_tensors
 from duolect.systems import System
@@ -219,6 +219,21 @@ def test_starting_from_a_model_of_other_units_is_refused(corpus: Path, runs: Pat
     recipe = dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, prompts=()))
     with pytest.raises(UnitsError, match="speaks other units"):
         train_recipe(recipe, tmp_path / "run", device="cpu")
+
+
+def test_an_id_of_two_manifests_is_named_with_both_places(corpus: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["audio_filepath"] = str(corpus / line["audio_filepath"])
+    own = [{**line, "id": f"own-{line['id']}"} for line in lines[:2]]
+    second = tmp_path / "second.jsonl"
+    second.write_text("".join(f"{json.dumps(line)}\n" for line in [*own, lines[1]]))
+    recipe = acoustic_recipe(corpus, steps=1)
+    both = dataclasses.replace(recipe.task, train=(*recipe.task.train, str(second)))
+    first = f"{corpus / 'train.jsonl'}:2"
+    with pytest.raises(ManifestError, match=f"{second}:3: the id {lines[1]['id']!r} was already used in {first};"):
+        train_recipe(dataclasses.replace(recipe, task=both), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "units").exists()
 
 
 def test_a_corpus_without_its_audio_stops_at_once(corpus: Path, tmp_path: Path) -> None:

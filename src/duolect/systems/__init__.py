@@ -6,7 +6,7 @@ from duolect.systems.components import Component
 from duolect.systems.config import Scales, SearchConfig
 from duolect.systems.explanation import Explanation, HypothesisVotes, explain
 from duolect.systems.files import recognize_manifest, run_record
-from duolect.systems.folder import component_folder, system_folder
+from duolect.systems.folder import component_folder, system_folder, trained_components
 from duolect.systems.grid import GridConfig
 from duolect.systems.measurement import Measure
 from duolect.systems.methods import METHODS, Method, find_method
@@ -59,6 +59,7 @@ __all__ = [
     "run_record",
     "subtitles",
     "system_folder",
+    "trained_components",
     "tune",
     "tune_lists",
     "utterance_set_hash",

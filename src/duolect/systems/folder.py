@@ -72,6 +72,14 @@ def component_folder(path: str | os.PathLike[str], name: str) -> Path:
     )
 
 
+def trained_components(path: str | os.PathLike[str]) -> dict[str, Path]:
+    """The folder of each trained model of a run or system folder, by its name; empty where it is neither."""
+    for candidate in (Path(path) / "system", Path(path)):
+        if found := {each.parent.name: each.parent for each in sorted(candidate.glob("*/config.json"))}:
+            return found
+    return {}
+
+
 def write_folder(folder: str | os.PathLike[str], contents: Contents, *, overwrite: bool = True) -> None:
     """Write a system folder, or only its `system.json` where it has these very components already.
 

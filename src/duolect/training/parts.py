@@ -14,11 +14,11 @@ from duolect.data import BatchConfig, SkipLog, Skipped, Utterance, load_manifest
 from duolect.data.shards import Shards, is_shards, list_shards
 from duolect.data.targets import utterance_tag
 from duolect.data.text import fitting_labels
-from duolect.errors import SystemFolderError, TrainingError, UnitsError
+from duolect.errors import ManifestError, SystemFolderError, TrainingError, UnitsError
 from duolect.models import AcousticModel, LanguageModel, Model, SpeechLLM, build_model, load_model
 from duolect.models.lora import load_base_state, merged_state
 from duolect.storage import atomic_folder
-from duolect.systems import component_folder
+from duolect.systems import component_folder, trained_components
 from duolect.text import Units, UnitsConfig, build_units, load_units, normalise, spell_prompts, tidy
 from duolect.training.task import AcousticTask, LanguageTask, SpeechLLMTask, Task, UnitsFrom
 
@@ -27,15 +27,31 @@ SEARCHED_FOR_AUDIO = 100
 
 
 def load_utterances(manifests: Iterable[str], normalised: bool) -> list[Utterance]:
-    """The utterances of all manifests, in order. Raises ManifestError, or TrainingError when no audio can be found."""
-    utterances = [utterance for manifest in manifests for utterance in load_manifest(manifest)]
+    """The utterances of all manifests, in order. Raises ManifestError where one cannot be read or two utterances have
+    the same id, and TrainingError when no audio can be found."""
+    read = [(manifest, load_manifest(manifest)) for manifest in manifests]
+    _require_own_ids(read)
+    utterances = [utterance for _, each in read for utterance in each]
     first = utterances[:SEARCHED_FOR_AUDIO]
     if not any(os.path.exists(file_of(utterance.audio_filepath)) for utterance in first):
         raise TrainingError(
-            f"{next(iter(manifests))}: none of the first {len(first)} audio files exists; the first would be "
+            f"{read[0][0]}: none of the first {len(first)} audio files exists; the first would be "
             f"{first[0].audio_filepath}. Paths in a manifest are relative to it."
         )
     return [_written(utterance, normalised) for utterance in utterances]
+
+
+def _require_own_ids(read: Sequence[tuple[str, Sequence[Utterance]]]) -> None:
+    places: dict[str, tuple[int, int]] = {}
+    for number, (manifest, utterances) in enumerate(read if len(read) > 1 else ()):  # within one they differ
+        for utterance in utterances:
+            before, line = places.setdefault(utterance.id, (number, utterance.line))
+            if before != number:
+                first = read[before][0]
+                raise ManifestError(
+                    f"{manifest}:{utterance.line}: the id {utterance.id!r} was already used in {first}:{line}; ids "
+                    "must differ among all manifests of a training."
+                )
 
 
 def trainable_utterances(
@@ -114,11 +130,21 @@ def make_units(config: UnitsConfig | UnitsFrom, texts: Iterable[str], folder: Pa
 
 
 def units_of(config: UnitsFrom) -> Units:
-    """The units of another model. Raises a DuolectError where there are none in its folder."""
+    """The units of another model; of a folder that has one model only, its. Raises a DuolectError where there are
+    none."""
     try:
-        return load_units(_units_folder(component_folder(config.folder, config.component), config.ctc))
+        component = component_folder(config.folder, config.component)
     except SystemFolderError:
-        return load_units(Path(config.folder))
+        trained = trained_components(config.folder)
+        if not trained:
+            return load_units(Path(config.folder))
+        if len(trained) > 1:
+            raise TrainingError(
+                f"{config.folder}: has no model {config.component!r} whose label units to take, but "
+                f"{' and '.join(sorted(trained))}; name the folder of one of them, such as {min(trained.values())}."
+            ) from None
+        (component,) = trained.values()
+    return load_units(_units_folder(component, config.ctc))
 
 
 def _units_folder(component: Path, ctc: bool) -> Path:

@@ -24,6 +24,7 @@ from duolect.errors import DuolectError, TrainingError
 from duolect.models import count_parameters
 from duolect.models.sizing import build_unweighted, published_vocabulary
 from duolect.nn.adapters import needs_ctc
+from duolect.systems import trained_components
 from duolect.text import UnitsConfig, build_units
 from duolect.training.config import Precision
 from duolect.training.cost import StepCost, step_cost
@@ -165,6 +166,8 @@ def _units(config: UnitsConfig | UnitsFrom, notes: list[str]) -> Any:
             planned = planned_units(config)
             if planned is not None:
                 return _units(planned, notes)
+            if trained_components(config.folder):
+                raise
             notes.append(f"{config.folder} {NOT_THERE}; {_LABELS['sentencepiece']} labels are assumed")
             return _Assumed(_LABELS["sentencepiece"])
     if config.kind == "sentencepiece":

@@ -39,7 +39,7 @@ def stored_config(folder: str | Path, component: str, kind: type[Config]) -> Con
 def planned_units(config: UnitsFrom) -> UnitsConfig | UnitsFrom | None:
     """The units that the run in that folder will have, by its recipe; None where it has no recipe."""
     recipe = _recipe(config.folder)
-    if recipe is None or recipe.task.kind != config.component:
+    if recipe is None:
         return None
     return (getattr(recipe.task, "ctc_units", None) if config.ctc else None) or recipe.task.units
 
