@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ PLAN = Plan(
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
 
-    def plan(recipe: Any) -> Plan:
+    def plan(recipe: Any, device: Any) -> Plan:
         found.append(recipe)
         if recipe.task.kind == "language":
             return dataclasses.replace(PLAN, seconds=0.0)
@@ -101,7 +102,7 @@ def test_starting_points_that_differ_in_their_seeds_are_counted_once(
 
 
 def test_notes_name_inputs_as_the_user_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def plan(recipe: Any) -> Plan:
+    def plan(recipe: Any, device: Any) -> Plan:
         (train,), dev = recipe.task.train, recipe.task.dev
         notes = (f"{train} is not there yet", f"{dev} is odd", "/else.jsonl is not there yet", "a note")
         return dataclasses.replace(PLAN, notes=notes)
@@ -111,6 +112,29 @@ def test_notes_name_inputs_as_the_user_knows_them(tmp_path: Path, monkeypatch: p
     found = figures.training_figures(scale.acoustic(1), Store(tmp_path))
     assert isinstance(found, Plan)
     assert found.notes == ("loquacious/dev is odd", "/else.jsonl is not there yet", "a note")
+
+
+def test_data_that_are_given_are_looked_at_and_a_cpu_is_no_gpu(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": f"{n}.wav", "duration": 3.0, "text": "a cab", "id": f"u{n}"} for n in range(40)]
+    data = {part: tmp_path / f"{part}.jsonl" for part in ("train", "dev", "test")}
+    data["train"].write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    settings = {"gpus": 0, "acoustic_steps": 10}
+    scale = build_scale("small", data=data, settings=settings, planned=True)
+    found = figures.training_figures(scale.acoustic(1), Store(tmp_path / "store"))
+    assert isinstance(found, Plan)
+    assert (found.utterances, found.seconds) == (40, 120.0)
+    assert not [note for note in found.notes if "assumed" in note or "bfloat16" in note or "not there" in note]
+    on_gpu = build_scale("small", data=data, settings=settings | {"gpus": 1}, planned=True)
+    there = figures.training_figures(on_gpu.acoustic(1), Store(tmp_path / "store"))
+    assert isinstance(there, Plan)
+    assert [note for note in there.notes if "bfloat16" in note]
+    assert there.utterances == 40
+    data["train"].write_text("".join(f"{json.dumps(line | {'duration': 6.0})}\n" for line in lines))
+    longer = figures.training_figures(
+        build_scale("small", data=data, settings=settings, planned=True).acoustic(1), Store(tmp_path / "store")
+    )
+    assert isinstance(longer, Plan)
+    assert longer.utterances == 20
 
 
 def test_an_llm_that_is_not_given_is_said_to_lack(tmp_path: Path) -> None:
@@ -132,7 +156,7 @@ def test_progress_is_told(tmp_path: Path, counted: list[Any]) -> None:
 
 
 def test_a_model_that_cannot_be_built_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Any) -> Plan:
+    def fail(*_: Any) -> Plan:
         raise ModelError("no such model.")
 
     monkeypatch.setattr(figures, "plan_training", fail)

@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from duolect.configs import to_json
 from duolect.data import read_manifest
 from duolect.errors import DuolectError
@@ -60,7 +62,7 @@ def training_figures(stage: Training, store: Store) -> Plan | str:
         if kept.exists():
             return _read(kept)
         try:
-            found = plan_training(recipe)
+            found = plan_training(recipe, None if stage.needs.gpus else torch.device("cpu"))
         except DuolectError as error:
             return _named(str(error), stage, root)
         # That the files of stages not made are not there goes without saying.
@@ -91,12 +93,16 @@ def _architecture(source: str) -> Any:
 
 
 def _seen(stage: Training, recipe: Recipe, store: Store, root: Path) -> str:
-    """16 hex digits of all that a plan looks at: recipes, inputs where there are any, and the code that counts."""
+    """16 hex digits of all that a plan looks at: recipes, device, inputs where there are any, the code that counts."""
     recipes = [to_json(recipe), *(read_json(path)["recipe"] for path in sorted(root.rglob("recipe.json")))]
     for each in recipes:
         each["loop"]["seed"] = 1
-    there = [used.key for used in stage.inputs.values() if isinstance(used, GivenLLM) or store.made(used) is not None]
-    said = json.dumps([recipes, there, _code()], sort_keys=True).replace(f"{root}{os.sep}", "")
+    there = [
+        used.key
+        for used in stage.inputs.values()
+        if isinstance(used, GivenLLM) or store.made(used) is not None or _given(used)
+    ]
+    said = json.dumps([recipes, stage.needs.gpus > 0, there, _code()], sort_keys=True).replace(f"{root}{os.sep}", "")
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -105,8 +111,13 @@ def _code() -> str:
     return code_fingerprint(("audio", "data", "text", "models", "nn", "training"))
 
 
+def _given(stage: Stage) -> list[str]:
+    """The parts of a corpus of the user's that are there; none of another stage."""
+    return [part for part, path in stage.parts.items() if path.exists()] if isinstance(stage, GivenCorpus) else []
+
+
 def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:
-    """Where the inputs are, or else outlines of them: recipes of trainings, architectures of LLMs."""
+    """Where the inputs are, or else outlines of them: recipes of trainings, architectures of LLMs, given manifests."""
     found = outlines(stage, root)
     for name, used in stage.inputs.items():
         if store.made(used) is not None:
@@ -118,6 +129,10 @@ def _places(stage: Training, store: Store, root: Path) -> dict[str, Path]:
                 os.symlink(used.source.resolve(), place)
             else:
                 _architecture(str(used.source)).save_pretrained(place)
+        elif isinstance(used, GivenCorpus):
+            found[name].mkdir(parents=True, exist_ok=True)
+            for part in _given(used):
+                os.symlink(used.parts[part].resolve(), found[name] / used.file(part))
     return found
 
 
