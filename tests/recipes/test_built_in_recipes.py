@@ -197,6 +197,8 @@ def test_the_small_language_model_starts_from_nothing_or_from_an_llm(qwen: str) 
             recipe(**TEXT, **given)
     with pytest.raises(ConfigError, match="belong to --llm"):
         recipe(**TEXT, units=Path("am"), finetune="lora")
+    with pytest.raises(ConfigError, match="lr must be above 0, not 0"):
+        recipe(**TEXT, units=Path("am"), lr=0)
 
 
 def test_the_small_speech_llm_may_have_an_llm_that_is_given(trained: dict[str, Path]) -> None:

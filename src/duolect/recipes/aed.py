@@ -187,6 +187,7 @@ def _task(
     weights: dict[str, Any] = {}
     if start is not None:
         weights = {"initialise_from": str(start), "fresh_labels": True} if alone else {"initialise_encoder": str(start)}
+    pieces = sizes.pieces[translates] if wanted.pieces is None else wanted.pieces
     heard: UnitsConfig | UnitsFrom = UnitsConfig(kind="sentencepiece", size=sizes.pieces[0])
     if start is not None:
         heard = UnitsFrom(folder=str(start), ctc=True)
@@ -211,7 +212,7 @@ def _task(
             spec_augment=augment,
             tags=wanted.tags,
         ),
-        units=UnitsConfig(kind="sentencepiece", size=wanted.pieces or sizes.pieces[translates]),
+        units=UnitsConfig(kind="sentencepiece", size=pieces),
         ctc_units=heard if translates and not alone else None,
         train=tuple(map(str, train)),
         dev=str(dev),

@@ -162,7 +162,7 @@ def small_language(
             dev=str(dev),
             max_tokens=4000 if llm is None else 2000,
         ),
-        **run(steps, seed, lr=lr or (2e-3 if llm is None else gentle), warmup=0.05, weight_decay=0.05),
+        **run(steps, seed, lr=(2e-3 if llm is None else gentle) if lr is None else lr, warmup=0.05, weight_decay=0.05),
     )
 
 
