@@ -225,7 +225,7 @@ def test_nemos_lines_have_the_hypothesis_in_pred_text(tmp_path: Path) -> None:
         NEMO | {"id": "own"},
         NEMO,
         NEMO | {"audio_filepath": "b.flac", "pred_text": None},
-        NEMO | {"id": "given", "reference": "4 boats", "run": "second take"},
+        NEMO | {"id": "given", "reference": "4 boats", "run": 2, "score": "good"},
     ]
     path.write_text("\n".join(map(json.dumps, lines)))
     rows, record = read_run(path)
@@ -238,6 +238,8 @@ def test_nemos_lines_have_the_hypothesis_in_pred_text(tmp_path: Path) -> None:
     ]
     assert rows[0].duration == 1.5
     assert rows[0].fields == {"audio_filepath": "/x/a.wav", "lang": "en"}
+    assert rows[3].run is None
+    assert rows[3].fields == rows[0].fields | {"source_run": 2, "source_score": "good"}
 
 
 @pytest.mark.parametrize(
@@ -264,3 +266,21 @@ def test_pred_text_of_a_manifest_is_a_field_of_our_own_lines(tmp_path: Path) -> 
     path.write_text(json.dumps(line))
     row = next(read_rows(path))
     assert (row.text, row.reference, row.fields) == ("for", "four", {"pred_text": "fore"})
+
+
+def test_fields_named_like_what_a_line_has_are_kept_under_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "hyps.jsonl"
+    said = {"run": "night", "score": "B", "reference": 7, "flags": "no", "terms": None, "pred_text": "fore", "room": 1}
+    kept = {f"source_{key}": value for key, value in said.items() if key != "room"} | {"room": 1}
+    lost = Skipped(id="lost", reason="r", fields=said)
+    both = replace(ROW, id="a-2", fields={"run": "day", "source_run": "x"})
+    write_run(path, [replace(ROW, fields=said), both], replace(RECORD, skipped=(lost,)))
+    rows, record = read_run(path)
+    assert record is not None
+    assert (rows[0].fields, record.skipped[0].fields) == (kept, kept)
+    assert rows[1].fields == {"source_run": "x", "source_source_run": "day"}
+    assert replace(rows[0], fields={}, run=None) == ROW
+    write_run(path, rows, record)  # once more: nothing is renamed again
+    assert read_run(path) == (rows, record)
+    write_run(path, [replace(ROW, fields=said)])  # without a run, it is no line of NeMo's
+    assert [(row.text, row.fields) for row in read_rows(path)] == [(ROW.text, kept)]

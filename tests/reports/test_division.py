@@ -1,11 +1,13 @@
 """Runs divided by a field's values."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from duolect.cli import main
 from duolect.errors import ConfigError
-from duolect.evaluation import HypothesisRow, RunRecord, Skipped
+from duolect.evaluation import HypothesisRow, RunRecord, Skipped, write_run
 from duolect.reports.division import Run, fields_by_id, part_blocks, parts_by
 
 
@@ -52,3 +54,13 @@ def test_an_unknown_field_is_named() -> None:
         parts_by("all", [run], None, "accent", fields)
     with pytest.raises(ConfigError, match="--blocks: no utterance has a field 'accent'"):
         part_blocks("accent", parts_by("all", [run], None, None, fields)[0], fields, None)
+
+
+def test_a_field_named_like_one_of_the_line_divides_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        HypothesisRow(id=key, text="a", reference=said, fields={"run": take})
+        for key, said, take in (("x", "a", "first"), ("y", "a b", "second"))
+    ]
+    write_run(tmp_path / "hyps.jsonl", rows, RunRecord(system="x"))
+    assert main(["score", str(tmp_path / "hyps.jsonl"), "--by", "source_run"]) == 0
+    assert "source_run: second" in capsys.readouterr().out

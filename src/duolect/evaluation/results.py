@@ -5,6 +5,7 @@ The lines are those of `rows` (docs/hypothesis-files.md).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from duolect.configs import from_json, to_json
 from duolect.errors import ConfigError, ScoringError
-from duolect.evaluation.rows import HypothesisRow, line_of, read_rows
+from duolect.evaluation.rows import HypothesisRow, kept_fields, line_of, read_rows
 from duolect.evaluation.speed import FILES_TO_TEXT, Latency, Timing
 from duolect.storage import atomic_file, read_json, write_json
 
@@ -120,7 +121,7 @@ def bare_name(path: str | os.PathLike[str]) -> str:
 
 
 def run_record_path(path: str | os.PathLike[str]) -> Path:
-    """The sidecar of a hypothesis file: beside `hyps.jsonl` `hyps.run.json`, beside `test.clean` `test.clean.run.json`."""
+    """The sidecar beside a hypothesis file: `hyps.run.json` of `hyps.jsonl`, `test.clean.run.json` of `test.clean`."""
     return Path(path).with_name(f"{bare_name(path)}.run.json")
 
 
@@ -137,7 +138,8 @@ def _found_record_path(path: str | os.PathLike[str]) -> Path:
 def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], record: RunRecord | None = None) -> None:
     """Write a hypothesis file and, when `record` is given, its sidecar; each appears whole or not at all.
 
-    With a record, rows that carry no `run` get its hash. Raises ScoringError for a row with a score that is not
+    With a record, rows that carry no `run` get its hash. Fields named like what a line has itself get other names
+    (`kept_fields`). Raises ScoringError for a row with a score that is not
     finite, DuolectError when the folder cannot be written.
     """
     stamp = record.hash if record is not None else None
@@ -145,7 +147,8 @@ def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], recor
         for row in rows:
             handle.write(line_of(row, stamp) + "\n")
     if record is not None:
-        write_json(run_record_path(path), to_json(record))
+        skipped = tuple(dataclasses.replace(lost, fields=kept_fields(lost.fields)) for lost in record.skipped)
+        write_json(run_record_path(path), to_json(dataclasses.replace(record, skipped=skipped)))
 
 
 def read_run(path: str | os.PathLike[str]) -> tuple[list[HypothesisRow], RunRecord | None]:

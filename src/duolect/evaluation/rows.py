@@ -19,6 +19,7 @@ from duolect.storage import finite_number
 
 _HASH = re.compile("[0-9a-f]{16}")
 _KNOWN = ("id", "reference", "text", "score", "terms", "flags", "duration", "run")
+_OF_NEMO = ("id", "reference", "text", "pred_text", "duration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +105,22 @@ def line_of(row: HypothesisRow, stamp: str | None) -> str:
         "run": row.run or stamp,
     }
     line = {key: value for key, value in known.items() if value is not None}
-    line |= {key: value for key, value in row.fields.items() if key not in _KNOWN}
+    line |= kept_fields(row.fields)
     try:
         return json.dumps(line, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise ScoringError(f"utterance {row.id!r}: a score or field is not a finite number.") from error
+
+
+def kept_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Further fields by what a line calls them: "source_NAME" where NAME means something there (`run`, `score` …)."""
+    found = {}
+    for key, value in fields.items():
+        name = key
+        while name in (*_KNOWN, "pred_text") or (name != key and name in fields):
+            name = f"source_{name}"
+        found[name] = value
+    return found
 
 
 def row_of(line: str, where: str) -> HypothesisRow:
@@ -142,14 +154,16 @@ def _from_nemo(value: Mapping[str, Any], number: int, where: str) -> dict[str, A
         # A system may hear nothing, which the leaderboard's files, of this form too, write as null.
         if value.get(key) is not None and not isinstance(value[key], str):
             raise ScoringError(f"{where}: {key!r} must be a string; it is {value[key]!r}.")
-    found = {key: further for key, further in value.items() if key != "pred_text"}
-    if found.get("reference") is None:
-        found["reference"] = value.get("text")
-    found["text"] = value["pred_text"] or ""
-    audio = value.get("audio_filepath")
-    if found.get("id") is None and isinstance(audio, str):
-        found["id"] = f"{Path(audio).stem}-{number}"
-    return found
+    name, reference, audio = value.get("id"), value.get("reference"), value.get("audio_filepath")
+    if name is None and isinstance(audio, str):
+        name = f"{Path(audio).stem}-{number}"
+    further = kept_fields({key: own for key, own in value.items() if key not in _OF_NEMO})
+    return further | {
+        **({} if name is None else {"id": name}),
+        "reference": value.get("text") if reference is None else reference,
+        "text": value["pred_text"] or "",
+        "duration": value.get("duration"),
+    }
 
 
 def _row_of(value: Mapping[str, Any], where: str) -> HypothesisRow:
