@@ -22,6 +22,10 @@ from duolect.storage import atomic_file, finite_number
 REQUIRED = ("audio_filepath", "duration", "text")
 OPTIONAL = ("offset", "speaker", "lang", "translation", "target_lang", "id")
 KNOWN = REQUIRED + OPTIONAL
+# What recognition adds to the line of an utterance (docs/hypothesis-files.md), and NeMo's transcribe_speech.py.
+_RESULTS = frozenset(
+    ("reference", "score", "terms", "flags", "run", "time", "scales", "length_exponent", "nbest", "pred_text")
+)
 _TEXTS = ("lang", "translation", "target_lang")
 # "audio_path" is a misspelt "audio_filepath" (0.833); "speaker_id" (0.824) is a key of its own in many corpora.
 _RESEMBLANCE = 0.83
@@ -128,8 +132,9 @@ def resembles_known(key: str) -> bool:
 
 
 def field_name(key: str) -> str:
-    """What a further key is called in a manifest: as it is, or with "source_" where that name means something."""
-    return f"source_{key}" if key in KNOWN or resembles_known(key) else key
+    """What a further key is called in a manifest: as it is, or with "source_" where that name means something, there or
+    in the hypothesis files that it is to be kept in."""
+    return f"source_{key}" if key in KNOWN or key in _RESULTS or resembles_known(key) else key
 
 
 class _Fault(Exception):

@@ -13,6 +13,7 @@ from duolect.data import load_manifest
 from duolect.data.corpora import corpus_named, import_corpus
 from duolect.data.corpora.folder import FolderOptions
 from duolect.errors import ConfigError, ManifestError
+from duolect.evaluation.results import HypothesisRow, read_run, write_run
 
 
 def test_text_beside_the_sound(tmp_path: Path) -> None:
@@ -325,6 +326,19 @@ def test_columns_in_capitals_and_columns_that_resemble_known_ones(tmp_path: Path
     assert (row["text"], row["speaker"], row["source_tgt_lang"]) == ("hello", "ann", "de")
     (why,) = skipped(tmp_path / "out/all.jsonl").values()
     assert "is a folder" in why
+
+
+def test_fields_named_like_results_are_kept_up_to_the_hypothesis_file(tmp_path: Path) -> None:
+    names = ("run", "score", "reference", "flags", "terms", "nbest", "scales", "length_exponent", "time", "pred_text")
+    sound(tmp_path / "files/x.wav")
+    table = lines(tmp_path / "files/list.tsv", "\t".join(("path", "text", *names)), "\t".join(("x.wav", "a", *names)))
+    imported("folder", tmp_path / "files", tmp_path / "out", table=table)
+    (utterance,) = load_manifest(tmp_path / "out/all.jsonl")
+    assert utterance.fields == {f"source_{name}": name for name in names}
+    row = HypothesisRow(id=utterance.id, text="b", reference="a", score=-1.0, fields={"time": 2.0, **utterance.fields})
+    write_run(tmp_path / "hyps.jsonl", [row])
+    (back,), _ = read_run(tmp_path / "hyps.jsonl")
+    assert back.fields == {"time": 2.0, **utterance.fields}
 
 
 def test_a_suffix_is_added_where_it_lacks(tmp_path: Path) -> None:

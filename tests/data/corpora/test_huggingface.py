@@ -90,7 +90,7 @@ def _checked(found: list[Any], made: list[dict[str, Any]], name: str, *, measure
         assert isinstance(entry, Utterance), where
         assert (entry.text, entry.lang, entry.translation) == (row["sentence"], "en", row["translation"]), where
         assert entry.speaker == (None if row["client_id"] is None else ["ann", "bob"][row["client_id"]]), where
-        fields = {"age": row["age"], "score": row["score"], "date": row["date"].isoformat()}
+        fields = {"age": row["age"], "source_score": row["score"], "date": row["date"].isoformat()}
         assert entry.fields == {k: v for k, v in fields.items() if v is not None and v == v}, where
         if entry.duration == entry.duration:  # else it is measured by the one that asked
             assert entry.duration == pytest.approx(expected["seconds"], abs=0.002), where
