@@ -15,6 +15,7 @@ from duolect.evaluation import (
     read_rows,
     read_run,
     run_record_path,
+    score_file,
     write_run,
 )
 from duolect.evaluation.rows import line_of, row_of
@@ -136,6 +137,14 @@ def test_records_of_before_are_found_under_their_old_names(tmp_path: Path) -> No
     assert read_run(path)[1] == RECORD
 
 
+def test_integer_ids_are_those_of_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"id": 7, "audio_filepath": "a.wav", "duration": 1, "text": "four boats"}\n')
+    (tmp_path / "hyps.jsonl").write_text('{"id": 7, "text": "for boats"}\n')
+    assert score_file(tmp_path / "hyps.jsonl", manifest=tmp_path / "m.jsonl").ids == ("7",)
+    (tmp_path / "nemo.jsonl").write_text(json.dumps(NEMO | {"id": 7}))
+    assert score_file(tmp_path / "nemo.jsonl", manifest=tmp_path / "m.jsonl").wer == 0.5
+
+
 def test_a_file_without_a_record_is_read(tmp_path: Path) -> None:
     path = tmp_path / "hyps.jsonl"
     path.write_text('{"id": "1", "text": "hello"}\n\n{"id": "2", "text": ""}\n')
@@ -150,7 +159,9 @@ def test_a_file_without_a_record_is_read(tmp_path: Path) -> None:
         ('{"id": "1", "text": ', "not valid JSON"),
         ("[1, 2]", "expected an object"),
         ('{"text": "hello"}', "'id' must be a string; it is missing"),
-        ('{"id": 7, "text": "hello"}', "'id' must be a string; it is 7"),
+        ('{"id": 7.0, "text": "hello"}', "'id' must be a string; it is 7.0"),
+        ('{"id": true, "text": "hello"}', "'id' must be a string; it is True"),
+        ('{"id": 0, "text": "hello"}', "the id '0' is already on line 1"),
         ('{"id": "1", "text": null}', "'text' must be a string"),
         ('{"id": "1", "text": "", "reference": 3}', "'reference' must be a string"),
         ('{"id": "1", "text": "", "score": NaN}', "NaN is not a JSON number"),

@@ -167,10 +167,7 @@ def _from_nemo(value: Mapping[str, Any], number: int, where: str) -> dict[str, A
 
 
 def _row_of(value: Mapping[str, Any], where: str) -> HypothesisRow:
-    for key in ("id", "text"):
-        if not isinstance(value.get(key), str):
-            found = "missing" if key not in value else f"{value[key]!r}"
-            raise ScoringError(f"{where}: {key!r} must be a string; it is {found}.")
+    name, spoken = _required(value, "id", where), _required(value, "text", where)
     reference, run = value.get("reference"), value.get("run")
     for key, text in (("reference", reference), ("run", run)):
         if text is not None and not isinstance(text, str):
@@ -181,8 +178,8 @@ def _row_of(value: Mapping[str, Any], where: str) -> HypothesisRow:
     if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
         raise ScoringError(f"{where}: 'flags' must be a list of strings; it is {flags!r}.")
     return HypothesisRow(
-        id=value["id"],
-        text=value["text"],
+        id=name,
+        text=spoken,
         reference=reference,
         score=_number(value.get("score"), f"{where}: 'score'"),
         terms={name: _number(term, f"{where}: the term {name!r}") or 0.0 for name, term in terms.items()},
@@ -191,6 +188,17 @@ def _row_of(value: Mapping[str, Any], where: str) -> HypothesisRow:
         run=run,
         fields={key: further for key, further in value.items() if key not in _KNOWN},
     )
+
+
+def _required(value: Mapping[str, Any], key: str, where: str) -> str:
+    """The string under a key; an id may be an integer, of which manifests, too, take the digits."""
+    found = value.get(key)
+    if key == "id" and isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    if not isinstance(found, str):
+        said = "missing" if key not in value else f"{found!r}"
+        raise ScoringError(f"{where}: {key!r} must be a string; it is {said}.")
+    return found
 
 
 def _number(value: Any, what: str) -> float | None:
