@@ -134,14 +134,18 @@ def repeatable(make: Callable[[], Iterable[Utterance | Skipped]]) -> Callable[[A
 
 
 def sign_files(paths: Iterable[Path]) -> str:
-    """A signature of files by name, size and time of change; their contents are not read."""
+    """A signature of files by name, size and time of change; their contents are not read.
+
+    In memory are their names, which come in the order of paths: part by part.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(paths):
+    for name in sorted(str(path).replace(os.sep, "\0") for path in paths):  # a `Path` takes three times as much
+        path = name.replace("\0", os.sep)
         try:
-            seen = path.stat()
+            seen = os.stat(path)
         except OSError as error:
             raise ManifestError(f"{path}: cannot be read ({error.strerror}).") from error
-        digest.update(json.dumps([str(path), seen.st_size, seen.st_mtime_ns]).encode())
+        digest.update(json.dumps([path, seen.st_size, seen.st_mtime_ns]).encode())
     return digest.hexdigest()
 
 

@@ -93,7 +93,8 @@ def import_corpus(
     `options` is an instance of `corpus.options` (None: its defaults), `workers` the threads that read headers.
     `trust_durations`: files are not looked at where the corpus tells a duration, so that missing ones are not found. A
     split that stands there already is not made again. `restart` throws away what an earlier import of the same corpus
-    left in `out`. Memory does not grow with the corpus, but for 16 to 32 bytes for each id.
+    left in `out`. Memory does not grow with the corpus, but for 16 to 32 bytes for each id, and
+    the names of the files that a corpus is signed by.
 
     Raises DuolectError where `out` holds another import, the source or the options have changed since it was begun,
     another process is at work there, or it cannot be written (a full disk: what was done is kept); ManifestError where
