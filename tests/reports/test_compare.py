@@ -19,6 +19,7 @@ from duolect.errors import ConfigError, ScoringError
 from duolect.evaluation import HypothesisRow, Panel, RunRecord, panel_of, read_run, write_run
 from duolect.evaluation.pairs import all_pairs
 from duolect.reports.compare import CompareOptions, Report, Source, compare, sources_of, write_report
+from duolect.reports.compare.audio import players
 from duolect.reports.compare.recommendation import safest
 from duolect.reports.page import page
 from duolect.reports.plots import pareto
@@ -172,14 +173,30 @@ def test_the_page_is_whole_safe_and_loads_nothing_but_recordings(report: Report,
     assert "bad&lt;b&gt;" in text
     assert text.count('src="data:audio/flac;base64,') == 2
     linked = set(re.findall(r'<audio[^>]* src="([^d][^"]*)"', text))
-    assert linked == {"../sound.wav"} | {u for u in linked if u.startswith("../sound.wav#t=0.5,")}
-    assert len(linked) > 1
+    parts = {(u.offset, u.offset + u.duration) for u in load_manifest(folder / "test.jsonl")}
+    assert linked <= {f"../sound.wav#t={start:.3f},{end:.3f}" for start, end in parts}
+    assert {link.partition(",")[0] for link in linked} == {"../sound.wav#t=0.000", "../sound.wav#t=0.500"}
     assert "media-src data: 'self' file:" in text
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     assert text == page(report.comparison, utterances=0, parts=report.parts)
     embedded = run(folder, utterances=4, embed_audio=4)
     assert "'self'" not in page(embedded.comparison, utterances=0, parts=embedded.parts)
+
+
+def test_a_link_is_to_the_utterances_part_however_late(tmp_path: Path) -> None:
+    (tmp_path / "a b.wav").touch()
+    stretches = {"first": (0.0, 2.5), "late": (12345.678, 2.0), "very late": (1_234_567.25, 1.0)}
+    utterances = [
+        Utterance(audio_filepath=tmp_path / "a b.wav", offset=offset, duration=duration, text="x", id=key)
+        for key, (offset, duration) in stretches.items()
+    ]
+    found = players(utterances, tmp_path, embed=0)
+    assert [re.findall(r'src="([^"]+)"', found[key]) for key in stretches] == [
+        ["a%20b.wav#t=0.000,2.500"],
+        ["a%20b.wav#t=12345.678,12347.678"],
+        ["a%20b.wav#t=1234567.250,1234568.250"],
+    ]
 
 
 def test_an_embedded_recording_is_its_part_of_the_file(report: Report, folder: Path, tmp_path: Path) -> None:

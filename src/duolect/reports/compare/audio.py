@@ -46,5 +46,6 @@ def _link(utterance: Utterance, folder: Path) -> str:
     if "#" in path.name and not path.exists():
         return ""
     relative = quote(os.path.relpath(path, folder.absolute()).replace(os.sep, "/"))
+    # Of the first utterance of a recording, too, the file goes on after its end.
     start = utterance.offset
-    return f"{relative}#t={start:g},{start + utterance.duration:g}" if start else relative
+    return f"{relative}#t={start:.3f},{start + utterance.duration:.3f}"
