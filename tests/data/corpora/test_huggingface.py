@@ -1,6 +1,7 @@
 """Data sets of Hugging Face: read where they are, copied, fetched from a hub (one that the test runs), and resumed."""
 
 import datetime
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import soundfile
 from corpus_files import imported, rows, skipped, sound
 from parquet_tables import FORMATS, LOQUACIOUS, STRING, encoded, loquacious_rows, shards, write_table
 
@@ -234,6 +236,19 @@ def test_a_column_of_rounded_seconds_cuts_nothing_off(copy: bool, tmp_path: Path
     if copy:
         kept = pyarrow.parquet.read_table(tmp_path / "out/shards/t-00000.parquet", columns=["duration"])
         assert kept.column(0).to_pylist() == lengths
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_one_channel_of_several_has_no_place(copy: bool, tmp_path: Path) -> None:
+    call = io.BytesIO()
+    soundfile.write(call, np.random.default_rng(0).uniform(-0.1, 0.1, (3200, 2)), 16_000, format="WAV")
+    sounds = [call.getvalue(), call.getvalue(), encoded(np.random.default_rng(0), 0.2)]
+    held = [{"audio": {"bytes": s, "path": None}, "text": "x", "channel": n % 2} for n, s in enumerate(sounds)]
+    features = {"audio": datasets.Audio(decode=False), "text": STRING, "channel": datasets.Value("int32")}
+    write_table(tmp_path / "t.parquet", held, features)
+    imported("huggingface", tmp_path / "t.parquet", tmp_path / "out", copy=copy)
+    assert [u.id for u in load_manifest(tmp_path / "out/t.jsonl")] == ["t-000000002"]
+    assert {why.split(":")[0] for why in skipped(tmp_path / "out/t.jsonl").values()} == {"one channel of 2"}
 
 
 def test_of_sound_whose_seconds_are_told_only_the_first_is_measured(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -114,7 +115,7 @@ def plan(source: str, options: FolderOptions, out: Path) -> Plan:
         splits = [split(options.name, root, tables)]
     found = [each.relative_to(root).as_posix() for each in tables.values()]
     found += [f"NAME{options.text_suffix} beside each"] if beside else []
-    signature = sign_files([*_signed(root, options.text_suffix if beside else None), *tables.values()])
+    signature = sign_files(chain(_signed(root, options.text_suffix if beside else None), tables.values()))
     remark = ""
     if options.text == "auto" and not found:
         remark = (
