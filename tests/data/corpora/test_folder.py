@@ -1,5 +1,6 @@
 """A folder of sound: text beside each file, in a table, or none."""
 
+import dataclasses
 import json
 import math
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from corpus_files import imported, lines, rows, skipped, sound
 
-from duolect.data import load_manifest
+from duolect.data import Utterance, load_manifest, write_manifest
 from duolect.data.corpora import corpus_named, import_corpus
 from duolect.data.corpora.folder import FolderOptions
 from duolect.errors import ConfigError, ManifestError
@@ -301,6 +302,27 @@ def test_one_channel_of_several_has_no_place(column: str, trusted: bool, tmp_pat
     assert set(why.values()) == {
         "one channel of 2: a manifest has no place for that; write the channels to files of their own"
     }
+
+
+def test_a_stretch_that_comes_late_in_a_manifest_stays_one(tmp_path: Path) -> None:
+    """Ours say no offset of 0, and fields come where an utterance has them."""
+    root = tmp_path / "files"
+    sound(root / "x.wav", 0.5)
+    made = [Utterance(audio_filepath=root / "x.wav", duration=0.5, text="x", id=str(n)) for n in range(120)]
+    made.append(dataclasses.replace(made[0], offset=0.25, duration=0.1, id="late", lang="de", speaker="ann"))
+    write_manifest(root / "given.jsonl", made)
+    imported("folder", root, tmp_path / "out", table=root / "given.jsonl")
+    assert load_manifest(tmp_path / "out/all.jsonl") == made
+
+
+def test_columns_beside_the_ones_that_are_meant_become_fields(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    sound(root / "x.wav")
+    table = lines(root / "list.csv", "path,text,said,language,lang", "x.wav,raw,what was said,english,en")
+    imported("folder", root, tmp_path / "out", table=table, text_column="said")
+    (row,) = rows(tmp_path / "out/all.jsonl")
+    assert (row["text"], row["source_text"]) == ("what was said", "raw")
+    assert (row["lang"], row["language"]) == ("en", "english")
 
 
 def test_a_duration_of_0_is_a_fault_not_the_rest_of_the_file(tmp_path: Path) -> None:

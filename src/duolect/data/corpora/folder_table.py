@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duolect.data.corpora.base import UNKNOWN, WholeFile
-from duolect.data.corpora.rows import Row, read_rows
-from duolect.data.manifest import KNOWN, Utterance, field_name
+from duolect.data.corpora.rows import SUFFIXES, Row, read_rows
+from duolect.data.manifest import Utterance, field_name
 from duolect.data.skips import Skipped
 from duolect.errors import ManifestError
 
@@ -36,15 +36,21 @@ _FIRST_LINES = 100
 
 
 def column_names(table: Path, options: FolderOptions) -> dict[str, str]:
-    """Which column holds what, from the first lines (those of JSON may differ in what they hold).
+    """Which column holds what, from the first lines; of JSON from all, for each may hold others.
 
     Raises ManifestError where there is no column for the sound or the text.
     """
-    rows = list(islice(read_rows(table, delimiter=options.delimiter, columns=options.columns), _FIRST_LINES))
-    held = list(dict.fromkeys(column for row in rows if not row.fault for column in row.values))
-    if not held:
-        why = f"; the first, in line {rows[0].line}, {rows[0].fault}" if rows and rows[0].fault else ""
-        raise ManifestError(f"{table}: holds no line that can be read{why}.")
+    delimited = options.delimiter or SUFFIXES.get(table.suffix.lower())
+    rows = read_rows(table, delimiter=options.delimiter, columns=options.columns)
+    found_in: dict[str, None] = {}
+    first = ""
+    for row in islice(rows, _FIRST_LINES if delimited else None):
+        if row.fault:
+            first = first or f"; the first, in line {row.line}, {row.fault}"
+        else:
+            found_in.update(dict.fromkeys(row.values))
+    if not (held := list(found_in)):
+        raise ManifestError(f"{table}: holds no line that can be read{first}.")
     names = {}
     by_name = {name.lower(): name for name in reversed(held)} | {name: name for name in held}
     given = {"audio": options.audio_column, "text": options.text_column}
@@ -129,7 +135,7 @@ def _utterance(
         fields={
             field_name(key): value
             for key, value in values.items()
-            if key not in names.values() and key not in KNOWN and not _says_nothing(value)
+            if key not in names.values() and not _says_nothing(value)
         },
     )
 
