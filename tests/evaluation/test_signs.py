@@ -8,7 +8,14 @@ from functools import cache
 import pytest
 
 from duolect.evaluation import align
-from duolect.evaluation.signs import compression_ratio, longest_loop, split_words, surplus, without_events
+from duolect.evaluation.signs import (
+    characters_per_word,
+    compression_ratio,
+    longest_loop,
+    split_words,
+    surplus,
+    without_events,
+)
 from duolect.evaluation.stock_phrases import refusal, stock_phrase
 from duolect.text import normalise
 
@@ -116,6 +123,26 @@ def test_words_of_scripts_without_spaces_are_characters() -> None:
     assert split_words("ありがとう")[0] == "あ"
     assert split_words("שלום עולם") == ["שלום", "עולם"]
     assert split_words("") == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "length"),
+    [
+        (["请在三点之前打电话给我", "明天去北京"], 8.0),
+        (["请在三点 打电话", "我 们", ""], 2.25),
+        (["我们 明天 去 找 Anna", "四百 人"], None),  # spaces part enough of them
+        (["我 们 明 天 去", "the boats"], None),
+        (["我们明天去", "four boats", "set sail"], None),  # not most of them
+        (["das Wort 漢字 kommt vor"], None),
+        (["今日はいい天気ですね", "ガギグ"], 6.5),
+        (["อากาศดี"], 7.0),
+        (["오늘 날씨가 좋네요"], None),  # Korean has spaces
+        (["four boats"], None),
+        ([], None),
+    ],
+)
+def test_texts_without_spaces_are_known_by_the_length_of_their_words(texts: list[str], length: float | None) -> None:
+    assert characters_per_word(texts) == length
 
 
 def test_events_in_brackets_are_no_text() -> None:

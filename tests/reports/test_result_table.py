@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from duolect.evaluation import RunRecord, Skipped, Timing
+from duolect.evaluation import HypothesisRow, RunRecord, Skipped, Timing
 from duolect.reports import Comparison, SystemResult, markdown_table, system_result, terminal_table
 from duolect.reports.cells import draw_terminal, plain_column
 from duolect.reports.page import page
@@ -116,6 +116,18 @@ def test_the_legend_says_how_the_numbers_were_made(comparison: Comparison) -> No
         "(host)",
     ):
         assert part in text
+
+
+def test_the_legend_says_that_a_sentence_without_spaces_is_a_word() -> None:
+    def said(*texts: str) -> str:
+        rows = [HypothesisRow(id=str(n), reference=text, text=text) for n, text in enumerate(texts)]
+        system = system_result("x", rows, RunRecord(system="x"))
+        return " ".join(legend(Comparison(title="x", systems=[system], baseline="x")))
+
+    text = said("请在三点之前打电话给我。", "我们明天去", "four")
+    assert "Most references are in a script without spaces, and a word is what white space parts: there 8.0" in text
+    assert "script without spaces" not in said("四 百 人", "我 们 明 天 去")
+    assert "script without spaces" not in said("four boats")
 
 
 def test_the_legend_counts_what_is_not_in_the_rates(make: Make) -> None:

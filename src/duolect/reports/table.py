@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 
 from duolect.evaluation import Score, holm
 from duolect.evaluation.blocks import FEWEST
+from duolect.evaluation.signs import characters_per_word
 from duolect.reports.cells import (
     DASH,
     Column,
@@ -87,6 +88,7 @@ def legend(comparison: Comparison) -> list[str]:
         + "; normaliser "
         + _each(comparison, lambda s: regime_text(s.score))
         + f"; aligned by {scores[0].aligner}.",
+        *_unspaced(scores[0]),
         _interval(scores),
     ]
     if len(scores) > 1:
@@ -128,6 +130,15 @@ def _corrected(comparison: Comparison) -> str:
     ]
     tests = f", not corrected for the number of systems; by Holm's correction for {len(tested)} tests "
     return tests + (f"{', '.join(lost)} would not be below 0.05" if lost else "the same are below 0.05")
+
+
+def _unspaced(score: Score) -> list[str]:
+    length = characters_per_word(reference for reference, _ in score.texts_N)
+    if length is None:
+        return []
+    line = "Most references are in a script without spaces, and a word is what white space parts: there "
+    line += f"{length:.1f} characters on average. With spaces between the characters of both sides these are rates of "
+    return [line + "characters."]
 
 
 def _interval(scores: Sequence[Score]) -> str:
