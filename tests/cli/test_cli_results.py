@@ -155,6 +155,20 @@ def test_an_nbest_file_says_how_its_scores_came_about(system: Path, corpus: Corp
             assert entry["score"] == pytest.approx(score, abs=1e-4, rel=1e-6)
 
 
+def test_recognize_and_score_give_the_same_interval(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
+    lines = [json.loads(line) for line in corpus.train.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line |= {"audio_filepath": str(corpus.train.parent / line["audio_filepath"]), "session": f"s{number // 2}"}
+    manifest, out = tmp_path / "sessions.jsonl", tmp_path / "hyps.jsonl"
+    manifest.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    result = call("recognize", system, manifest, "--method", "attention+ctc", "--out", out)
+    score = score_file(out)
+    assert (score.blocks, score.units) == ("session", 12)
+    assert score.interval is not None
+    bounds = f"[{100 * score.interval.low:.2f}, {100 * score.interval.high:.2f}] by session"
+    assert f"WER {100 * score.wer:.2f} % {bounds} (" in result.out
+
+
 def test_explain_prints_how_each_term_voted(system: Path, corpus: Corpus, tmp_path: Path, call: Call) -> None:
     out, ids = tmp_path / "hyps.jsonl", [u.id for u in load_manifest(corpus.test)]
     given = ("recognize", system, corpus.test, "--method", "attention+ctc", "--out", out)

@@ -57,6 +57,20 @@ def test_measuring_changes_no_hypothesis(name: str, system: System, corpus: list
     assert 0 < found.latency.median <= found.latency.p95
 
 
+def test_fields_named_like_results_are_kept_beside_these(system: System, corpus: list[Utterance]) -> None:
+    said = {"time": "noon", "nbest": 3, "scales": "C major", "length_exponent": 2, "run": 7, "room": "B"}
+    utterance = dataclasses.replace(corpus[0], fields=said)
+    row = system.with_method("ctc-greedy").recognize([utterance], nbest=True, measure=SOME).rows[0]
+    assert {name: row.fields[name] for name in ("source_time", "source_nbest", "source_run", "room")} == {
+        "source_time": "noon",
+        "source_nbest": 3,
+        "source_run": 7,
+        "room": "B",
+    }
+    assert (row.fields["source_scales"], row.fields["source_length_exponent"]) == ("C major", 2)
+    assert (row.fields["nbest"][0]["text"], row.fields["time"] > 0) == (row.text, True)
+
+
 def test_operations_are_those_of_the_models(system: System, corpus: list[Utterance]) -> None:
     """One utterance, greedy: features, encoder and CTC head are what they count outside of any search."""
     alone = corpus[2:3]

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 class Recognize:
     """Recognise every utterance of a manifest and write one JSON line for each, and how they were made beside them.
 
-    OUT gets id, reference, text, score, terms and flags; OUT with the suffix .run.json the system, search, device,
-    times and what was skipped. The exit status is 1 where an utterance could not be recognised.
+    OUT gets id, reference, text, score, terms and flags; beside it what is called .run.json (hyps.run.json of
+    hyps.jsonl) gets the system, search, device, times and what was skipped. The exit status is 1 where an utterance
+    could not be recognised.
 
     Any setting of the search: --search.FIELD VALUE, such as --search.stop exact or --search.inside.lm 0.4.
     """
@@ -194,11 +195,13 @@ def _summary(recognition: Recognition) -> str:
 
 
 def _word_errors(recognition: Recognition) -> str:
-    from duolect.evaluation import score_run
+    from duolect.evaluation import blocks_of_rows, score_run
 
-    score = score_run(recognition.rows, skipped=recognition.skipped)
+    rows, skipped = recognition.rows, recognition.skipped
+    score = score_run(rows, skipped=skipped, blocks=blocks_of_rows(rows, skipped))
     errors, interval = score.errors, score.interval
     bounds = f" [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
+    bounds += f" by {score.blocks}" if interval and score.blocks else ""
     counts = f"{errors.substitutions} sub, {errors.deletions} del, {errors.insertions} ins"
     return f"WER {100 * score.wer:.2f} %{bounds} ({counts} of {errors.words} words)"
 

@@ -16,6 +16,7 @@ from duolect.evaluation.results import RunRecord, Skipped, read_run, run_record_
 from duolect.evaluation.rows import HypothesisRow, read_rows
 from duolect.evaluation.score import (
     Score,
+    blocks_of_rows,
     compare_scores,
     manifest_references,
     score_file,
@@ -58,6 +59,7 @@ __all__ = [
     "WordErrors",
     "align",
     "all_pairs",
+    "blocks_of_rows",
     "bootstrap_interval",
     "compare_panels",
     "compare_scores",

@@ -271,7 +271,7 @@ def score_file(
             references=references,
             skipped=skipped,
             skipped_as_deletions=skipped_as_deletions,
-            blocks=_blocks(blocks, rows, references, skipped, said),
+            blocks=blocks_of_rows(rows, skipped, blocks, references=references, said=said),
             replicas=replicas,
             seed=seed,
         )
@@ -279,17 +279,19 @@ def score_file(
         raise ScoringError(f"{path}: {error}") from error
 
 
-def _blocks(
-    wanted: str,
+def blocks_of_rows(
     rows: Sequence[HypothesisRow],
-    references: Mapping[str, str] | None,
-    skipped: Sequence[Skipped],
-    said: Mapping[str, Mapping[str, Any]],
+    skipped: Sequence[Skipped] = (),
+    wanted: str = "auto",
+    *,
+    references: Mapping[str, str] | None = None,
+    said: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Blocks | None:
-    """The blocks of what is scored, by the fields of rows, of what was skipped, and of the manifest."""
+    """The blocks of a run, as `find_blocks` finds those `wanted`, by the fields of its rows, of what was skipped, and
+    of what a manifest has `said`, by id. Raises ScoringError where no utterance has a field that was asked for."""
     if has_chunks(rows, references, skipped):
         rows, _, skipped = merge_chunks(rows, references, skipped)
-    fields = {entry.id: {**entry.fields, **said.get(entry.id, {})} for entry in (*rows, *skipped)}
+    fields = {entry.id: {**entry.fields, **(said or {}).get(entry.id, {})} for entry in (*rows, *skipped)}
     for entry in skipped:  # files of before say nothing of it: it hides no block, and is one of its own
         if not fields[entry.id]:
             del fields[entry.id]

@@ -15,6 +15,7 @@ import torch
 
 from duolect.configs import to_json
 from duolect.data import Target, Utterance
+from duolect.data.manifest import field_name
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import ConfigError, DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
@@ -362,4 +363,5 @@ def _fields(utterance: Utterance, target: Target, language: str | None) -> dict[
         found[LANGUAGE_KEYS[target]] = language
     if target == "translation":
         found["transcript"] = found.pop("text")
-    return {**{name: value for name, value in found.items() if value is not None}, **utterance.fields}
+    own = {field_name(name): value for name, value in utterance.fields.items()}
+    return {**{name: value for name, value in found.items() if value is not None}, **own}
