@@ -74,6 +74,15 @@ def test_random_cases(both) -> None:
         same(compiled, tensors, f"seed {seed}, {settings}")
 
 
+def test_narrow_beams_over_flat_posteriors(both) -> None:
+    """The threshold rises often, also at a repeated label, which has less mass than the labels after it."""
+    for seed in range(400):
+        draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+        width, beam, frames = draw.choice([4, 5, 6, 8]), draw.choice([3, 4, 5, 8]), draw.choice([4, 6, 8, 12])
+        log_probs = random_posteriors(generator, frames, width, draw.choice([0.3, 1.0, 2.0]))[None]
+        same(*both(log_probs, torch.tensor([frames]), beam=beam, nbest=beam), f"seed {seed}")
+
+
 def test_long_utterances_and_many_labels(both) -> None:
     """The trie and its hash table grow several times."""
     for seed in range(3):

@@ -198,6 +198,8 @@ def search(frames_TW, banned_V, beam, candidates, nbest, take_max, skip):
                     count = beam
                     threshold = mass_X[:beam].min()
                     if mass <= threshold:
+                        if c == last:  # without the mass of its label; the next one may have more
+                            continue
                         break
                 mass_X[count], slot_X[count], gain_X[count] = mass, k, c
                 count += 1
