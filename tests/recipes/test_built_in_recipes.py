@@ -29,6 +29,7 @@ from duolect.recipes.adapters import AdapterName, adapter_config
 from duolect.text import CharacterUnits, Prompt, UnitsConfig, load_units
 from duolect.training import AcousticTask, LanguageTask, Recipe, SpeechLLMTask, UnitsFrom
 from duolect.training.parts import make_model
+from duolect.training.schedule import WarmupCosine
 
 DATA = {"train": (Path("train.jsonl"),), "dev": Path("dev.jsonl")}
 TEXT = {"text": (Path("lm.txt"),), "dev": Path("dev.txt")}
@@ -154,6 +155,10 @@ def test_the_papers_speech_llm(qwen: str) -> None:
     assert counts["adapter"][0] == pytest.approx((2 * 1024 + 1) * 896 / 1e6)
     assert counts["encoder"][0] == counts["encoder"][1]
     assert counts["ctc"][0] == pytest.approx(1025 * 151_647 / 1e6)
+    default = find_recipe("paper-speech-llm")(**DATA, acoustic=Path("runs/am"), llm=qwen)
+    assert default.schedule == WarmupCosine(warmup=0.1, minimum=1e-3)
+    shorter = find_recipe("paper-speech-llm")(**DATA, acoustic=Path("runs/am"), llm=qwen, lr=1e-5, epochs=0.5)
+    assert shorter.schedule == WarmupCosine(warmup=0.2, minimum=1e-2)  # a tenth of an epoch, down to 1e-7
 
 
 def test_the_small_acoustic_model_has_ten_million_parameters() -> None:

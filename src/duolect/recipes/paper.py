@@ -100,7 +100,7 @@ def loquacious_acoustic(
         dev: Folder of parquet shards, or manifest, to measure on.
         epochs: Passes over the data.
         hours: Hours of the data; with EPOCHS they give the number of steps.
-        pieces: SentencePiece labels.
+        pieces: SentencePiece labels, learnt from a million transcripts at most (published: ten million).
         accumulate: Micro-batches a step; each then holds that much less sound.
         seed: Of weights, order and augmentation.
     """
@@ -173,9 +173,10 @@ def qwen_language(
     duolect train paper-language --text train.jsonl --dev dev.jsonl --units runs/loquacious-am --out runs/qwen-spm
 
     With UNITS the embeddings are replaced by new ones for those labels, as label-wise fusion needs. The 7B model was
-    trained with `--finetune lora-language`: rank 64, alpha 128, dropout 0.1, rank-stabilised, all projections. Batches
-    of 1,800 labels, warm-up over 2.5 % of the run, cosine, peak 1e-5. Perplexity on Loquacious test, per token and word
-    (from recipe comments): 0.5B lower-case in its own units 43.38 and 59.54, with SentencePiece labels 35.59 and 60.26;
+    trained with `--finetune lora-language`: rank 64, alpha 128, dropout 0.1, rank-stabilised, all projections; theirs
+    ends a sentence with a newline, ours as all sizes do, with the tokeniser's end. Batches of 1,800 labels, warm-up
+    over 2.5 % of the run, cosine, peak 1e-5. Perplexity on Loquacious test, per token and word (from recipe comments):
+    0.5B lower-case in its own units 43.38 and 59.54, with SentencePiece labels 35.59 and 60.26;
     upper-case in its own units 14.39 and 65.40, with frozen embeddings 14.68 and 67.44. `duolect perplexity` measures
     them.
 
@@ -232,7 +233,8 @@ def qwen_speech_llm(
     The audio stands between "USER: " and "Transcribe speech to text. ASSISTANT: ". As in the decoded checkpoint: the
     16 trained Conformer layers and two new ones, CTC at the last over Qwen's vocabulary; LoRA on q_proj and v_proj,
     rank 320, alpha 16, dropout 0.1, rank-stabilised; encoder trained; SpecAugment; one epoch. Batches of 500 s. The
-    published learning rate is not known; students' variants have 1e-5 to 1e-4, warm-up of a tenth of an epoch, cosine.
+    published learning rate is not known; students' variants have 1e-5 to 1e-4, warm-up of a tenth of an epoch, cosine
+    down to 1e-7.
     No word error rate of it is public; beam 4 jointly with CTC was behind CTC + LLM with beam 64.
 
     Args:
@@ -277,7 +279,7 @@ def qwen_speech_llm(
             initialise_encoder=str(acoustic),
         ),
         optimiser=OptimiserConfig(lr=lr, weight_decay=0.01),
-        schedule=WarmupCosine(warmup=0.1 / max(epochs, 1.0), minimum=1e-3),
+        schedule=WarmupCosine(warmup=0.1 / max(epochs, 0.2), minimum=min(round(1e-7 / lr, 12), 1.0)),
         loop=_loop(_steps(epochs * hours, 500.0), seed, accumulate),
     )
 

@@ -131,7 +131,7 @@ def pretrained_speech_llm(
         train_encoder: Train the encoder too; its first convolutions stay as they are.
         finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
             (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
-        adapter_steps: In so many first steps only the adapter and the CTC head are trained.
+        adapter_steps: In so many first steps only what is new is trained: adapter, CTC head, cross-attention.
         interface: How the audio gets into the LLM: before the text in its input, causal (prefix) or bidirectional,
             beside the text in each layer's attention (merged), or by cross-attention in front of each layer (cross).
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is

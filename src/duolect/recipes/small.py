@@ -204,7 +204,7 @@ def small_speech_llm(
         finetune: What of the LLM is trained: all of it (full), all but its embeddings (frozen-embeddings), nothing
             (frozen), or low-rank additions: lora (rank 32), lora-speech-llm or lora-language (the paper's settings).
         freeze_encoder: Leave the encoder as it is.
-        adapter_steps: In so many first steps only the adapter and the CTC heads are trained.
+        adapter_steps: In so many first steps only what is new is trained: adapter, CTC heads, cross-attention.
         interface: How the audio gets into the LLM: before the text in its input, causal (prefix) or bidirectional,
             beside the text in each layer's attention (merged), or by cross-attention in front of each layer (cross).
         prompts: Around the audio, by name (none, instruction, role-tagged) or as BEFORE<audio>AFTER; of several, one is

@@ -1,4 +1,4 @@
-"""The scale of the demo: the synthetic corpus of 4.5 hours or the user's own data, models of two million parameters,
+"""The scale of the demo: the synthetic corpus of 4.5 hours or the user's own data, models of three million parameters,
 minutes on two cores."""
 
 from __future__ import annotations
