@@ -74,9 +74,17 @@ def test_texts_that_are_all_numbers_are_numbers() -> None:
     assert [part.utterances for part in by_text.parts] == [15] * 4
 
 
+@pytest.mark.parametrize("field", ["source_score", "speaker_age", "call-duration", "file_size"])
+def test_numbers_of_something_that_has_a_name_are_numbers(field: str) -> None:
+    values = {f"u{n}": n / 7 for n in range(60)}
+    assert labels_of(field, values, list(values)) == labels_of("snr", values, list(values))
+    assert len(set(labels_of(field, values, list(values))[0])) == 4
+
+
 @pytest.mark.parametrize(
     ("field", "texts"),
     [
+        ("source_speaker", [str(1089 + n) for n in range(60)]),
         ("speaker", [str(1089 + n) for n in range(60)]),
         ("Speaker_ID", [str(1089 + n) for n in range(60)]),
         ("parent_id", [str(n) for n in range(60)]),

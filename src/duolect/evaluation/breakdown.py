@@ -207,8 +207,8 @@ def _numbers(field: str, values: Mapping[str, Any], ids: Sequence[str]) -> dict[
 
 
 def _is_of_names(field: str) -> bool:
-    words = re.findall(r"[a-z]+", field.lower())
-    return any(word in _NAMES or word.removesuffix("id") in _NAMES for word in words)
+    *_, last = ["", *re.findall(r"[a-z]+", field.lower())]  # a speaker's age, or a file's size, is a number
+    return last in _NAMES or last.removesuffix("id") in _NAMES
 
 
 def _number(value: Any) -> float | None:
