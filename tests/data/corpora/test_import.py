@@ -277,6 +277,27 @@ def test_ids_are_unique_across_an_interruption(tmp_path: Path) -> None:
     assert (split.resumed, split.utterances, split.reasons) == (400, 490, {"duplicate id": 10})
 
 
+def test_what_goes_on_trusts_as_it_did_when_it_was_begun(tmp_path: Path) -> None:
+    path = sound(tmp_path / "a.wav")
+    stop = True
+
+    def read() -> Iterator[Utterance]:
+        for number in range(500):
+            if stop and number == 450:
+                raise RuntimeError("power cut")
+            yield Utterance(audio_filepath=path, duration=0.1, text="x", id=f"u{number}")
+
+    made, out = corpus(read), tmp_path / "out"
+    with pytest.raises(RuntimeError):
+        import_corpus(made, "", out, trust_durations=True)
+    stop = False
+    with pytest.raises(DuolectError, match=r"begun otherwise \(trust_durations: True, now False\)"):
+        import_corpus(made, "", out)
+    split = import_corpus(made, "", out, trust_durations=True).splits[0]
+    assert (split.resumed, split.utterances) == (400, 500)
+    assert import_corpus(made, "", out).splits[0].resumed == 500  # what stands is not made again
+
+
 def test_an_importer_that_writes_files_goes_on_from_its_own_state(tmp_path: Path) -> None:
     """What it yielded since its last checkpoint comes again, under the same names."""
     path = sound(tmp_path / "a.wav")

@@ -52,7 +52,12 @@ def read_shar(
     A part is a shard, and so is the state: how many parts are done with, and which shard comes next. `convert` gets the
     cut with the address of its sound, and the file it stood in. Raises ManifestError naming a part that is damaged.
     """
-    import pyarrow as arrow
+    try:
+        import pyarrow as arrow
+    except ImportError as error:
+        raise DuolectError(
+            "the sound of Shar is copied into parquet files, which need pyarrow: pip install pyarrow."
+        ) from error
     from lhotse import CutSet
     from lhotse.audio import AudioSource
     from lhotse.utils import fastcopy

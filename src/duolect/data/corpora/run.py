@@ -30,6 +30,7 @@ from duolect.storage import read_json, write_json
 RECORD = "import.json"
 _ASKED = "asked.json"
 _FORMAT = 1
+_TRUST = "trust_durations"
 _IDENTITY = ("corpus", "source", "options", "signature")
 FAR_OFF = "durations far from the sound's"
 """What is counted in import.json where a corpus is wrong about the length of a file."""
@@ -113,6 +114,7 @@ def import_corpus(
             else source,
             "options": dataclasses.asdict(options),
             "signature": plan.signature,
+            _TRUST: trust_durations,
         }
     )
     with alone(out):
@@ -212,7 +214,9 @@ def _earlier(out: Path, asked: dict[str, Any], restart: bool) -> dict[str, Any]:
             raise DuolectError(
                 f"{out}: holds an import of {held.get('corpus')!r} from {held.get('source')}; choose another folder."
             )
-        changed = [key for key in _IDENTITY if held.get(key) != asked[key]]
+        begun = path.name == _ASKED and any(each.is_dir() for each in (out / WORK).iterdir())
+        # What stands already may differ in trust; what goes on may not.
+        changed = [key for key in (*_IDENTITY, *([_TRUST] if begun else [])) if held.get(key, asked[key]) != asked[key]]
         if changed and not restart:
             raise DuolectError(
                 f"{out}: holds an import that was begun otherwise ({_difference(held, asked, changed)}); "
@@ -257,7 +261,7 @@ def _enter(
         "hours": round(place.seconds / 3600, 4),
         "skipped": place.skipped,
         "reasons": place.reasons,
-        "trust_durations": trust,
+        _TRUST: trust,
         **({"tallies": place.tallies} if place.tallies else {}),
     }
     written = {
