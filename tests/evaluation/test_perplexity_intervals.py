@@ -41,6 +41,11 @@ def test_a_constant_difference_is_a_ratio_without_doubt() -> None:
 def test_what_has_no_perplexity() -> None:
     assert perplexity_interval(np.array([-1.0]), np.array([2])) is None
     assert perplexity(np.array([-np.inf, -1.0]), np.array([2, 2])) == math.inf
+    for lost in (1, 2, 30, 40):  # from few replicas without a limit to all
+        found = perplexity_interval(np.array([-np.inf] * lost + [-1.0] * (40 - lost)), np.full(40, 2))
+        assert found is not None
+        assert found.high == math.inf, lost
+        assert found.low in (math.inf, math.exp(0.5)), lost
     for log_probs, counts in (([], []), ([-1.0], [1, 2])):
         with pytest.raises(ScoringError):
             perplexity(np.array(log_probs), np.array(counts))

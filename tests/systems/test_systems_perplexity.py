@@ -12,9 +12,10 @@ import torch
 from tiny_llm import make_llm
 
 from duolect.errors import ModelError, ScoringError, SystemFolderError, UnitsError
-from duolect.models import label_log_probs
+from duolect.evaluation import Interval
+from duolect.models import TextLogProb, label_log_probs
 from duolect.systems import System, combine, pretrained_language
-from duolect.systems.perplexity import measure_perplexity
+from duolect.systems.perplexity import TextPerplexity, measure_perplexity
 from duolect.text import CharacterUnits
 
 TEXT = "A bad cab.\n\nFace!\nbead zoo\n...\ndeaf\n"
@@ -58,6 +59,20 @@ def test_each_row_is_the_sum_over_what_all_can_spell(system: System, make: Any, 
     stored = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert stored["rows"][2]["per_token"] == report.rows[2].sums.per_token
     assert stored["models"]["llm"]["units"]["kind"] == "huggingface"
+
+
+def test_what_has_no_number_is_written_as_none() -> None:
+    diverged = TextPerplexity(
+        system="a",
+        text="t",
+        sums=TextLogProb(log_prob=-math.inf, tokens=3, words=2, sentences=1),
+        interval=Interval(4.0, math.inf),
+        ratio=math.inf,
+        ratio_interval=Interval(math.nan, math.inf),
+    )
+    stored = json.loads(json.dumps(diverged.summary(), allow_nan=False))
+    assert [stored[name] for name in ("log_prob", "per_token", "per_word", "ratio")] == [None] * 4
+    assert (stored["interval"], stored["ratio_interval"]) == ({"low": 4.0, "high": None}, {"low": None, "high": None})
 
 
 def test_several_texts_have_a_row_each_and_one_of_all(system: System, text: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ their perplexities, and its interval that of the paired bootstrap. N sentences Â
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from duolect.errors import ScoringError
@@ -42,8 +44,9 @@ def perplexity_interval(
         drawn = rng.integers(0, total, (rows, total), dtype=np.int32)
         means_R[start : start + rows] = -log_probs_N[drawn].sum(1) / counts_N[drawn].sum(1)
     with np.errstate(over="ignore", invalid="ignore"):
-        low, high = np.exp(np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    return Interval(float(low), float(high))
+        low, high = np.exp(np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])).tolist()
+    # Between a finite mean and an infinite one numpy finds no number.
+    return Interval(math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
 
 
 def _check(log_probs_N: np.ndarray, counts_N: np.ndarray) -> None:

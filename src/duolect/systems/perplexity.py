@@ -61,16 +61,24 @@ class TextPerplexity:
 
     def summary(self) -> dict[str, Any]:
         """Plain values for a JSON file; what is not finite is None."""
-        values = {"per_token": self.sums.per_token, "per_word": self.sums.per_word, "ratio": self.ratio}
         return {
             "system": self.system,
             "text": self.text,
             "total": self.total,
-            **{name: getattr(self.sums, name) for name in ("sentences", "words", "tokens", "log_prob")},
-            **{name: value if value is not None and np.isfinite(value) else None for name, value in values.items()},
-            "interval": to_json(self.interval),
-            "ratio_interval": to_json(self.ratio_interval),
+            **{name: getattr(self.sums, name) for name in ("sentences", "words", "tokens")},
+            **{name: _finite(getattr(self.sums, name)) for name in ("log_prob", "per_token", "per_word")},
+            "ratio": _finite(self.ratio),
+            "interval": _bounds(self.interval),
+            "ratio_interval": _bounds(self.ratio_interval),
         }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _bounds(interval: Interval | None) -> dict[str, float | None] | None:
+    return None if interval is None else {"low": _finite(interval.low), "high": _finite(interval.high)}
 
 
 @dataclass(frozen=True, kw_only=True)
