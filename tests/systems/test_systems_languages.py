@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,10 @@ def test_each_utterance_is_written_in_its_language_whatever_is_beside_it(
         assert row.fields["target_lang"] == utterance.target_lang
         assert row.fields["transcript"] == utterance.text
         assert "translation" not in row.fields
+    own = dataclasses.replace(translated[0], fields={"transcript": "by hand", "texts": 2})
+    (row,) = system.recognize([own]).rows
+    assert (row.fields["transcript"], row.fields["source_transcript"]) == (own.text, "by hand")
+    assert row.fields["texts"] == 2
     german = system.recognize(translated, target_language="de").rows
     french = system.recognize(translated, target_language="fr").rows
     assert [a.text for a in german] != [b.text for b in french]

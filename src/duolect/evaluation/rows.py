@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,13 @@ def line_of(row: HypothesisRow, stamp: str | None) -> str:
         raise ScoringError(f"utterance {row.id!r}: a score or field is not a finite number.") from error
 
 
-def kept_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Further fields by what a line calls them: "source_NAME" where NAME means something there (`run`, `score` …)."""
+def kept_fields(fields: Mapping[str, Any], taken: Container[str] = ()) -> dict[str, Any]:
+    """Further fields by what a line calls them: "source_NAME" where NAME means something there (`run`, `score` …), or
+    is `taken` by who writes it."""
     found = {}
     for key, value in fields.items():
         name = key
-        while name in (*_KNOWN, "pred_text") or (name != key and name in fields):
+        while name in (*_KNOWN, "pred_text") or name in taken or (name != key and name in fields):
             name = f"source_{name}"
         found[name] = value
     return found

@@ -15,10 +15,10 @@ import torch
 
 from duolect.configs import to_json
 from duolect.data import Target, Utterance
-from duolect.data.manifest import field_name
 from duolect.data.targets import LANGUAGE_KEYS
 from duolect.errors import ConfigError, DuolectError, SystemFolderError
 from duolect.evaluation import HypothesisRow, Skipped
+from duolect.evaluation.rows import kept_fields
 from duolect.models.precision import WeightPrecision
 from duolect.systems.arrays import Audio, recordings
 from duolect.systems.batches import LONGEST_SECONDS, utterance_source
@@ -36,6 +36,7 @@ from duolect.text import Prompt, find_prompt
 from duolect.text.chunks import parent_of
 
 BATCH_SECONDS = 60.0
+_WRITTEN = ("scales", "length_exponent", "nbest", "time")  # into rows, if asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,5 +364,7 @@ def _fields(utterance: Utterance, target: Target, language: str | None) -> dict[
         found[LANGUAGE_KEYS[target]] = language
     if target == "translation":
         found["transcript"] = found.pop("text")
-    own = {field_name(name): value for name, value in utterance.fields.items()}
-    return {**{name: value for name, value in found.items() if value is not None}, **own}
+    return {
+        **{name: value for name, value in found.items() if value is not None},
+        **kept_fields(utterance.fields, {*_WRITTEN, *(["transcript"] if target == "translation" else [])}),
+    }
