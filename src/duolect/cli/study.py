@@ -51,8 +51,8 @@ class StudyCommand:
     """Your data, and models, that the scale uses."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE...")] = ()
     """Fields of the scale changed, such as acoustic_steps=200 at scale demo."""
-    jobs: int = 1
-    """Stages that are made at once; what is timed has the machine to itself."""
+    jobs: int | None = None
+    """Stages that are made at once (default: 1, with --slurm 16); what is timed has the machine to itself."""
     gpus: int = 0
     """GPUs of this machine that jobs are spread over."""
     until: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
@@ -174,10 +174,10 @@ def _launcher(asked: StudyCommand, slurm: dict[str, Any]) -> Launcher:
     from duolect.studies.stages.slurm import Slurm
 
     if asked.slurm:
-        return Slurm(places=max(asked.jobs, 1) if asked.jobs > 1 else 16, settings=slurm)
+        return Slurm(places=16 if asked.jobs is None else asked.jobs, settings=slurm)
     if slurm:
         raise ConfigError("--slurm.…: belongs to --slurm, which is not given.")
-    return Local(places=asked.jobs, gpus=asked.gpus)
+    return Local(places=1 if asked.jobs is None else asked.jobs, gpus=asked.gpus)
 
 
 def _slurm_settings(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

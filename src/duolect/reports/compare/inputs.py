@@ -56,7 +56,8 @@ def sources_of(
         path = system_folder(path)
         wanted: Sequence[str | None] = [method] if method else list(methods) or [None]
         if ALL in wanted:
-            wanted = [each for each in METHODS if each in runnable(path)]
+            able = runnable(path)
+            wanted = [each for each in METHODS if each in able]
         for each in wanted:
             own = name if name and len(wanted) == 1 else f"{name or _label(path)}:{each}" if each else _label(path)
             found.append(Source(name=own, path=path, method=each))

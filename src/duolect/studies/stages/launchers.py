@@ -128,6 +128,12 @@ class WorkerProcess:
             self.process.wait()
 
 
+def require_places(places: int) -> None:
+    """Raise ConfigError unless something can run."""
+    if places < 1:
+        raise ConfigError(f"study: at least one stage must run at once, not {places}.")
+
+
 @dataclass
 class Local:
     """Processes of this machine: `places` at once, each with its share of the cores, and with as many of the `gpus` as
@@ -139,8 +145,7 @@ class Local:
     _on_gpus: list[tuple[WorkerProcess, tuple[int, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.places < 1:
-            raise ConfigError(f"study: at least one stage must run at once, not {self.places}.")
+        require_places(self.places)
         if self.gpus < 0:
             raise ConfigError(f"study: gpus must be 0 or more, not {self.gpus}.")
 

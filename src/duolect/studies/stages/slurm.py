@@ -12,7 +12,7 @@ from typing import Any
 
 from duolect.errors import ConfigError, DuolectError
 from duolect.studies.stages.base import Stage
-from duolect.studies.stages.launchers import STOP_SECONDS, Call, WorkerProcess
+from duolect.studies.stages.launchers import STOP_SECONDS, Call, WorkerProcess, require_places
 
 MINUTES = 24 * 60
 """That a job may take before it is queued again."""
@@ -35,6 +35,9 @@ class Slurm:
     cluster: str = "slurm"
     """submitit's name of the executor; "local" runs jobs here, as tests do."""
     alone: bool = False
+
+    def __post_init__(self) -> None:
+        require_places(self.places)
 
     def start(self, call: Call, stage: Stage) -> _Submitted:
         """A job of submitit. Raises ConfigError where that is not installed, or SLURM does not take the job."""
