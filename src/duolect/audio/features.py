@@ -117,7 +117,8 @@ class LogMel(nn.Module):
     def forward(self, samples_BN: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """(features_BTF float32, lengths_B) of samples_BN; what lies beyond an utterance's length is not looked at.
 
-        Frames beyond the returned lengths are 0. An utterance shorter than half a frame has no frame.
+        Frames beyond the returned lengths are 0. An utterance shorter than half a frame (nemo: a whole one) has no
+        frame; for whisper a single sample makes one.
         """
         samples_BN = samples_BN.float()
         index_N = torch.arange(samples_BN.shape[1], device=samples_BN.device)

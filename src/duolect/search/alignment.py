@@ -31,7 +31,7 @@ def align(log_probs_TW: np.ndarray, labels: Sequence[int]) -> Alignment | None:
     """The best path for `labels` through natural logarithms of frame posteriors, blank last, computed in float64.
 
     Every label lies on one frame or more in a row, and between two equal ones there is a blank (Graves et al. 2006). Of
-    paths of the same probability the one that goes on later is taken. None where there is no path, as where there are
+    paths of the same probability the one that goes on earlier is taken. None where there is no path, as where there are
     too few frames. Raises SearchError for labels that are none, for NaN and +inf.
     """
     frames, width = log_probs_TW.shape

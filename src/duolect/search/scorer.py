@@ -52,7 +52,8 @@ class Scorer(Protocol):
         ...
 
     def largest_gain(self, sign: float) -> float:
-        """Upper bound of sign·score(c|h) over all labels c, for exact stopping: 0 where it is a log-probability."""
+        """Upper bound of sign·score(c|h) over all labels c but EOS, for exact stopping: 0 for a log-probability. At EOS
+        sign·score must never be above 0."""
         ...
 
 

@@ -94,7 +94,8 @@ class SearchConfig:
       `collapse_how`: their "mean", or their "max" renormalised.
     * `keep_labels`: the first pass knows only that many labels of each utterance, those with the largest "max" or
       "mean" of CTC's log-probability over its frames (`keep_labels_by`; the mean fails a CTC of sharp peaks), and
-      every term inside is renormalised over them (None: all labels). Terms after it score whole sequences over all.
+      every term inside is renormalised over them, but for an LM that `lm_interval` delays and its prior (None: all
+      labels). Terms after it score whole sequences over all.
     * `labels_per_frame`: a search over frames tries only that many labels a frame (None: all).
     * `skip_blank`: a search over frames extends no hypothesis in frames with p(blank) of at least this (None: off).
     * `lm_interval`: an LM inside a search over frames has its say on finished words, in its own units: every so many
