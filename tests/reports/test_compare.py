@@ -359,6 +359,28 @@ def test_who_is_safest_where_nobody_speaks() -> None:
     assert safest({"quiet": quiet}, ["quiet"]) is None
 
 
+def test_who_is_safest_is_told_on_the_recordings_that_both_recognised() -> None:
+    ids = [f"n{n:03}" for n in range(100)]
+    hard, easy = ids[:40], ids[40:]
+    # Has the lower rate of its own only because it left out what is hard.
+    picky = silence({key: "oh" if key < "n060" else "" for key in easy})
+    whole = silence({key: "oh" if key in hard else "" for key in ids})
+    for names in (["picky", "whole"], ["whole", "picky"]):
+        found = safest({"picky": picky, "whole": whole}, names)
+        assert found is not None
+        assert found.systems == ("whole",)
+        assert found.sentence.startswith("whole, any text for 40.0 % of 100 recordings")
+        assert found.sentence.endswith("than picky on the recordings that both recognised (p < 0.001).")
+    fewer = silence({key: "oh" if key in ids[:39] else "" for key in ids[:99]})
+    tied = safest({"whole": whole, "fewer": fewer}, ["whole", "fewer"])
+    assert tied is not None
+    assert set(tied.systems) == {"whole", "fewer"}
+    assert tied.sentence.endswith("for 39.4 to 40.0 % of the recordings without speech that each of them recognised.")
+    apart = safest({"hard": silence(dict.fromkeys(hard, "oh")), "picky": picky}, ["hard", "picky"])
+    assert apart is not None
+    assert apart.systems == ("picky", "hard")
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_shows_filters_and_prints_it(report: Report, folder: Path, tmp_path: Path) -> None:
     write_report(report, folder / "out", Console(file=io.StringIO()))

@@ -9,42 +9,19 @@ the first place.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from duolect.evaluation import Panel, Rate, compare_panels
 from duolect.evaluation.blocks import FEWEST
-from duolect.evaluation.intervals import LEVEL
-from duolect.evaluation.pairs import holm
-from duolect.evaluation.utterance_signs import NON_SPEECH
-from duolect.reports.cells import counted, escape_markdown, interval_text, p_text, percent, rtfx_text
+from duolect.reports.cells import counted, escape_markdown, interval_text, percent, rtfx_text
+from duolect.reports.compare.advice import Advice, listed, p_words
 from duolect.reports.compare.evidence import Evidence
+from duolect.reports.compare.nonspeech import safest
 from duolect.reports.comparison import SystemResult
 from duolect.reports.markup import escape, prose
 from duolect.reports.parts import ReportPart
 from duolect.reports.summary import incomparable
 
 FEW_UTTERANCES = 100
-_OUTPUT, _CHARACTERS = f"{NON_SPEECH}output", f"{NON_SPEECH}characters"
-
-
-@dataclass(frozen=True)
-class Advice:
-    """One answer: the question, the systems that answer it (several: no significant difference), what to say and
-    why."""
-
-    question: str
-    systems: tuple[str, ...]
-    sentence: str
-    """Begins with the system's name and a comma where one answers."""
-    evidence: tuple[str, ...]
-
-    @property
-    def single(self) -> str | None:
-        """The one system that answers."""
-        return self.systems[0] if len(self.systems) == 1 else None
 
 
 def recommendation(evidence: Evidence) -> list[Advice]:
@@ -86,18 +63,18 @@ def most_accurate(evidence: Evidence) -> Advice:
     if not alike:
         least = max(evidence.pair(best.name, s.name).p_holm for s in others)
         than = others[0].name if len(others) == 1 else "each of the others"
-        sentence = f"{best.name}, {_rate(best)}. It is significantly better than {than} ({_p(least)})."
+        sentence = f"{best.name}, {_rate(best)}. It is significantly better than {than} ({p_words(least)})."
         return Advice("Most accurate", (best.name,), sentence, proof)
     names = (best.name, *(s.name for s in alike))
     which = "they are" if len(alike) == len(others) else "the others are significantly worse; these are"
     lead = (
-        f"No significant difference between {_and(names)}: {which} {percent(best.score.wer)} to "
+        f"No significant difference between {listed(names)}: {which} {percent(best.score.wer)} to "
         f"{percent(max(s.score.wer for s in alike))} % WER on {counted(best.score.utterances, 'utterance')}. "
         f"The lowest rate is that of {best.name}, {_rate(best)}, which may be chance."
     )
     if all(s.score.wer == best.score.wer for s in alike):
         lead = (
-            f"No difference: {_and(names)} make equally many errors, {percent(best.score.wer)} % WER on "
+            f"No difference: {listed(names)} make equally many errors, {percent(best.score.wer)} % WER on "
             f"{counted(best.score.utterances, 'utterance')}."
         )
     return Advice("Most accurate", names, lead, proof)
@@ -133,9 +110,9 @@ def fastest(evidence: Evidence) -> Advice | None:
     times = f", {ratio:.1f} times as fast as {best.name}" if math.isfinite(ratio) else ""
     pair = evidence.pair(best.name, choice.name)
     verdict = (
-        f"its WER is significantly higher ({_p(pair.p_holm)})"
+        f"its WER is significantly higher ({p_words(pair.p_holm)})"
         if pair.significant
-        else f"its WER is not significantly different ({_p(pair.p_holm)})"
+        else f"its WER is not significantly different ({p_words(pair.p_holm)})"
     )
     worse = choice.score.wer / best.score.wer - 1 if best.score.wer else 0.0
     return Advice(
@@ -143,43 +120,6 @@ def fastest(evidence: Evidence) -> Advice | None:
         (choice.name,),
         f"{choice.name}, {speed}{times}, at {percent(choice.score.wer)} % WER "
         f"({100 * worse:.1f} % more errors than {best.name}; {verdict}).",
-        proof,
-    )
-
-
-def safest(panels: Mapping[str, Panel], names: Sequence[str]) -> Advice | None:
-    """Who writes least often where nobody speaks; None where fewer than two systems heard any non-speech."""
-    rates = {name: rate for name in names if name in panels and (rate := panels[name].rate(_OUTPUT)) is not None}
-    if len(rates) < 2:
-        return None
-    pairs = list(combinations(rates, 2))
-    tested = [compare_panels(panels[a], panels[b]).get(_OUTPUT) for a, b in pairs]
-    corrected = dict(zip(pairs, holm([t.p_value if t is not None else 1.0 for t in tested]), strict=True))
-    ranked = sorted(rates, key=lambda name: (rates[name].value, _characters(panels[name])))
-    best, others = ranked[0], ranked[1:]
-
-    def p(other: str) -> float:
-        return corrected.get((best, other), corrected.get((other, best), 1.0))
-
-    proof = tuple(f"{name}: {_output(rates[name], panels[name])}." for name in ranked)
-    alike = [name for name in others if p(name) >= 1 - LEVEL]
-    if not alike:
-        return Advice(
-            "Safest on non-speech",
-            (best,),
-            f"{best}, {_output(rates[best], panels[best])}; significantly less often than "
-            f"{others[0] if len(others) == 1 else 'each of the others'} ({_p(max(map(p, others)))}).",
-            proof,
-        )
-    tied = (best, *alike)
-    low, high = rates[best].value, max(rates[name].value for name in tied)
-    share = f"{percent(low, 1)} %" if low == high else f"{percent(low, 1)} to {percent(high, 1)} %"
-    rest = "" if len(alike) == len(others) else " The others do significantly more often."
-    return Advice(
-        "Safest on non-speech",
-        tied,
-        f"No significant difference between {_and(tied)}: they write something for {share} of "
-        f"{rates[best].total:,.0f} recordings without speech.{rest}",
         proof,
     )
 
@@ -199,7 +139,7 @@ def caveats(evidence: Evidence) -> list[str]:
     tuned = [name for name, record in evidence.records.items() if record.search.get("tuned_on_this_set")]
     if tuned:
         found.append(
-            f"The scales of {_and(tuned)} were tuned on this very set; "
+            f"The scales of {listed(tuned)} were tuned on this very set; "
             f"{'its' if len(tuned) == 1 else 'their'} error rates say nothing about other data."
         )
     lost = [f"{s.name} {s.score.skipped:,}" for s in systems if s.score.skipped]
@@ -224,33 +164,13 @@ def _pair_sentence(evidence: Evidence, best: SystemResult, other: SystemResult) 
     if pair.interval is not None:
         ends = sorted((-sign * pair.interval.low, -sign * pair.interval.high))
         bounds = f" (95 % interval {percent(ends[0])} to {percent(ends[1])})"
-    return f"Against {other.name}: {points} fewer{bounds}, {_p(pair.p_holm)}."
+    return f"Against {other.name}: {points} fewer{bounds}, {p_words(pair.p_holm)}."
 
 
 def _rate(system: SystemResult) -> str:
     interval = system.score.interval
     sure = f" (95 % interval {interval_text(interval)} %)" if interval is not None else ""
     return f"{percent(system.score.wer)} % WER{sure}"
-
-
-def _output(rate: Rate, panel: Panel) -> str:
-    sure = f" (95 % interval {interval_text(rate.interval)} %)" if rate.interval is not None else ""
-    characters = panel.rate(_CHARACTERS)
-    minute = f", {characters.value:,.1f} characters per minute" if characters is not None else ""
-    return f"any text for {percent(rate.value, 1)} % of {rate.total:,.0f} recordings without speech{sure}{minute}"
-
-
-def _characters(panel: Panel) -> float:
-    rate = panel.rate(_CHARACTERS)
-    return rate.value if rate is not None else math.inf
-
-
-def _p(p_value: float) -> str:
-    return f"p = {p_text(p_value)}" if p_value >= 0.001 else "p < 0.001"
-
-
-def _and(names: Sequence[Any]) -> str:
-    return str(names[0]) if len(names) == 1 else f"{', '.join(map(str, names[:-1]))} and {names[-1]}"
 
 
 _HOW = "p: paired tests on the same utterances, corrected for the number of pairs by Holm's method."
