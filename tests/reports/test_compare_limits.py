@@ -114,6 +114,18 @@ def test_speeds_with_different_numbers_of_threads_are_not_compared(tmp_path: Pat
     assert ": like, RTFx 60.0" in compared(tmp_path, one, like, within=100.0).said[1]
 
 
+def test_a_system_is_not_the_only_one_within_the_bound_where_others_are_not_timed(tmp_path: Path) -> None:
+    make_manifest(tmp_path)
+    timed: dict[str, Any] = {"audio_seconds": 300.0, "wall_seconds": 10.0, "region": "features to text"}
+    one, untimed = make_run(tmp_path, "one", 0.3, **timed), make_run(tmp_path, "untimed", 0.3)
+    far = make_run(tmp_path, "far", 0.9, **timed)
+    said = compared(tmp_path, one, untimed, far, within=0.5).said[1]
+    assert said.endswith(": one, RTFx 30.0, the only one of those timed within that bound.")
+    assert (
+        compared(tmp_path, one, far, within=0.5).said[1].endswith(": one, RTFx 30.0, the only one within that bound.")
+    )
+
+
 def test_what_all_systems_skipped_is_shown_as_left_out(tmp_path: Path) -> None:
     make_manifest(tmp_path, count=4, speakers=4)
     lost = next(u for u in load_manifest(tmp_path / "test.jsonl") if u.id == "u002")

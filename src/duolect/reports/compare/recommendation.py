@@ -102,7 +102,8 @@ def fastest(evidence: Evidence) -> Advice | None:
         for s in sorted(others, key=lambda s: -s.timing.rtfx)
     )
     if not others:
-        return Advice(question, (choice.name,), f"{choice.name}, {speed}, the only one within that bound.", ())
+        only = "the only one" if len(timed) == len(ranked) else "the only one of those timed"
+        return Advice(question, (choice.name,), f"{choice.name}, {speed}, {only} within that bound.", ())
     proof = (*proof, "Each speed was measured once; a few per cent of difference may be chance.")
     if choice is best:
         return Advice(question, (choice.name,), f"{choice.name}, {speed}, which has the best WER itself.", proof)
