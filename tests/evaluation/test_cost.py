@@ -126,5 +126,7 @@ def test_runs_of_several_sets_are_pooled() -> None:
         pooled_timing([RUN, replace(RUN, device="cpu")])
     with pytest.raises(ScoringError, match="cannot be pooled"):
         pooled_timing([RUN, replace(RUN, region="else")])
+    with pytest.raises(ScoringError, match="with 7 and 8 threads cannot be pooled"):
+        pooled_timing([replace(RUN, threads=7), replace(RUN, threads=8)])
     with pytest.raises(ScoringError, match="no run"):
         pooled_timing([])

@@ -60,6 +60,17 @@ def test_the_precision_of_a_scale_is_that_of_all_its_trainings() -> None:
         assert {stage.settings()["loop"].get("precision") for stage in trained} <= {"bf16"}, name
         assert not {stage.key for stage in trained} & {stage.key for stage in plain}, name
     assert usual.acoustic(1).key == build_scale("small", planned=True).acoustic(1).key
+    device = {
+        (gpus, precision): build_scale(
+            "small", planned=True, seeds=(1,), settings={"gpus": gpus, "precision": precision}
+        )
+        .acoustic(1)
+        .settings()
+        .get("device")
+        for gpus in (0, 1)
+        for precision in ("auto", "bf16")
+    }
+    assert device == {(0, "auto"): None, (0, "bf16"): None, (1, "auto"): "gpu", (1, "bf16"): None}
     with pytest.raises(ConfigError, match="precision"):
         build_scale("small", planned=True, settings={"precision": "fp8"})
 

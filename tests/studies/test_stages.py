@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import duolect
 from duolect.errors import ConfigError, DuolectError
-from duolect.studies.stages import Store, in_order
+from duolect.studies.stages import Stage, Store, in_order
 from duolect.studies.stages.code import _bare, code_fingerprint
 from duolect.studies.stages.devices import device_of
 from duolect.studies.stages.launchers import Call, Local, WorkerProcess
@@ -198,6 +199,18 @@ def test_a_worker_that_was_killed_is_told_of(tmp_path: Path) -> None:
     assert job.log.read_text() == "duolect: ended by SIGKILL; was there enough memory?\n"
 
 
+def test_every_room_of_a_stage_is_there() -> None:
+    package = Path(duolect.__file__).parent
+    waiting: list[type[Stage]] = [Stage]
+    found: set[str] = set()
+    while waiting:
+        for kind in waiting.pop().__subclasses__():
+            waiting.append(kind)
+            found |= set(kind.rooms)
+    assert {"training", "systems/prior.py", "studies/sampled_text.py"} <= found
+    assert [room for room in found if not (package / room).exists()] == []
+
+
 def test_jobs_of_submitit_do_the_same(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     found = run_stages(diamond(), call(tmp_path), Slurm(cluster="local"), quiet())
@@ -298,6 +311,8 @@ def test_code_is_what_runs() -> None:
     assert _bare('"""Text."""\nx = 1  # why\n') == _bare("x   =   1\n")
     assert _bare("x = 1\n") != _bare("x = 2\n")
     assert code_fingerprint(("text",)) == code_fingerprint(("text",)) != code_fingerprint(("audio",))
+    one, two = code_fingerprint(("systems/prior.py",)), code_fingerprint(("search/priors.py",))
+    assert len({one, two, code_fingerprint(()), code_fingerprint(("systems",))}) == 4
 
 
 def test_a_stage_that_finds_too_few_gpus_says_so() -> None:

@@ -22,13 +22,14 @@ from duolect.studies import catalogue
 from duolect.studies.catalogue import build_scale, build_study, only
 from duolect.studies.engine import ASKED, STAGES
 from duolect.studies.report import gather, report_all, write_report
-from duolect.studies.report.content import lead
+from duolect.studies.report.content import findings, lead
 from duolect.studies.report.plots import axis_svg
 from duolect.studies.report.results import trainings_of
 from duolect.studies.report.table import study_columns
 from duolect.studies.stages import Stage, Store, in_order
 from duolect.studies.stages.store import RECORD
 from duolect.studies.study import Study
+from duolect.studies.verdicts import points
 from tests.studies.toy_study import TOYS, Base
 
 
@@ -262,6 +263,34 @@ def change_code(store: Store, stage: Stage) -> None:
     path.write_text(path.read_text().replace('"code": "', '"code": "0'))
 
 
+def test_recordings_in_chunks_are_scored_and_judged_whole(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1)
+    make(wanted, store)
+    whole = gather(wanted, store).rows[0].runs[1]
+    rows = []
+    for row in whole.rows:
+        for number, words in enumerate((row.text.split()[:4], row.text.split()[4:])):
+            fields = {**row.fields, "parent_id": row.id, "chunk_index": number}
+            part = {"id": f"{row.id}-{number}", "text": " ".join(words), "duration": 1.0, "fields": fields}
+            rows.append(dataclasses.replace(row, run=None, **part))
+    write_run(whole.hypotheses, rows, whole.record)
+    cut = gather(wanted, store).rows[0].runs[1]
+    assert isinstance(cut.score, Score)
+    assert isinstance(whole.score, Score)
+    assert (cut.score.wer, cut.score.interval, cut.score.units) == (whole.score.wer, whole.score.interval, 12)
+    assert cut.panel == whole.panel
+
+
+def test_a_findings_rates_are_of_the_seeds_that_both_rows_have(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / STAGES), study("toy", 1, 2)
+    make(wanted, store, "many, seed 2")
+    result = gather(wanted, store)
+    few, many = (result.row(name).runs[1].score for name in ("few | of them", "many"))
+    assert result.row("few | of them").runs.keys() == {1, 2}
+    said = f"few | of them {points(few):.2f} against many {points(many):.2f}: "
+    assert findings(result)[0].figures.startswith(said)
+
+
 def test_what_other_code_made_is_named_and_made_anew(tmp_path: Path) -> None:
     store, wanted = Store(tmp_path / STAGES), study("toy", 1)
     make(wanted, store)
@@ -280,6 +309,20 @@ def test_what_other_code_made_is_named_and_made_anew(tmp_path: Path) -> None:
     assert store.state(stages["fact"]) == "stands"
     make(wanted, store)
     assert store.discard(stages.values(), store.outdated, quiet()) == []
+    half = stages["fewer, seed 1"]
+    (store.folder(half) / RECORD).unlink()  # as if it had been interrupted
+    assert not store.begun_otherwise(half)
+    change_code(store, stages["base"])
+    gone = store.discard(stages.values(), store.outdated, quiet())
+    assert half in gone  # it was begun from what is gone
+    assert not store.folder(half).exists()
+    make(wanted, store)
+    (store.folder(half) / RECORD).unlink()
+    begun = store.root / ".work" / f"{half.kind}-{half.key}.begun.json"
+    begun.write_text(begun.read_text().replace('"code": "', '"code": "0'))
+    assert store.begun_otherwise(half)
+    assert store.discard(stages.values(), store.begun_otherwise, quiet()) == [half]
+    make(wanted, store)
     made = store.folder(stages["base"]) / RECORD
     made.write_text(re.sub(r'"date": "\d{4}', '"date": "9999', made.read_text()))
     assert store.state(stages["many, seed 1"]) == "of older inputs"

@@ -132,13 +132,16 @@ def efficiency(record: RunRecord, baseline: RunRecord) -> Efficiency:
 def pooled_timing(records: Sequence[RunRecord]) -> Timing:
     """Runs of several sets as one: audio seconds of all against wall seconds of all, as on the Open ASR leaderboard.
 
-    Raises ScoringError where there is none, or their timed regions or devices differ.
+    Raises ScoringError where there is none, or their timed regions, devices or numbers of threads differ.
     """
     if not records:
         raise ScoringError("there is no run whose times could be pooled.")
     other = next((r for r in records if r.device != records[0].device), None)
     if other is not None:
         raise ScoringError(f"times on {records[0].device} and {other.device} cannot be pooled.")
+    other = next((r for r in records if r.threads != records[0].threads), None)
+    if other is not None:
+        raise ScoringError(f"times with {records[0].threads} and {other.threads} threads cannot be pooled.")
     return reduce(add, (record.timing for record in records))
 
 

@@ -135,7 +135,8 @@ def run_studies(
     if remake or retime:
 
         def unwanted(stage: Stage) -> bool:
-            return (remake and store.outdated(stage)) or (retime and stage.needs.timed)
+            old = remake and (store.outdated(stage) or store.begun_otherwise(stage))
+            return old or (retime and stage.needs.timed)
 
         for stage in store.discard(stages, unwanted, console):
             console.print(f"  to be made anew: {stage.kind} · {stage.name}", highlight=False)

@@ -12,7 +12,7 @@ from duolect.evaluation.intervals import LEVEL
 from duolect.reports.cells import each
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.studies.report.results import EntryResult, StudyResult
-from duolect.studies.verdicts import Verdict, points
+from duolect.studies.verdicts import Verdict, points, pooled
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,14 @@ def findings(result: StudyResult) -> list[Finding]:
 
 def _figures(result: StudyResult, better: str, worse: str, verdict: Verdict | None) -> str:
     digits = 2 if result.study.metric == "wer" else 1
-    named = [result.row(better), result.row(worse)]
-    said = " against ".join(
-        f"{row.entry.name} {points(row.score):.{digits}f}" if row.score is not None else f"{row.entry.name} –"
-        for row in named
-    )
+    rows = [result.row(better), result.row(worse)]
+    both = rows[0].runs.keys() & rows[1].runs.keys()  # the seeds that the verdict is of
+
+    def rate(row: EntryResult) -> str:
+        runs = [run.score for seed, run in row.runs.items() if seed in both or not both]
+        return f"{points(pooled(runs)):.{digits}f}" if runs else "–"
+
+    said = " against ".join(f"{row.entry.name} {rate(row)}" for row in rows)
     return said if verdict is None else f"{said}: {verdict.reason}"
 
 

@@ -15,13 +15,16 @@ from duolect.evaluation import (
     HypothesisRow,
     Panel,
     RunRecord,
+    Skipped,
     Timing,
+    blocks_of_rows,
     panel_of,
     read_run,
     score_run,
     score_translations,
 )
 from duolect.evaluation.blocks import find_blocks, utterance_fields
+from duolect.evaluation.chunks import has_chunks, merge_chunks
 from duolect.evaluation.cost import peak_memory, pooled_timing
 from duolect.evaluation.pairs import holm
 from duolect.storage import read_json
@@ -160,11 +163,16 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
     rows, record = read_run(path)
     if record is None:
         raise DuolectError(f"{path}: the record of the run is not beside it.")
-    blocks = _blocks(stage, rows, record, store, drawn)
-    if study.metric == "bleu":
-        score: Scored = score_translations(rows, skipped=record.skipped)
+    skipped: Sequence[Skipped] = record.skipped
+    if has_chunks(rows, None, skipped):  # of recordings whose reference each of them has: they are scored whole
+        blocks = blocks_of_rows(rows, skipped)
+        rows, _, skipped = merge_chunks(rows, None, skipped)
     else:
-        score = score_run(rows, skipped=record.skipped, blocks=blocks)
+        blocks = _blocks(stage, rows, record, store, drawn)
+    if study.metric == "bleu":
+        score: Scored = score_translations(rows, skipped=skipped)
+    else:
+        score = score_run(rows, skipped=skipped, blocks=blocks)
     asked = trainings_of(stage, record.parameters)
     return RunResult(
         seed=seed,
@@ -173,7 +181,7 @@ def _run(seed: int, stage: Stage, study: Study, store: Store, drawn: dict[str, B
         hypotheses=path,
         record=record,
         score=score,
-        panel=panel_of(rows, skipped=record.skipped, blocks=blocks) if study.panel else None,
+        panel=panel_of(rows, skipped=skipped, blocks=blocks) if study.panel else None,
         rows=rows,
         trained={t.name: s for t in asked if (s := read_summary(store.folder(t))) is not None},
     )

@@ -17,7 +17,8 @@ _PACKAGE = Path(duolect.__file__).parent
 
 
 def code_fingerprint(rooms: Iterable[str]) -> str:
-    """16 hex digits of the code of these rooms of the package, and of the modules that every room stands on."""
+    """16 hex digits of the code of these rooms, or single modules ("systems/prior.py"), of the package, and of the
+    modules that every room stands on."""
     digest = hashlib.sha256()
     for path in [*sorted(_PACKAGE.glob("*.py")), *(p for room in sorted(rooms) for p in _modules(room))]:
         digest.update(f"{path.relative_to(_PACKAGE)} {_fingerprint(path)}\n".encode())
@@ -25,7 +26,8 @@ def code_fingerprint(rooms: Iterable[str]) -> str:
 
 
 def _modules(room: str) -> list[Path]:
-    return sorted((_PACKAGE / room).rglob("*.py"))
+    path = _PACKAGE / room
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
 
 
 @cache

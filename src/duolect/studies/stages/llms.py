@@ -98,7 +98,7 @@ class SampledText(Stage):
     """
 
     kind: ClassVar[str] = "sampled"
-    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models")
+    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models", "studies/sampled_text.py", "systems/combination.py")
 
     llm: Stage
     train: int
@@ -172,7 +172,7 @@ class Foreknowledge(Stage):
     """
 
     kind: ClassVar[str] = "foreknowledge"
-    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models")
+    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models", "studies/stages/llms.py", "systems/combination.py")
 
     llm: Stage
     corpus: Stage

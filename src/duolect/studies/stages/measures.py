@@ -42,7 +42,7 @@ class Perplexity(Stage):
     """
 
     kind: ClassVar[str] = "perplexity"
-    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models", "systems")
+    rooms: ClassVar[tuple[str, ...]] = ("text", "nn", "models", "systems", "evaluation")
 
     language: Stage
     corpus: Stage

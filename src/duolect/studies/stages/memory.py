@@ -28,7 +28,7 @@ class KeyValues(Stage):
     so many `labels` for the first `utterances` of test."""
 
     kind: ClassVar[str] = "key-values"
-    rooms: ClassVar[tuple[str, ...]] = ("nn", "models")
+    rooms: ClassVar[tuple[str, ...]] = ("audio", "data", "nn", "models")
 
     system: Stage
     corpus: Stage

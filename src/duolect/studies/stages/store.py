@@ -86,21 +86,37 @@ class Store:
         """Whether its outcome stands, and today another would be made."""
         return self.state(stage) in ("of other code", "of older inputs")
 
+    def begun_otherwise(self, stage: Stage) -> bool:
+        """Whether it was begun by other code than today's, and not finished."""
+        begun = self._beside(stage, "begun.json")
+        if not self._is_begun(stage) or not begun.exists():
+            return False
+        return read_json(begun).get("code") != code_fingerprint(stage.rooms)
+
+    def _is_begun(self, stage: Stage) -> bool:
+        folder = self.folder(stage)
+        return self.made(stage) is None and folder.is_dir() and any(folder.iterdir())
+
     def discard(self, stages: Iterable[Stage], unwanted: Callable[[Stage], bool], console: Console) -> list[Stage]:
-        """Remove unwanted outcomes, and all made from these, so that they are made anew.
+        """Remove unwanted outcomes, and all made or begun from these, so that they are made anew.
 
         `stages`: each after those that it uses. Returns those that were removed.
         """
         gone: dict[str, Stage] = {}
         for stage in stages:
             with self._held(stage, console):  # another process may have made it anew meanwhile
-                stands = self.made(stage) is not None
-                if stands and (unwanted(stage) or any(used.key in gone for used in stage.uses().values())):
+                there = self.made(stage) is not None or self._is_begun(stage)
+                if there and (unwanted(stage) or any(used.key in gone for used in stage.uses().values())):
                     gone[stage.key] = stage
-                    (self.folder(stage) / RECORD).unlink()  # first, as what has no record does not stand
-                    shutil.rmtree(self.folder(stage))
-                    self._beside(stage, "begun.json").unlink(missing_ok=True)
+                    self._remove(stage)
         return list(gone.values())
+
+    def _remove(self, stage: Stage) -> None:
+        waste = self._beside(stage, "gone")
+        shutil.rmtree(waste, ignore_errors=True)
+        self.folder(stage).rename(waste)  # at once: a part of it could be taken for one that is to be gone on with
+        self._beside(stage, "begun.json").unlink(missing_ok=True)
+        shutil.rmtree(waste)
 
     def has_failed(self, stage: Stage) -> bool:
         """Whether the last attempt at it failed; one that was interrupted did not."""

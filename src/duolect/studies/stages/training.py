@@ -50,7 +50,10 @@ class Training(Stage):
     """A recipe, trained. `build` makes it from the folders of `inputs`; all its fields are part of the key."""
 
     kind: ClassVar[str] = "training"
-    rooms: ClassVar[tuple[str, ...]] = ("audio", "text", "data", "nn", "models", "training")
+    rooms: ClassVar[tuple[str, ...]] = (
+        *("audio", "text", "data", "nn", "models", "training"),
+        *("systems/prior.py", "search/priors.py"),  # a trained system has the prior of its CTC head
+    )
 
     build: Build
     inputs: Mapping[str, Stage]
@@ -73,7 +76,10 @@ class Training(Stage):
 
     def _settings(self, root: Path) -> Any:
         # Where the inputs lie does not matter, only what they are, and that is in their keys.
-        return _replaced(to_json(self.recipe(outlines(self, root))), f"{root}{os.sep}", "")
+        said: Any = _replaced(to_json(self.recipe(outlines(self, root))), f"{root}{os.sep}", "")
+        if self.needs.gpus and said["loop"].get("precision", "auto") == "auto":
+            said["device"] = "gpu"  # by which the precision is chosen
+        return said
 
     def recipe(self, inputs: Inputs) -> Recipe:
         """The recipe for inputs in these folders."""
