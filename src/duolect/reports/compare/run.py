@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ class Report:
     said: Sequence[str]
     """The recommendation as sentences."""
     failures: Mapping[str, str]
-    """Source name → why it, or its run on non-speech, is not in the comparison."""
+    """Source name → why it is not in the comparison or, where it is, why its run on non-speech is not."""
     raw: Sequence[Mapping[str, Any]]
     """One row for each system: what it scored, and all that made it."""
 
@@ -176,8 +176,9 @@ def write_report(report: Report, folder: Path, console: Console | None = None) -
     print_table(report.comparison)
     for sentence in report.said:
         console.print(f"  {sentence}", highlight=False, markup=False)
-    for name, why in report.failures.items():
-        console.print(f"  Not compared: {name}: {why}", highlight=False, markup=False)
+    compared = [system.name for system in report.comparison.systems]
+    for sentence in _failed(report.failures, compared, "Not compared"):
+        console.print(f"  {sentence}", highlight=False, markup=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False, markup=False)
 
 
@@ -191,7 +192,7 @@ def _recognized(
     command: str,
     date: str | None,
 ) -> tuple[dict[tuple[str, bool], _Run], dict[str, str]]:
-    """((source name, whether of non-speech) → run, name → why there is none)."""
+    """((source name, whether of non-speech) → run, name → why there is none, or none of non-speech)."""
     lines: dict[tuple[str, bool], Line] = {}
     for source in sources:
         for quiet in (False, True) if options.nonspeech is not None else (False,):
@@ -300,7 +301,7 @@ def _parts(evidence: Evidence, folder: Path) -> list[ReportPart | None]:
 
 
 def _notes(runs: Mapping[str, _Run], failures: Mapping[str, str], manifest: Path) -> list[str]:
-    notes = [f"Not in this comparison: {name}: {why}" for name, why in failures.items()]
+    notes = _failed(failures, runs, "Not in this comparison")
     ours = file_hash(manifest)
     other = [n for n, run in runs.items() if run.record.manifest_hash not in (None, ours)]
     if other:
@@ -312,6 +313,14 @@ def _notes(runs: Mapping[str, _Run], failures: Mapping[str, str], manifest: Path
     if unknown:
         notes.append(f"How they were made is not known, since no .run.json lies beside the file: {', '.join(unknown)}.")
     return notes
+
+
+def _failed(failures: Mapping[str, str], compared: Collection[str], otherwise: str) -> list[str]:
+    """What failed and why: of a system that was compared only its run on non-speech, of the others what `otherwise`
+    says."""
+    return [
+        f"{'Not run on non-speech' if name in compared else otherwise}: {name}: {why}" for name, why in failures.items()
+    ]
 
 
 def _provenance(
