@@ -14,7 +14,8 @@ from duolect.data import Utterance, write_manifest
 from duolect.models import AcousticConfig, AcousticModel
 from duolect.nn.conformer import ConformerConfig
 from duolect.nn.frontend import FrontEndConfig
-from duolect.reports.compare import CompareOptions, compare, sources_of, write_report
+from duolect.reports.compare import CompareOptions, Source, compare, sources_of, write_report
+from duolect.reports.compare.inputs import distinct_slugs
 from duolect.systems import Component, System
 from duolect.text import CharacterUnits
 
@@ -67,3 +68,14 @@ def test_a_system_that_fails_on_non_speech_alone_is_still_compared(system: Path,
     assert "  Not run on non-speech: tiny: " in said.getvalue()
     assert "Not compared" not in said.getvalue()
     assert "Not in this comparison" not in (out / "report.md").read_text()
+
+
+def test_no_two_systems_share_a_file_of_hypotheses(system: Path, tmp_path: Path) -> None:
+    names = ["a b", "a-b", "a-b-1", "A+b", "a+B", "alone"]
+    slugs = distinct_slugs([Source(name=name, path=system) for name in names])
+    assert slugs == dict(zip(names, ["a-b-2", "a-b-3", "a-b-1", "A+b-1", "a+B-2", "alone"], strict=True))
+
+    methods = {"a b": "ctc-greedy", "a-b": "ctc-beam", "a-b-1": "ctc-beam"}
+    sources = [Source(name=name, path=system, method=method) for name, method in methods.items()]
+    report = compare(sources, make_manifest(tmp_path, "test", "a b"), tmp_path, console=Console(file=io.StringIO()))
+    assert {row["name"]: row["method"] for row in report.raw} == methods

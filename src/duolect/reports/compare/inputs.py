@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from duolect.errors import ConfigError
@@ -29,6 +30,24 @@ class Source:
     def slug(self) -> str:
         """The name as a part of a file name."""
         return re.sub(r"[^\w.+-]+", "-", self.name).strip("-.") or "system"
+
+
+def distinct_slugs(sources: Sequence[Source]) -> dict[str, str]:
+    """Source name → its slug, with a number where others have the same, so that no two share a file.
+
+    Upper and lower case are the same here, as they are to some file systems.
+    """
+    times = Counter(source.slug.lower() for source in sources)
+    taken = {slug for slug, often in times.items() if often == 1}
+    found = {}
+    for source in sources:
+        slug = source.slug
+        if times[slug.lower()] > 1:
+            numbered = (f"{source.slug}-{number}" for number in count(1))
+            slug = next(each for each in numbered if each.lower() not in taken)
+            taken.add(slug.lower())
+        found[source.name] = slug
+    return found
 
 
 def sources_of(

@@ -23,7 +23,7 @@ from duolect.evaluation.score import require_form, texts_of
 from duolect.reports.cells import escape_markdown
 from duolect.reports.compare.evidence import Evidence, fields_of, require_fields
 from duolect.reports.compare.fields import fields_part
-from duolect.reports.compare.inputs import Source
+from duolect.reports.compare.inputs import Source, distinct_slugs
 from duolect.reports.compare.matrix import matrix_part
 from duolect.reports.compare.measured import cost_part, panel_part
 from duolect.reports.compare.options import CompareOptions
@@ -194,13 +194,14 @@ def _recognized(
 ) -> tuple[dict[tuple[str, bool], _Run], dict[str, str]]:
     """((source name, whether of non-speech) → run, name → why there is none, or none of non-speech)."""
     lines: dict[tuple[str, bool], Line] = {}
+    slugs = distinct_slugs(sources)
     for source in sources:
         for quiet in (False, True) if options.nonspeech is not None else (False,):
             below = folder / HYPOTHESES / ("nonspeech" if quiet else "")
             lines[source.name, quiet] = Line(
                 name=f"{source.name}, non-speech" if quiet else source.name,
                 folder=source.path,
-                out=below / f"{_slug(source, sources)}.jsonl",
+                out=below / f"{slugs[source.name]}.jsonl",
                 method=source.method,
                 manifest=options.nonspeech if quiet else None,
             )
@@ -223,11 +224,6 @@ def _recognized(
         else:
             failures.setdefault(name, outcome.error)
     return found, failures
-
-
-def _slug(source: Source, sources: Sequence[Source]) -> str:
-    alike = [other.name for other in sources if other.slug.lower() == source.slug.lower()]
-    return source.slug if len(alike) == 1 else f"{source.slug}-{alike.index(source.name) + 1}"
 
 
 def _read(source: Source, file: Path) -> _Run:
