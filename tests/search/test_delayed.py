@@ -268,3 +268,34 @@ def test_impossible_settings(given, message) -> None:
     settings = {"interval": 2, "retokeniser": retokeniser(case.source, case.target)} | given
     with pytest.raises(SearchError, match=message):
         case.search(2, delayed=Delayed(lm=Weighted("lm", AutoregressiveScorer(case.model)), **settings))
+
+
+def test_an_utterance_without_a_possible_label_is_unfinished_alone_as_beside_others() -> None:
+    lm = Weighted("lm", AutoregressiveScorer(TabularModel(3, 0, listens=False)), 0.5)
+    zero = -torch.inf
+    alone = torch.tensor([[[zero, 0.0, zero, zero]]])  # all of it on a label that is forbidden
+    both = torch.cat([alone, torch.tensor([[[zero, zero, 0.0, zero]]])])
+    settings = {"beam": 2, "nbest": 2, "eos_id": EOS, "forbidden_ids": [1]}
+    for interval in (1, "never"):
+        delayed = Delayed(lm=lm, interval=interval)
+        (found,) = frame_synchronous(alone, torch.tensor([1]), delayed=delayed, **settings)
+        assert [(h.labels, h.flags) for h in found] == [((), ("unfinished",))]
+        assert frame_synchronous(both, torch.tensor([1, 1]), delayed=delayed, **settings)[0] == found
+
+
+def test_what_the_lm_gives_no_chance_is_pruned_in_skipped_frames_too() -> None:
+    class Never(TabularModel):
+        def distribution(self, audio: int, history: tuple[int, ...]) -> torch.Tensor:
+            return torch.tensor([0.5, 0.0, 0.5]).log()  # label 1 never
+
+    first = torch.tensor([[0, 0.6, 0, 0.4], [0, 0.1, 0, 0.9], [0, 0.5, 0.1, 0.4]]).log()
+    second = torch.tensor([[0, 0.1, 0.1, 0.8], [0, 0.4, 0.3, 0.3], [0, 0.4, 0.3, 0.3]]).log()
+    lm = Weighted("lm", AutoregressiveScorer(Never(3, 0, listens=False)), 1.0)
+    found = []
+    for parts in ([first], [first, second]):
+        log_probs, lengths = pad(parts)
+        delayed = Delayed(lm=lm, interval=1)
+        settings = {"beam": 2, "nbest": 2, "eos_id": EOS, "skip_blank": 0.85}
+        found.append(frame_synchronous(log_probs, lengths, delayed=delayed, **settings)[0])
+    assert found[0] == found[1]
+    assert [h.labels for h in found[0]] == [()]

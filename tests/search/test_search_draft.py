@@ -377,3 +377,20 @@ def test_the_gate_takes_what_ctc_is_sure_of() -> None:
     for bad in (-0.1, float("nan")):
         with pytest.raises(SearchError, match="entropy"):
             confident(log_probs, lengths, bad)
+
+
+@pytest.mark.parametrize("draft", [[2], [2, 0], [2, 0, 0]])
+def test_a_draft_of_labels_without_a_chance_is_not_agreed_with(draft: list[int]) -> None:
+    class Forbidding(TabularModel):
+        def distribution(self, audio: int, history: tuple[int, ...]) -> torch.Tensor:
+            return torch.tensor([0.0, 1.0, 0.0, 0.0] if history else [0.2, 0.1, 0.4, 0.3]).log()
+
+    model = Forbidding(4, 0)
+    model.eos_id = model.bos_id = 3
+    settings = {"limits_B": [5], "eos_id": 3, "forbidden_ids": [1]}
+    scorers = [Weighted("speech_llm", AutoregressiveScorer(model))]
+    ((expected,),) = label_synchronous(scorers, Audio([0]), beam=1, nbest=1, **settings)
+    assert (expected.labels, expected.flags) == ((2,), ("unfinished",))
+    ((found,),) = draft_and_verify(model, Audio([0]), SequenceDrafter([draft]), **settings)
+    assert (found.labels, found.flags, found.truncated) == (expected.labels, expected.flags, expected.truncated)
+    assert found.score == pytest.approx(expected.score)

@@ -241,12 +241,12 @@ class DelayedFusion:
         kept = set() if eos_id is not None else self._waiting | self._tokens(known[_RECORD][alive_nK])
         self.prefixes.extend(wanted, kept)
         logs = self.prefixes.logs if eos_id is None else self.prefixes.ended(wanted, eos_id)
-        values = []
+        values, columns = [], len(self.settings.weighted)
         for record in self._records[begin:]:
             lm = 0.0 if record.spelled.tokens is None else logs[record.spelled.tokens]
-            values.append((lm, record.prior)[: len(self.settings.weighted)])
+            values.append((lm, record.prior)[:columns])
         which_P = torch.tensor(which, dtype=torch.long, device=row_P.device)
-        columns_PM = torch.tensor(values, dtype=beam.terms_nKM.dtype, device=row_P.device)[which_P]
+        columns_PM = torch.tensor(values, dtype=beam.terms_nKM.dtype, device=row_P.device).view(-1, columns)[which_P]
         bad_P = torch.tensor([bool(r.flags) for r in self._records[begin:]], device=row_P.device)[which_P]
         beam.terms_nKM[row_P, slot_P, len(self.labelwise) :] = columns_PM
         known[_DONE, row_P, slot_P] = node_P

@@ -174,6 +174,7 @@ def _verify(
     best_RM = allowed_RMV.argmax(-1)
     places_M = torch.arange(positions, device=best_RM.device)
     agreed_RN = (draft_RN == best_RM[:, :-1]) & (draft_RN != task.eos_id) & (places_M[:-1] < drafted_R[:, None])
+    agreed_RN &= allowed_RMV[:, :-1].amax(-1) != -torch.inf  # the best of impossible labels is none
     kept_R = agreed_RN.long().cumprod(1).sum(1)
     decided_RM = places_M <= kept_R[:, None]
     if not bool((allowed_RMV.amax(-1)[decided_RM] < torch.inf).all()):  # amax keeps a NaN

@@ -128,12 +128,13 @@ def _reranked(
     nbest: Sequence[Hypothesis], name: str, sums: Sequence[float], weights: Mapping[str, float]
 ) -> list[Hypothesis]:
     """The list with another value of the term `name`, and ranked by it."""
-    renewed = [h.with_term(name, value) for h, value in zip(nbest, sums, strict=True)]
+    unfinished = [h for h in nbest if "unfinished" in h.flags]
+    renewed = [h.with_term(name, v) for h, v in zip(nbest, sums, strict=True) if "unfinished" not in h.flags]
 
     def score(hypothesis: Hypothesis) -> float:  # an utterance that a delayed LM cannot spell has no such term
         return combine(hypothesis.terms, {name: w for name, w in weights.items() if name in hypothesis.terms})
 
-    return ranked([replace(h, score=score(h)) if "unfinished" not in h.flags else h for h in renewed])
+    return ranked([*(replace(h, score=score(h)) for h in renewed), *unfinished])
 
 
 def _check_settings(
