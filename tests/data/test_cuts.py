@@ -88,6 +88,7 @@ def test_what_is_not_a_stretch_of_a_file_is_refused(recorded: list[Utterance]) -
         (cut.perturb_speed(1.1), "augmentation Speed"),
         (dataclasses.replace(cut, recording=None), "MonoCut"),
         (cut.move_to_memory(), "memory"),
+        (dataclasses.replace(cut, recording=dataclasses.replace(cut.recording, channel_ids=[0, 1])), "2 channels"),
     ]:
         with pytest.raises(ManifestError, match=f"cut .*{reason}"):
             list(from_cuts([wrong]))

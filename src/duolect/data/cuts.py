@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duolect.audio.files import audio_info
+from duolect.audio.files import AudioInfo, audio_info
 from duolect.data.manifest import KNOWN, Utterance, field_name
 from duolect.errors import ManifestError
 
@@ -24,25 +24,24 @@ def to_cuts(utterances: Iterable[Utterance], sampling_rate: int | None = None) -
     `custom`.
 
     The rate of a file is its utterance's field "sampling_rate", or else `sampling_rate`; then no audio is opened, and
-    the recording is taken to end with the utterance. Where neither is known the file's header is read once (AudioError
-    when that fails). Of files with several channels lhotse reads the first.
+    the recording is taken to end with the utterance, and to have one channel. Where neither is known the file's header
+    is read once (AudioError when that fails), and of several channels lhotse reads the first, not their mean.
     """
     from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
     from lhotse.audio import AudioSource
 
-    headers: dict[Path, tuple[int, float]] = {}
+    headers: dict[Path, AudioInfo] = {}
 
     def recording(utterance: Utterance) -> Recording:
-        path, end = utterance.audio_filepath, utterance.offset + utterance.duration
+        path, end, channels = utterance.audio_filepath, utterance.offset + utterance.duration, 1
         rate = utterance.fields.get("sampling_rate", sampling_rate)
         if not isinstance(rate, int) or rate <= 0:
             if path not in headers:
-                info = audio_info(path)
-                headers[path] = (info.sample_rate, info.duration)
-            rate, end = headers[path]
+                headers[path] = audio_info(path)
+            rate, end, channels = headers[path].sample_rate, headers[path].duration, headers[path].channels
         return Recording(
             id=path.stem,
-            sources=[AudioSource(type="file", channels=[0], source=str(path))],
+            sources=[AudioSource(type="file", channels=list(range(channels)), source=str(path))],
             sampling_rate=rate,
             num_samples=round(end * rate),
             duration=end,
@@ -80,8 +79,8 @@ def from_cuts(cuts: Iterable[Any]) -> Iterator[Utterance]:
     """Utterances of MonoCuts, lazily; the texts of several supervisions of a cut are joined in order of time.
 
     Speaker and language are kept where all supervisions agree, custom values where JSON can hold them (the cut's own
-    win). Raises ManifestError naming a cut that is not a stretch of one audio file: mixed, of features only, or with an
-    augmentation (resampling excepted).
+    win). Raises ManifestError naming a cut that is not a stretch of one audio file of one channel: mixed, of features
+    only, one channel of several, or with an augmentation (resampling excepted).
     """
     for cut in cuts:
         supervisions = sorted(cut.supervisions, key=lambda supervision: supervision.start)
@@ -112,6 +111,10 @@ def _file(cut: Any) -> Path:
     if len(sources) != 1 or sources[0].type != "file":
         raise ManifestError(
             f"cut {cut.id!r}: expected sound in one file, found {', '.join(s.type for s in sources) or 'none'}."
+        )
+    if recording.num_channels > 1:
+        raise ManifestError(
+            f"cut {cut.id!r}: is of a file with {recording.num_channels} channels, which would be mixed."
         )
     for transform in recording.transforms or ():
         name = transform["name"] if isinstance(transform, dict) else type(transform).__name__

@@ -52,7 +52,7 @@ def characters_per_word(texts: Iterable[str]) -> float | None:
 
 
 def without_events(text: str) -> str:
-    """The text without what stands in brackets or between asterisks and notes: "[music]", "(silence)", "<noise>"."""
+    """The text without what stands in brackets ("[music]", "(silence)", "<noise>"), and without asterisks and notes."""
     return " ".join(_EVENT.sub(" ", text).split())
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from duolect.models.io import Model
 
 # The published sizes of the LLMs that our recipes name: for them no hub need be reached.
-_QWEN2: dict[str, Any] = {"vocab_size": 151_936, "max_position_embeddings": 131_072, "rope_theta": 1e6}
+_QWEN2: dict[str, Any] = {"max_position_embeddings": 131_072, "rope_theta": 1e6}
+_QWEN2_LABELS = 151_646  # of the tokeniser; the tables have more rows
 _PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     name: (
         "qwen2",
@@ -31,13 +32,14 @@ _PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
             "num_hidden_layers": layers,
             "num_attention_heads": heads,
             "num_key_value_heads": groups,
+            "vocab_size": rows,
             "tie_word_embeddings": tied,
         },
     )
-    for name, width, inner, layers, heads, groups, tied in (
-        ("Qwen/Qwen2-0.5B", 896, 4864, 24, 14, 2, True),
-        ("Qwen/Qwen2-1.5B", 1536, 8960, 28, 12, 2, True),
-        ("Qwen/Qwen2-7B", 3584, 18_944, 28, 28, 4, False),
+    for name, width, inner, layers, heads, groups, rows, tied in (
+        ("Qwen/Qwen2-0.5B", 896, 4864, 24, 14, 2, 151_936, True),
+        ("Qwen/Qwen2-1.5B", 1536, 8960, 28, 12, 2, 151_936, True),
+        ("Qwen/Qwen2-7B", 3584, 18_944, 28, 28, 4, 152_064, False),
     )
 }
 
@@ -71,5 +73,5 @@ def build_unweighted(config: AcousticConfig | LanguageConfig | SpeechLLMConfig) 
 
 
 def published_vocabulary(source: str | None) -> int | None:
-    """The rows of the tables of an LLM whose sizes are known here; None for another."""
-    return _PUBLISHED[source][1]["vocab_size"] if source in _PUBLISHED else None
+    """The labels of the tokeniser of an LLM whose sizes are known here; None for another."""
+    return _QWEN2_LABELS if source in _PUBLISHED else None
