@@ -14,7 +14,7 @@ from duolect.evaluation import Timing
 from duolect.reports import Comparison, SystemResult, TrainingCurve, curves_svg, save_png, speed_svg
 from duolect.reports.curves import panels
 from duolect.reports.labels import Box, nearest, place_labels
-from duolect.reports.plots import frontier
+from duolect.reports.plots import frontier, pareto, speed_caption
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -81,6 +81,23 @@ def test_one_perfect_system_can_be_drawn(make: Callable[..., SystemResult]) -> N
 
 def test_the_frontier_holds_what_nothing_beats(comparison: Comparison) -> None:
     assert [system.name for system in frontier(comparison.systems)] == ["CTC greedy", "Speech LLM"]
+
+
+def test_a_figure_calls_none_the_best_where_speeds_cannot_be_compared(make: Callable[..., SystemResult]) -> None:
+    base = make("CTC greedy")
+    there = make("Speech LLM", base, device="NVIDIA H200")
+    both = Comparison(title="x", systems=[base, there], baseline="CTC greedy")
+    assert frontier(both.systems) == []
+    assert pareto(both.systems) == []
+    caption = speed_caption(both)
+    assert caption.endswith("for the speeds cannot be compared: they ran on different devices.")
+    assert "beaten" not in caption
+    svg = speed_svg(both)
+    assert svg is not None
+    assert {"CTC greedy", "Speech LLM"} <= set(texts(svg))
+    alike = Comparison(title="x", systems=[base, make("Speech LLM", base)], baseline="CTC greedy")
+    assert pareto(alike.systems) == alike.systems
+    assert "Filled points are beaten by no other system" in speed_caption(alike)
 
 
 def test_panels_show_loss_and_dev_values_over_time(curves: list[TrainingCurve]) -> None:

@@ -38,6 +38,28 @@ def test_cells_hold_what_was_measured(comparison: Comparison) -> None:
     assert re.fullmatch(r"0\.\d+", cell(comparison, "p", 1)[0])
 
 
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"region": "files to text"}, "the clock ran over different regions"),
+        ({"device": "NVIDIA H200", "device_memory": 100 << 20}, "they ran on different devices"),
+        ({"threads": 16}, "they ran with different numbers of threads"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_marked(make: Make, other: dict[str, object], why: str) -> None:
+    base = make("CTC greedy")
+    both = Comparison(title="x", systems=[base, make("CTC + LM", base, **other)], baseline="CTC greedy")
+    assert [cell(both, "RTFx", n) for n in range(2)] == [("200", False), ("10.0", False)]
+    said = f"No RTFx is marked as the best, for the speeds cannot be compared: {why}."
+    assert said in legend(both)
+    one_kind = "device_memory" not in other
+    assert [cell(both, "Peak memory", n)[1] for n in range(2)] == [one_kind, one_kind]
+    assert any("not of one kind, so that none is marked" in line for line in legend(both)) != one_kind
+    alike = Comparison(title="x", systems=[base, make("CTC + LM", base)], baseline="CTC greedy")
+    assert cell(alike, "RTFx", 0) == ("200", True)
+    assert not [line for line in legend(alike) if "marked" in line]
+
+
 def test_a_system_without_errors_has_no_interval_and_the_legend_says_why(comparison: Comparison) -> None:
     first = comparison.systems[0]
     rows = [replace(row, text=row.reference or "") for row in first.rows]

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from duolect.reports.comparability import incomparable, memory_alike, timed
 from duolect.reports.comparison import Comparison, SystemResult, TrainingCurve
 from duolect.reports.curves import Panel, panels
 from duolect.reports.figures import LIGHT, LINE_STYLES, PAGE, Theme, new_figure, printable, style, to_svg
@@ -33,7 +34,7 @@ _MARKERS = (6.0, 17.0)  # diameters, where the area stands for memory
 
 def speed_svg(comparison: Comparison, form: Form = "wide", name: str = "speed") -> str | None:
     """WER with 95 % intervals against RTFx as SVG; None when no system was timed. `name`: of its ids in the page."""
-    systems = _timed(comparison)
+    systems = timed(comparison.systems)
     if not systems:
         return None
     with style(PAGE):
@@ -49,13 +50,16 @@ def speed_svg(comparison: Comparison, form: Form = "wide", name: str = "speed") 
 
 def speed_caption(comparison: Comparison) -> str:
     """What the figure of `speed_svg` shows."""
-    known = _memory_known(_timed(comparison))
+    systems = timed(comparison.systems)
+    known = _memory_known(systems)
     size = "The area of a point is its peak memory. " if known else ""
     beaten = "accuracy, speed and memory" if known else "both accuracy and speed"
+    points = f"Each point is a system with the 95 % interval of its WER; the square is the baseline. {size}"
+    if why := incomparable(systems):
+        return f"{points}No point is filled and none are joined, for the speeds cannot be compared: {why}."
     return (
-        f"Each point is a system with the 95 % interval of its WER; the square is the baseline. {size}"
-        f"Filled points are beaten by no other system in {beaten}; the dotted line joins those that none beats in "
-        "accuracy and speed."
+        f"{points}Filled points are beaten by no other system in {beaten}; the dotted line joins those that none "
+        "beats in accuracy and speed."
     )
 
 
@@ -78,7 +82,7 @@ def save_png(comparison: Comparison, path: str | os.PathLike[str], form: Form = 
 
     Raises DuolectError when the folder cannot be written.
     """
-    systems = _timed(comparison)
+    systems = timed(comparison.systems)
     if not systems:
         return
     with style(LIGHT):
@@ -89,12 +93,11 @@ def save_png(comparison: Comparison, path: str | os.PathLike[str], form: Form = 
         handle.write(buffer.getvalue())
 
 
-def _timed(comparison: Comparison) -> list[SystemResult]:
-    return [s for s in comparison.systems if math.isfinite(s.timing.rtfx) and s.timing.rtfx > 0]
-
-
 def frontier(systems: Sequence[SystemResult]) -> list[SystemResult]:
-    """The systems that no other one beats in both accuracy and speed, from the fastest to the slowest."""
+    """The systems that no other one beats in both accuracy and speed, from the fastest to the slowest; none where
+    speeds cannot be compared."""
+    if incomparable(systems):
+        return []
     ordered = sorted(systems, key=lambda s: (-s.timing.rtfx, s.score.wer))
     kept: list[SystemResult] = []
     for system in ordered:
@@ -105,7 +108,9 @@ def frontier(systems: Sequence[SystemResult]) -> list[SystemResult]:
 
 def pareto(systems: Sequence[SystemResult]) -> list[SystemResult]:
     """The systems that no other one beats: none is at least as good in accuracy, speed and (where it is known of all)
-    memory, and better in one of them. In the order given."""
+    memory, and better in one of them. In the order given; none where speeds cannot be compared."""
+    if incomparable(systems):
+        return []
     known = _memory_known(systems)
 
     def costs(system: SystemResult) -> tuple[float, float, float]:
@@ -121,8 +126,7 @@ def pareto(systems: Sequence[SystemResult]) -> list[SystemResult]:
 
 def _memory_known(systems: Sequence[SystemResult]) -> bool:
     """Whether memory can be compared: measured of all, on the same side (host or accelerator)."""
-    kinds = {system.provenance.get("memory") for system in systems}
-    return len(kinds) == 1 and all(system.peak_memory for system in systems)
+    return memory_alike(systems) and all(system.peak_memory for system in systems)
 
 
 def _diameters(systems: Sequence[SystemResult]) -> list[float]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from duolect.evaluation import Paired, compare_scores
 from duolect.reports.cells import counted
+from duolect.reports.comparability import incomparable, timed
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.table import interval_text, p_text, percent, rtfx_text
 
@@ -54,18 +52,6 @@ def difference_sentence(better: SystemResult, other: SystemResult, paired: Paire
     return f"{better.name} is significantly {word} than {title}{other.name}: by {points}{relative} ({p})."
 
 
-def incomparable(timed: Sequence[SystemResult]) -> str:
-    """Why speeds cannot be compared, as for the ratios of `efficiency`; "" where they can."""
-    for what, values in (
-        ("the clock ran over different regions", {s.timing.region for s in timed}),
-        ("they ran on different devices", {s.provenance.get("device") for s in timed}),
-        ("they ran with different numbers of threads", {s.provenance.get("threads") for s in timed}),
-    ):
-        if len(values) > 1:
-            return what
-    return ""
-
-
 def _against(better: SystemResult, other: SystemResult, title: str) -> str:
     return difference_sentence(better, other, compare_scores(other.score, better.score), title)
 
@@ -81,12 +67,12 @@ def _significantly_worse(comparison: Comparison) -> list[SystemResult]:
 
 
 def _speed(comparison: Comparison, best: SystemResult, within: float) -> str | None:
-    timed = [s for s in comparison.systems if math.isfinite(s.timing.rtfx) and s.timing.rtfx > 0]
-    if best not in timed:
+    known = timed(comparison.systems)
+    if best not in known:
         return None
-    if why := incomparable(timed):
+    if why := incomparable(known):
         return f"The speeds cannot be compared: {why}."
-    good = [s for s in timed if s.score.wer <= best.score.wer * (1 + within)]
+    good = [s for s in known if s.score.wer <= best.score.wer * (1 + within)]
     fastest = max(good, key=lambda s: s.timing.rtfx)
     limit = f"within {100 * within:.0f} % (relative) of the best WER"
     if fastest is best:

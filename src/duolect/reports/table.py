@@ -26,6 +26,7 @@ from duolect.reports.cells import (
     plain_column,
     rtfx_text,
 )
+from duolect.reports.comparability import incomparable, memory_alike, timed
 from duolect.reports.comparison import Comparison, SystemResult
 from duolect.reports.cost import FLOPS_TITLE, LATENCY, LATENCY_TITLE, OPERATIONS
 from duolect.reports.translations import TranslationComparison, translation_columns, translation_legend
@@ -36,7 +37,8 @@ _SPOKEN_OF = ("device", "precision", "threads", "batch", "beam")
 def columns(comparison: Comparison) -> list[Column]:
     """The table's columns; the best WER, RTFx and memory are marked, all of them where several are equal.
 
-    Speed and memory are left out where they are known of no system.
+    No RTFx and no memory is marked where they cannot be compared. Speed and memory are left out where they are
+    known of no system.
     """
     systems = comparison.systems
 
@@ -68,9 +70,15 @@ def columns(comparison: Comparison) -> list[Column]:
         plain("p", paired),
     ]
     if _timed(comparison):
-        found.append(marked("RTFx", lambda s: s.timing.rtfx, lambda s: rtfx_text(s.timing.rtfx), low=False))
+        speed = plain("RTFx", lambda s: rtfx_text(s.timing.rtfx))
+        if not incomparable(timed(systems)):
+            speed = marked("RTFx", lambda s: s.timing.rtfx, lambda s: rtfx_text(s.timing.rtfx), low=False)
+        found.append(speed)
     if any(system.peak_memory is not None for system in systems):
-        found.append(marked("Peak memory", memory, lambda s: memory_text(s.peak_memory), low=True))
+        held = plain("Peak memory", lambda s: memory_text(s.peak_memory))
+        if memory_alike(systems):
+            held = marked("Peak memory", memory, lambda s: memory_text(s.peak_memory), low=True)
+        found.append(held)
     for title in dict.fromkeys(title for system in systems for title in system.details):
         found.append(plain_column(title, [system.details.get(title, DASH) for system in systems]))
     return found
@@ -105,9 +113,12 @@ def legend(comparison: Comparison) -> list[str]:
             + "".join(f"; {text}" for text in settings)
             + "."
         )
+        if why := incomparable(timed(comparison.systems)):
+            lines.append(f"No RTFx is marked as the best, for the speeds cannot be compared: {why}.")
     if any(system.peak_memory is not None for system in comparison.systems):
         kind = _setting(comparison, "memory", named=False)
-        lines.append(f"Peak memory: largest amount held while recognising{f' ({kind})' if kind else ''}.")
+        unlike = "" if memory_alike(comparison.systems) else "; not of one kind, so that none is marked as the least"
+        lines.append(f"Peak memory: largest amount held while recognising{f' ({kind})' if kind else ''}{unlike}.")
     titles = {title for system in comparison.systems for title in system.details}
     lines += [text for title, text in ((FLOPS_TITLE, OPERATIONS), (LATENCY_TITLE, LATENCY)) if title in titles]
     lines += _left_out(comparison)

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 
 from duolect.evaluation.blocks import FEWEST
 from duolect.reports.cells import counted, escape_markdown, interval_text, percent, rtfx_text
+from duolect.reports.comparability import incomparable, timed
 from duolect.reports.compare.advice import Advice, listed, p_words
 from duolect.reports.compare.evidence import Evidence
 from duolect.reports.compare.nonspeech import safest
 from duolect.reports.comparison import SystemResult
 from duolect.reports.markup import escape, prose
 from duolect.reports.parts import ReportPart
-from duolect.reports.summary import incomparable
 
 FEW_UTTERANCES = 100
 
@@ -84,14 +84,14 @@ def fastest(evidence: Evidence) -> Advice | None:
     """The fastest of the systems within a share of the best WER; None with one system, or where nothing was timed."""
     ranked, within = evidence.comparison.ranked, evidence.options.within
     best = ranked[0]
-    timed = [s for s in ranked if math.isfinite(s.timing.rtfx) and s.timing.rtfx > 0]
-    if len(ranked) < 2 or not timed:
+    known = timed(ranked)
+    if len(ranked) < 2 or not known:
         return None
     limit = f"within {100 * within:g} % (relative) of the best WER"
     question = f"Fastest {limit}"
-    if why := incomparable(timed):
+    if why := incomparable(known):
         return Advice(question, (), f"The speeds cannot be compared: {why}.", ())
-    good = [s for s in timed if s.score.wer <= best.score.wer * (1 + within)]
+    good = [s for s in known if s.score.wer <= best.score.wer * (1 + within)]
     if not good:
         return Advice(question, (), f"No system that was timed is {limit}.", ())
     choice = max(good, key=lambda s: s.timing.rtfx)
@@ -102,12 +102,12 @@ def fastest(evidence: Evidence) -> Advice | None:
         for s in sorted(others, key=lambda s: -s.timing.rtfx)
     )
     if not others:
-        only = "the only one" if len(timed) == len(ranked) else "the only one of those timed"
+        only = "the only one" if len(known) == len(ranked) else "the only one of those timed"
         return Advice(question, (choice.name,), f"{choice.name}, {speed}, {only} within that bound.", ())
     proof = (*proof, "Each speed was measured once; a few per cent of difference may be chance.")
     if choice is best:
         return Advice(question, (choice.name,), f"{choice.name}, {speed}, which has the best WER itself.", proof)
-    ratio = choice.timing.rtfx / best.timing.rtfx if best in timed else math.nan
+    ratio = choice.timing.rtfx / best.timing.rtfx if best in known else math.nan
     times = f", {ratio:.1f} times as fast as {best.name}" if math.isfinite(ratio) else ""
     pair = evidence.pair(best.name, choice.name)
     verdict = (
