@@ -188,6 +188,15 @@ def test_merged_frames_are_counted_one_by_one_and_said_to_be(tmp_path: Path) -> 
     ]
 
 
+def test_frames_that_are_dropped_cannot_be_counted_and_are_not_said_to_be(tmp_path: Path) -> None:
+    recipe = acoustic_recipe(tmp_path / "nowhere")
+    assert isinstance(recipe.task, AcousticTask)
+    model = dataclasses.replace(recipe.task.model, compression=CompressionConfig(layer=1, blanks="drop"))
+    plan = plan_training(dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, model=model)))
+    assert plan.cost is None
+    assert not [note for note in plan.notes if "one by one" in note]
+
+
 def test_a_model_of_several_languages_is_counted(tmp_path: Path) -> None:
     recipe = acoustic_recipe(tmp_path / "nowhere")
     assert isinstance(recipe.task, AcousticTask)

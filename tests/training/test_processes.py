@@ -65,6 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("half-lost2", {**LOST, "stop": 6}),
         ("half-lost2", LOST),
         ("bf16-2", {"precision": "bf16"}),
+        ("bf16-staged2", {**STAGED, "precision": "bf16"}),
         ("outside2", {"outside": True}),
     ]
     done = torchrun(json.dumps([{"folder": str(folder / name), **TWO, **changes} for name, changes in two]))
@@ -152,6 +153,10 @@ def test_bf16_keeps_the_trained_weights_in_fp32(runs: Path) -> None:
     assert {tensor.dtype for tensor in rounded.values()} == {torch.float32}
     assert not torch.equal(exact["hidden.weight"], rounded["hidden.weight"])
     torch.testing.assert_close(rounded["hidden.weight"], exact["hidden.weight"], rtol=0, atol=0.03)
+    exact, rounded = load_tensors(runs / "staged" / last), load_tensors(runs / "bf16-staged2" / last)
+    assert {tensor.dtype for tensor in rounded.values()} == {torch.float32}
+    for name, tensor in exact.items():
+        torch.testing.assert_close(rounded[name], tensor, rtol=0, atol=0.03)
 
 
 def test_weights_used_outside_their_layer_are_explained(runs: Path) -> None:

@@ -134,6 +134,10 @@ def test_an_acoustic_run_ends_in_a_system_with_its_prior(corpus: Path, runs: Pat
     batches = acoustic_recipe(corpus).task.batches
     heard = training_prior(model, train, units, number=len(train), batches=batches, seed=0)
     torch.testing.assert_close(log_prior_V, heard, rtol=0, atol=1e-5)
+    misfits = [dataclasses.replace(u, id=f"long-{u.id}", duration=1e4) for u in train for _ in range(20)]
+    limited = dataclasses.replace(batches, longest=20.0)
+    again = training_prior(model, [*misfits, *train], units, number=len(train), batches=limited, seed=0)
+    torch.testing.assert_close(again, heard, rtol=0, atol=1e-6)  # what was not trained on takes no place of the drawn
     expected = _last(runs / "acoustic")
     for name, tensor in load_model(runs / "acoustic" / "system" / "acoustic").state_dict().items():
         if name in expected:

@@ -128,7 +128,7 @@ class FrameSearch:
         stay_label_nK = self.join(old.label_nK, extended_nK) + last_score_nK
 
         skip_n = None if self.skip_BT is None else self.skip_BT[:n, t]
-        # What a model gave no chance at the last word is pruned now: kept, it would hide its parent followed by its label.
+        # What a model gave no chance at the last word is pruned now: it would hide its parent followed by its label.
         dead = self.fusion is not None and bool((old.extra_nK == -torch.inf).any())
         if skip_n is not None and not dead and bool(skip_n.all()):
             new = replace(old, blank_nK=stay_blank_nK, label_nK=stay_label_nK)

@@ -20,8 +20,8 @@ class Hypothesis:
     terms: natural logarithms before any weight: {"ctc", "decoder", "speech_llm", "lm", "prior"}, those that took part.
     truncated: EOS was forced by the label limit, and was not what the models would have chosen; of a search over
         frames: there are as many labels as the limit allows.
-    flags: further facts a reader of the score must know: "no_frames" (nothing was heard), "unfinished" (the search found
-        no sequence of non-zero probability that ends within the limit: labels and score are those of the best prefix,
+    flags: further facts a reader of the score must know: "no_frames" (nothing was heard), "unfinished" (no sequence of
+        non-zero probability was found that ends within the limit: labels and score are those of the best prefix,
         without EOS).
     """
 

@@ -87,7 +87,8 @@ def _spent(counter: FlopCounterMode, parts: Mapping[str, nn.Module]) -> Generato
     for part, module in parts.items():
         for inner in module.modules():
             hooks.append(inner.register_forward_pre_hook(lambda *_, part=part: ledger.enter(part)))
-            hooks.append(inner.register_forward_hook(lambda *_: ledger.leave()))
+            # Also where an interface leaves a layer by an exception.
+            hooks.append(inner.register_forward_hook(lambda *_: ledger.leave(), always_call=True))
     ledger.enter(REST)
     try:
         yield ledger.spent

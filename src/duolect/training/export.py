@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from duolect.data import BatchConfig, SpeechBatches, SpeechLoader, Utterance
+from duolect.data.batching import duration_misfit
 from duolect.data.shards import RowBatches
 from duolect.models import AcousticModel, Model, SpeechLLM, save_model
 from duolect.storage import atomic_folder, save_tensors
@@ -61,6 +62,7 @@ def training_prior(
     """
     if not model.speech.encoder.padding_safe:
         batches = dataclasses.replace(batches, max_utterances=1)
+    utterances = [each for each in utterances if duration_misfit(each.duration, batches) is None]
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(utterances))[:number]
     config = dataclasses.replace(batches, shuffle=False, curriculum=None)
     chosen = [utterances[i] for i in sorted(drawn.tolist())]

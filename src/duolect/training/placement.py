@@ -37,6 +37,10 @@ class Placement:
         changed = self.stages.enter(self.trained, step)
         if self.trained is self.model and (changed or self.wrapped is self.model):
             self._wrap()
+        if changed and self.trained is not self.model:
+            from duolect.training.sharding import trained_anew
+
+            trained_anew(self.trained)
         if changed:
             self.training_mode()
         return changed

@@ -95,11 +95,11 @@ def plan_training(recipe: Recipe, device: torch.device | None = None) -> Plan:
     moments = sum(p.numel() * p.element_size() * (1 if g["muon"] else 2) for g in groups for p in g["params"])
     batch = _batch(task, model, notes)
     adapter = getattr(config, "adapter", None)
-    if getattr(config, "compression", None) is not None or (adapter is not None and needs_ctc(adapter)):
-        notes.append("frames that CTC merges are counted one by one: how many become one is learnt")
     cost = None
     try:
         cost = step_cost(model, batch, _parts(model))
+        if getattr(config, "compression", None) is not None or (adapter is not None and needs_ctc(adapter)):
+            notes.append("frames that CTC merges are counted one by one: how many become one is learnt")
         if _in_bfloat16(recipe.loop.precision, device):
             cost = dataclasses.replace(cost, activations=cost.activations / 2)
             notes.append("activations are counted as half of those in float32, for bfloat16")

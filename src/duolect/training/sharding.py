@@ -2,8 +2,9 @@
 
 Each process keeps 1/N of every tensor and gathers the whole weights of one block (a layer of an encoder, a decoder or
 an LLM) only while it computes with them (Rajbhandari et al. 2020, "ZeRO" stage 3; Zhao et al., arXiv 2304.11277).
-What is learnt is what DDP learns; only the order of summation differs. Gradients are summed over the processes after
-each micro-batch, so that they too are never whole on one device for longer than a block's backward pass.
+What is learnt is what DDP learns, but for the order of summation; in bf16 embeddings and norms, too, are rounded for
+the forward pass, which DDP leaves in float32. Gradients are summed over the processes after each micro-batch, so that
+they too are never whole on one device for longer than a block's backward pass.
 
 Loaded only where a model is divided: FSDP2 takes half a second to import.
 """
@@ -18,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Shard
 
 from duolect.errors import TrainingError
@@ -69,6 +70,15 @@ def shard(model: nn.Module, accelerator: Accelerator) -> nn.Module:
     for module in [*blocks(sharded), sharded]:
         fully_shard(module, mesh=mesh, mp_policy=policy)
     return sharded
+
+
+def trained_anew(sharded: nn.Module) -> None:
+    """Tell FSDP2 that other parameters are trained than before: it chooses the types of their gradients once, by those
+    that are trained when a block is first gathered. Every process must call it."""
+    for module in sharded.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()
+            module.reshard()
 
 
 def _check(model: nn.Module) -> None:
