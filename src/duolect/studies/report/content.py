@@ -183,9 +183,8 @@ def speed_comparison(result: StudyResult) -> Comparison | None:
 def _system(row: EntryResult, score: Score, timing: Timing) -> SystemResult:
     record = next(iter(row.runs.values())).record
     kind = "accelerator" if record.device_memory is not None else "host"
-    return SystemResult(
-        name=row.entry.name, score=score, timing=timing, peak_memory=row.memory, provenance={"memory": kind}
-    )
+    measured = {"memory": kind, "device": record.device, "threads": record.threads}
+    return SystemResult(name=row.entry.name, score=score, timing=timing, peak_memory=row.memory, provenance=measured)
 
 
 def duration_text(seconds: float) -> str:
