@@ -258,39 +258,34 @@ def test_a_file_where_the_folder_should_be(files: Path, tmp_path: Path) -> None:
         imported("folder", files, lines(tmp_path / "out"))
 
 
-def test_ids_are_unique_across_an_interruption(tmp_path: Path) -> None:
-    """The ids of the part that stood there already are known when it goes on."""
-    path = sound(tmp_path / "a.wav")
-    stop = True
+def cut_short(path: Path, ids: int, **split: Any) -> tuple[Corpus, list[bool]]:
+    """500 utterances of so many ids, of which 450 come as long as the list is [True]."""
+    stop = [True]
 
     def read() -> Iterator[Utterance]:
         for number in range(500):
-            if stop and number == 450:
+            if stop[0] and number == 450:
                 raise RuntimeError("power cut")
-            yield Utterance(audio_filepath=path, duration=0.1, text="x", id=f"u{number % 490}")
+            yield Utterance(audio_filepath=path, duration=0.1, text="x", id=f"u{number % ids}")
 
-    made = corpus(read, trusted=True)
+    return corpus(read, **split), stop
+
+
+def test_ids_are_unique_across_an_interruption(tmp_path: Path) -> None:
+    """The ids of the part that stood there already are known when it goes on."""
+    made, stop = cut_short(sound(tmp_path / "a.wav"), 490, trusted=True)
     with pytest.raises(RuntimeError):
         import_corpus(made, "", tmp_path / "out")
-    stop = False
+    stop[0] = False
     split = import_corpus(made, "", tmp_path / "out").splits[0]
     assert (split.resumed, split.utterances, split.reasons) == (400, 490, {"duplicate id": 10})
 
 
 def test_what_goes_on_trusts_as_it_did_when_it_was_begun(tmp_path: Path) -> None:
-    path = sound(tmp_path / "a.wav")
-    stop = True
-
-    def read() -> Iterator[Utterance]:
-        for number in range(500):
-            if stop and number == 450:
-                raise RuntimeError("power cut")
-            yield Utterance(audio_filepath=path, duration=0.1, text="x", id=f"u{number}")
-
-    made, out = corpus(read), tmp_path / "out"
+    (made, stop), out = cut_short(sound(tmp_path / "a.wav"), 500), tmp_path / "out"
     with pytest.raises(RuntimeError):
         import_corpus(made, "", out, trust_durations=True)
-    stop = False
+    stop[0] = False
     with pytest.raises(DuolectError, match=r"begun otherwise \(trust_durations: True, now False\)"):
         import_corpus(made, "", out)
     split = import_corpus(made, "", out, trust_durations=True).splits[0]
