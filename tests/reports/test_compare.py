@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from duolect.evaluation import HypothesisRow, Panel, RunRecord, panel_of, read_r
 from duolect.evaluation.pairs import all_pairs
 from duolect.reports.compare import CompareOptions, Report, Source, compare, sources_of, write_report
 from duolect.reports.compare.audio import players
+from duolect.reports.compare.measured import panel_part
 from duolect.reports.compare.recommendation import safest
 from duolect.reports.page import page
 from duolect.reports.plots import pareto
@@ -357,6 +359,13 @@ def test_who_is_safest_where_nobody_speaks() -> None:
     assert tied.sentence.endswith("The others do significantly more often.")
     assert "for 0.0 to 2.5 % of 40 recordings" in tied.sentence
     assert safest({"quiet": quiet}, ["quiet"]) is None
+
+
+def test_panels_of_systems_that_heard_nothing_in_common_stand_untested() -> None:
+    first, second = silence({"n0": "oh", "n1": ""}), silence({"n2": "oh", "n3": ""})
+    part = panel_part(SimpleNamespace(names=["a", "b"], panels={}, nonspeech={"a": first, "b": second}))  # ty: ignore[invalid-argument-type]
+    assert part is not None
+    assert "50.0" in part.markdown
 
 
 def test_who_is_safest_is_told_on_the_recordings_that_both_recognised() -> None:

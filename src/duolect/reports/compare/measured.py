@@ -54,7 +54,9 @@ def cost_part(evidence: Evidence) -> ReportPart | None:
 def _panels(title: str, panels: Mapping[str, Panel]) -> PanelComparison:
     results: list[PanelResult] = []
     for name, panel in panels.items():
-        paired = compare_panels(results[0].panel, panel) if results else {}
+        # Systems may have recognised different ones: then there is nothing to test.
+        common = bool(results) and bool(set(results[0].panel.ids) & set(panel.ids))
+        paired = compare_panels(results[0].panel, panel) if common else {}
         results.append(PanelResult(name=name, panel=panel, paired=paired))
     return PanelComparison(title=title, systems=results)
 
