@@ -139,8 +139,8 @@ def write_run(path: str | os.PathLike[str], rows: Iterable[HypothesisRow], recor
     """Write a hypothesis file and, when `record` is given, its sidecar; each appears whole or not at all.
 
     With a record, rows that carry no `run` get its hash. Fields named like what a line has itself get other names
-    (`kept_fields`). Raises ScoringError for a row with a score that is not
-    finite, DuolectError when the folder cannot be written.
+    (`kept_fields`). Raises ScoringError for a row with a score that is not finite, DuolectError when the folder cannot
+    be written.
     """
     stamp = record.hash if record is not None else None
     with atomic_file(path) as handle:

@@ -82,6 +82,11 @@ class FrameSearch:
         else:
             self.labels_BTC = torch.arange(vocabulary, device=self.frames_BTW.device).expand(batch, frames, vocabulary)
 
+    def _has_dead(self, beam: Beam) -> bool:
+        """Whether a delayed model gave an entry no chance at its last word. It is pruned at the next frame, even one
+        that is skipped: it would hide its parent followed by its label."""
+        return self.fusion is not None and bool((beam.extra_nK == -torch.inf).any())
+
     def _places(self, labels_nC: Tensor, label_nK: Tensor) -> Tensor:
         """Where labels stand among a frame's candidates; others get the place behind "stay", which is never read."""
         place_nK = torch.searchsorted(labels_nC, label_nK).clamp(max=self.width - 1)
@@ -128,9 +133,7 @@ class FrameSearch:
         stay_label_nK = self.join(old.label_nK, extended_nK) + last_score_nK
 
         skip_n = None if self.skip_BT is None else self.skip_BT[:n, t]
-        # What a model gave no chance at the last word is pruned now: it would hide its parent followed by its label.
-        dead = self.fusion is not None and bool((old.extra_nK == -torch.inf).any())
-        if skip_n is not None and not dead and bool(skip_n.all()):
+        if skip_n is not None and bool(skip_n.all()) and not self._has_dead(old):
             new = replace(old, blank_nK=stay_blank_nK, label_nK=stay_label_nK)
             if self.fusion is not None:
                 self.fusion.fuse(new, t)

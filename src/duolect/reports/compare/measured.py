@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from duolect.evaluation import Panel, compare_panels
+from duolect.evaluation import Panel
 from duolect.reports.cells import Column, draw_markdown
 from duolect.reports.compare.evidence import Evidence
+from duolect.reports.compare.nonspeech import compare_common
 from duolect.reports.cost import cost_columns, cost_legend
 from duolect.reports.markup import columns_table, legend_list
 from duolect.reports.panel import PanelComparison, PanelResult, panel_columns, panel_legend
@@ -54,9 +55,7 @@ def cost_part(evidence: Evidence) -> ReportPart | None:
 def _panels(title: str, panels: Mapping[str, Panel]) -> PanelComparison:
     results: list[PanelResult] = []
     for name, panel in panels.items():
-        # Systems may have recognised different ones: then there is nothing to test.
-        common = bool(results) and bool(set(results[0].panel.ids) & set(panel.ids))
-        paired = compare_panels(results[0].panel, panel) if common else {}
+        paired = compare_common(results[0].panel, panel) if results else {}
         results.append(PanelResult(name=name, panel=panel, paired=paired))
     return PanelComparison(title=title, systems=results)
 

@@ -63,7 +63,7 @@ def safest(panels: Mapping[str, Panel], names: Sequence[str]) -> Advice | None:
 def _significantly_less(panels: Mapping[str, Panel], names: Sequence[str]) -> dict[tuple[str, str], float]:
     """(who writes less often, than whom) → corrected p-value, of the pairs that differ significantly."""
     pairs = list(combinations(names, 2))
-    tested = [_test(panels[a], panels[b]) for a, b in pairs]
+    tested = [compare_common(panels[a], panels[b]).get(_OUTPUT) for a, b in pairs]
     corrected = holm([test.p_value if test is not None else 1.0 for test in tested])
     found = {}
     for (a, b), test, p_value in zip(pairs, tested, corrected, strict=True):
@@ -72,9 +72,9 @@ def _significantly_less(panels: Mapping[str, Panel], names: Sequence[str]) -> di
     return found
 
 
-def _test(a: Panel, b: Panel) -> PairedRate | None:
-    """`b` against `a`; None where they recognised no recording without speech in common."""
-    return compare_panels(a, b).get(_OUTPUT) if set(a.ids) & set(b.ids) else None
+def compare_common(baseline: Panel, other: Panel) -> dict[str, PairedRate]:
+    """As `compare_panels`; empty where the two systems recognised nothing in common."""
+    return compare_panels(baseline, other) if set(baseline.ids) & set(other.ids) else {}
 
 
 def _heard(panel: Panel) -> frozenset[str]:
